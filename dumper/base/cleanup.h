@@ -1,0 +1,13 @@
+/* Scope guards (GNU C cleanup attribute): declare a variable with its guard where it first has a
+ * value, return early, hand ownership on with return_ptr(). */
+#pragma once
+
+#define _cleanup_(fn) __attribute__((cleanup(fn)))
+
+/* Take a pointer out of its guarded variable, which becomes NULL. */
+#define return_ptr(p)                                                                              \
+	({                                                                                         \
+		typeof(p) p_ = (p);                                                                \
+		(p) = NULL;                                                                        \
+		p_;                                                                                \
+	})

@@ -1,0 +1,99 @@
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+
+int hf_sys_open_read(const char *path)
+{
+	return (int)hf_syscall4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+}
+
+int64_t hf_sys_read_full(int fd, void *buf, size_t size)
+{
+	size_t done = 0;
+	while (done < size) {
+		long n = hf_syscall3(SYS_read, fd, (char *)buf + done, size - done);
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (int64_t)done;
+}
+
+int64_t hf_sys_pread_full(int fd, void *buf, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+	while (done < size) {
+		long n = hf_syscall4(
+			SYS_pread64, fd, (char *)buf + done, size - done, offset + done);
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (int64_t)done;
+}
+
+int hf_sys_write_full(int fd, const void *buf, size_t size)
+{
+	size_t done = 0;
+	while (done < size) {
+		long n = hf_syscall3(SYS_write, fd, (const char *)buf + done, size - done);
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return -ENOSPC;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int hf_sys_close(int fd)
+{
+	return (int)hf_syscall1(SYS_close, fd);
+}
+
+static uint64_t clock_ns(int clock)
+{
+	struct timespec ts = {0};
+	hf_syscall2(SYS_clock_gettime, clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t hf_sys_monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t hf_sys_realtime_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+void hf_sys_sleep_ns(uint64_t ns)
+{
+	struct timespec ts = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+	hf_syscall2(SYS_nanosleep, &ts, 0);
+}
+
+int64_t hf_sys_read_file(const char *path, char *buf, size_t size)
+{
+	int fd = hf_sys_open_read(path);
+	if (fd < 0)
+		return fd;
+	int64_t n = hf_sys_read_full(fd, buf, size - 1);
+	hf_sys_close(fd);
+	if (n >= 0)
+		buf[n] = 0;
+	return n;
+}
