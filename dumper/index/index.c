@@ -1,0 +1,321 @@
+#include "index/index.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+
+void hf_index_init(struct hf_index *index)
+{
+	*index = (struct hf_index){0};
+	hf_vec_init(&index->regions, sizeof(struct hf_index_region));
+	hf_pool_init(&index->pool, NULL, 0);
+}
+
+void hf_index_deinit(struct hf_index *index)
+{
+	hf_vec_deinit(&index->regions);
+	hf_pool_deinit(&index->pool);
+	if (index->slots)
+		hf_page_free(index->slots, (index->n_slots + 1) * sizeof(uint32_t));
+	*index = (struct hf_index){0};
+}
+
+static uint64_t region_cells(const struct hf_index_region *region)
+{
+	return (region->end - region->start + HF_CELL_BYTES - 1) / HF_CELL_BYTES;
+}
+
+int64_t hf_index_add_region(
+	struct hf_index *index, uint64_t start, uint64_t end, uint32_t arena, uint32_t tail_bytes)
+{
+	if (start % HF_GRANULE || end <= start)
+		return -1;
+	struct hf_index_region region = {
+		.start = start, .end = end, .arena = arena, .tail_bytes = tail_bytes};
+	region.cells =
+		hf_pool_alloc(&index->pool, region_cells(&region) * sizeof(struct hf_index_cell));
+	struct hf_index_region *slot = region.cells ? hf_vec_push(&index->regions) : NULL;
+	if (!slot)
+		return -1;
+	*slot = region;
+	return (int64_t)index->regions.n - 1;
+}
+
+bool hf_index_add_single(struct hf_index *index, uint64_t addr, uint64_t usable, uint32_t arena)
+{
+	uint64_t end;
+	struct hf_index_region *slot;
+	if (!usable || !hf_add_u64(addr, usable, &end) || !(slot = hf_vec_push(&index->regions)))
+		return false;
+	*slot = (struct hf_index_region){.start = addr, .end = end, .arena = arena, .live = 1};
+	return true;
+}
+
+static struct hf_index_cell *cell_of(
+	struct hf_index_region *region, uint64_t addr, uint64_t *ret_bit)
+{
+	if (!region->cells || addr < region->start || addr >= region->end || addr % HF_GRANULE)
+		return NULL;
+	uint64_t granule = (addr - region->start) / HF_GRANULE;
+	*ret_bit = 1ull << (granule % 64);
+	return &region->cells[granule / 64];
+}
+
+bool hf_index_put(struct hf_index *index, int64_t handle, uint64_t addr, bool live)
+{
+	uint64_t bit;
+	struct hf_index_cell *cell = cell_of(hf_index_region_at(index, handle), addr, &bit);
+	if (!cell)
+		return false;
+	cell->starts |= bit;
+	cell->live = live ? cell->live | bit : cell->live & ~bit;
+	return true;
+}
+
+bool hf_index_kill(struct hf_index *index, int64_t handle, uint64_t addr)
+{
+	struct hf_index_region *region = hf_index_region_at(index, handle);
+	if (!region->cells) {
+		bool was = region->live && region->start == addr;
+		region->live &= !was;
+		return was;
+	}
+	uint64_t bit;
+	struct hf_index_cell *cell = cell_of(region, addr, &bit);
+	if (!cell || !(cell->live & bit))
+		return false;
+	cell->live &= ~bit;
+	return true;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct hf_index_region *x = a, *y = b;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+void hf_index_sort_regions(struct hf_index *index)
+{
+	hf_sort(index->regions.data, index->regions.n, index->regions.elem, by_start);
+	index->sorted = true;
+}
+
+/* The last region that starts at or before addr, by binary search in [first, last). */
+static size_t last_starting_before(
+	const struct hf_index *index, size_t first, size_t last, uint64_t addr)
+{
+	while (last - first > 1) {
+		size_t mid = first + (last - first) / 2;
+		const struct hf_index_region *region = hf_vec_at(&index->regions, mid);
+		if (region->start <= addr)
+			first = mid;
+		else
+			last = mid;
+	}
+	return first;
+}
+
+bool hf_index_kill_any(struct hf_index *index, uint64_t addr)
+{
+	if (!index->regions.n)
+		return false;
+	if (index->sorted)
+		return hf_index_kill(index,
+			(int64_t)last_starting_before(index, 0, index->regions.n, addr), addr);
+	for (size_t i = 0; i < index->regions.n; i++) {
+		if (hf_index_kill(index, (int64_t)i, addr))
+			return true;
+	}
+	return false;
+}
+
+static uint64_t number_cells(struct hf_index_region *region, uint64_t id)
+{
+	uint64_t n = region_cells(region);
+	uint32_t back = 0;
+	for (uint64_t i = 0; i < n; i++) {
+		struct hf_index_cell *cell = &region->cells[i];
+		cell->rank = (uint32_t)id;
+		cell->back = back;
+		id += (uint64_t)__builtin_popcountll(cell->live);
+		if (cell->starts)
+			back = 1;
+		else if (back)
+			back++;
+	}
+	return id;
+}
+
+static void drop_overlaps(struct hf_index *index)
+{
+	size_t kept = 0;
+	uint64_t end = 0;
+	for (size_t i = 0; i < index->regions.n; i++) {
+		struct hf_index_region *region = hf_vec_at(&index->regions, i);
+		uint64_t region_end = region->end - region->tail_bytes;
+		if (region->start < end) {
+			index->regions_dropped++;
+			continue;
+		}
+		end = region_end;
+		*(struct hf_index_region *)hf_vec_at(&index->regions, kept++) = *region;
+	}
+	index->regions.n = kept;
+}
+
+static enum hf_status build_slots(struct hf_index *index, struct hf_err *err)
+{
+	index->n_slots = ((index->hi - index->lo) >> HF_SLOT_SHIFT) + 1;
+	index->slots = hf_page_alloc((index->n_slots + 1) * sizeof(uint32_t));
+	if (!index->slots)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for the object index");
+	/* The space between brk heap and mmap area is some tens of TiB: walk it region by region,
+	 * and leave untouched (zero) pages where slots are never looked at. */
+	uint64_t slot = 0;
+	for (size_t i = 0; i < index->regions.n; i++) {
+		struct hf_index_region *region = hf_vec_at(&index->regions, i);
+		uint64_t first = (region->start - index->lo) >> HF_SLOT_SHIFT;
+		uint64_t last = (region->end - 1 - index->lo) >> HF_SLOT_SHIFT;
+		/* A slot names the first region that touches it. */
+		for (slot = i && first < slot ? slot : first; slot <= last; slot++)
+			index->slots[slot] = (uint32_t)i + 1;
+	}
+	return HF_OK;
+}
+
+enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err)
+{
+	hf_index_sort_regions(index);
+	drop_overlaps(index);
+	index->lo = index->hi = 0;
+	if (!index->regions.n)
+		return HF_OK;
+	uint64_t id = 0;
+	for (size_t i = 0; i < index->regions.n; i++) {
+		struct hf_index_region *region = hf_vec_at(&index->regions, i);
+		if (id > UINT32_MAX - 1)
+			break;
+		region->first_id = (uint32_t)id;
+		id = region->cells ? number_cells(region, id) : id + region->live;
+		if (region->end > index->hi)
+			index->hi = region->end;
+	}
+	if (id >= UINT32_MAX)
+		return hf_err_set(err, HF_E_UNSUPPORTED, "more than 4,294,967,294 objects");
+	index->n_objects = (uint32_t)id;
+	index->lo = ((struct hf_index_region *)index->regions.data)->start;
+	return build_slots(index, err);
+}
+
+static const struct hf_index_region *find_region(const struct hf_index *index, uint64_t addr)
+{
+	if (addr < index->lo || addr >= index->hi)
+		return NULL;
+	uint64_t slot = (addr - index->lo) >> HF_SLOT_SHIFT;
+	size_t i = index->slots[slot];
+	if (!i)
+		return NULL;
+	const struct hf_index_region *region = hf_vec_at(&index->regions, i - 1);
+	if (addr < region->end - region->tail_bytes)
+		return addr >= region->start ? region : NULL;
+	/* Several regions touch this slot. */
+	uint64_t slot_end = index->lo + ((slot + 1) << HF_SLOT_SHIFT);
+	size_t last = i;
+	for (size_t step = 1; last < index->regions.n; step *= 2) {
+		const struct hf_index_region *next = hf_vec_at(&index->regions, last);
+		if (next->start > addr || next->start >= slot_end)
+			break;
+		last = last + step < index->regions.n ? last + step : index->regions.n;
+	}
+	region = hf_vec_at(&index->regions, last_starting_before(index, i - 1, last, addr));
+	return addr >= region->start && addr < region->end ? region : NULL;
+}
+
+int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret_start)
+{
+	const struct hf_index_region *region = find_region(index, addr);
+	if (!region)
+		return HF_NO_OBJECT;
+	if (!region->cells) {
+		*ret_start = region->start;
+		return region->live ? (int64_t)region->first_id : HF_NO_OBJECT;
+	}
+	uint64_t granule = (addr - region->start) / HF_GRANULE;
+	uint64_t bit = granule % 64;
+	const struct hf_index_cell *cell = &region->cells[granule / 64];
+	uint64_t below = cell->starts & (~0ull >> (63 - bit));
+	/* The tail of an extent belongs to nobody: the last bytes before the next start. */
+	uint64_t next = region->start + (granule + 1) * HF_GRANULE;
+	if (addr + region->tail_bytes >= next) {
+		bool starts = next >= region->end ||
+			      (bit == 63 ? cell[1].starts & 1 : cell->starts >> (bit + 1) & 1);
+		if (starts)
+			return HF_NO_OBJECT;
+	}
+	if (!below) {
+		if (!cell->back)
+			return HF_NO_OBJECT;
+		cell -= cell->back;
+		below = cell->starts;
+	}
+	unsigned top = 63 - (unsigned)__builtin_clzll(below);
+	if (!(cell->live >> top & 1))
+		return HF_NO_OBJECT;
+	*ret_start = region->start + ((uint64_t)(cell - region->cells) * 64 + top) * HF_GRANULE;
+	return (int64_t)(cell->rank +
+			 (uint32_t)__builtin_popcountll(cell->live & ((1ull << top) - 1)));
+}
+
+void hf_index_iter_init(struct hf_index_iter *iter, const struct hf_index *index)
+{
+	*iter = (struct hf_index_iter){.index = index};
+	if (index->regions.n) {
+		const struct hf_index_region *first = index->regions.data;
+		iter->left = first->cells ? first->cells[0].live : first->live;
+	}
+}
+
+/* Where the extent that starts at granule (cell, bit) ends: the next start, or the region's end. */
+static uint64_t extent_end(const struct hf_index_region *region, uint64_t cell, unsigned bit)
+{
+	uint64_t above = bit == 63 ? 0 : region->cells[cell].starts & (~0ull << (bit + 1));
+	uint64_t n = region_cells(region);
+	while (!above && ++cell < n)
+		above = region->cells[cell].starts;
+	if (!above)
+		return region->end;
+	return region->start + (cell * 64 + (unsigned)__builtin_ctzll(above)) * HF_GRANULE;
+}
+
+bool hf_index_next(struct hf_index_iter *iter, struct hf_object *ret)
+{
+	const struct hf_index *index = iter->index;
+	while (iter->region < index->regions.n) {
+		const struct hf_index_region *region = hf_vec_at(&index->regions, iter->region);
+		if (iter->left && !region->cells) {
+			*ret = (struct hf_object){region->start, region->end - region->start,
+				iter->id++, region->arena};
+			iter->left = 0;
+			return true;
+		}
+		if (iter->left) {
+			unsigned bit = (unsigned)__builtin_ctzll(iter->left);
+			iter->left &= iter->left - 1;
+			uint64_t addr = region->start + (iter->cell * 64 + bit) * HF_GRANULE;
+			*ret = (struct hf_object){addr,
+				extent_end(region, iter->cell, bit) - region->tail_bytes - addr,
+				iter->id++, region->arena};
+			return true;
+		}
+		if (region->cells && ++iter->cell < region_cells(region)) {
+			iter->left = region->cells[iter->cell].live;
+			continue;
+		}
+		iter->cell = 0;
+		if (++iter->region < index->regions.n) {
+			region = hf_vec_at(&index->regions, iter->region);
+			iter->left = region->cells ? region->cells[0].live : region->live;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,131 @@
+/*
+ * This process's own memory. Residency comes from /proc/self/pagemap (Documentation/admin-guide/mm/
+ * pagemap.rst of Linux): bit 63 present, bit 62 swapped, bit 58 guard region (Linux ≥ 6.15; before
+ * that a guard page looks swapped). So a swapped page is only touched after process_vm_readv()
+ * could read it.
+ *
+ * Pages of shared mappings are not copied by fork() and show as absent in a snapshot until touched;
+ * they are read by process_vm_readv(), which fails where a load would raise SIGBUS.
+ */
+#include <sys/uio.h>
+
+#include "base/checked.h"
+#include "base/page_alloc.h"
+#include "base/sys.h"
+#include "memory/memory.h"
+
+enum {
+	ENTRIES = 2048,          /* pagemap entries a look: 8 MiB of memory */
+	SHARED_WINDOW = 1 << 20, /* bytes copied at a time of shared memory */
+};
+
+static const uint64_t PRESENT = 1ull << 63, SWAPPED = 1ull << 62, GUARD = 1ull << 58;
+
+struct mem_self {
+	struct hf_mem mem;
+	int pagemap;
+	long pid;
+	uint64_t entries[ENTRIES];
+};
+
+static bool copy_from_self(struct mem_self *self, uint64_t addr, void *buf, size_t size)
+{
+	struct iovec local = {buf, size}, remote = {(void *)addr, size};
+	return hf_syscall6(SYS_process_vm_readv, self->pid, (long)&local, 1, (long)&remote, 1, 0) ==
+	       (long)size;
+}
+
+static enum hf_status self_read(
+	struct hf_mem *mem, uint64_t addr, void *buf, size_t size, struct hf_err *err)
+{
+	if (copy_from_self((struct mem_self *)mem, addr, buf, size))
+		return HF_OK;
+	if (err)
+		err->at = addr;
+	return hf_err_set(err, HF_E_CORRUPT, "no %zu readable bytes at 0x%lx", size, addr);
+}
+
+static bool usable(struct mem_self *self, uint64_t entry, uint64_t page)
+{
+	if (entry & GUARD)
+		return false;
+	if (entry & PRESENT)
+		return true;
+	char byte;
+	return (entry & SWAPPED) && copy_from_self(self, page, &byte, 1);
+}
+
+static void window_private(
+	struct mem_self *self, struct hf_window *win, uint64_t addr, uint64_t limit)
+{
+	uint64_t page = hf_align_down(addr, HF_PAGE);
+	uint64_t n = (limit - page) / HF_PAGE;
+	n = n < ENTRIES ? n : ENTRIES;
+	int64_t got = hf_sys_pread_full(self->pagemap, self->entries, n * 8, page / HF_PAGE * 8);
+	n = got > 0 ? (uint64_t)got / 8 : 0;
+	uint64_t run = 1;
+	bool first = n && usable(self, self->entries[0], page);
+	while (run < n && usable(self, self->entries[run], page + run * HF_PAGE) == first)
+		run++;
+	*win = (struct hf_window){page, page + run * HF_PAGE, first ? (const uint8_t *)page : NULL};
+}
+
+static void window_shared(struct mem_self *self, struct hf_reader *r, uint64_t addr, uint64_t limit)
+{
+	if (!r->buf) {
+		r->buf = hf_page_alloc(SHARED_WINDOW);
+		r->buf_size = SHARED_WINDOW;
+	}
+	uint64_t page = hf_align_down(addr, HF_PAGE);
+	uint64_t size = limit - page < SHARED_WINDOW ? limit - page : SHARED_WINDOW;
+	/* Resident in the page cache (mincore(2)); holes of a sparse file are not made resident. */
+	unsigned char resident[SHARED_WINDOW / HF_PAGE];
+	if (!r->buf || hf_syscall3(SYS_mincore, page, size, resident) < 0) {
+		r->win = (struct hf_window){page, page + HF_PAGE, NULL};
+		return;
+	}
+	uint64_t run = 1;
+	while (run < size / HF_PAGE && (resident[run] & 1) == (resident[0] & 1))
+		run++;
+	bool ok = (resident[0] & 1) && copy_from_self(self, page, r->buf, run * HF_PAGE);
+	r->win = (struct hf_window){page, page + run * HF_PAGE, ok ? r->buf : NULL};
+}
+
+static void self_window(struct hf_reader *r, uint64_t addr)
+{
+	struct mem_self *self = (struct mem_self *)r->mem;
+	const struct hf_maps *maps = r->mem->maps;
+	size_t i = hf_maps_lower(maps, addr);
+	struct hf_map *map = i < hf_maps_count(maps) ? hf_maps_at(maps, i) : NULL;
+	if (!map || addr < map->start)
+		r->win = (struct hf_window){addr, map ? map->start : UINT64_MAX, NULL};
+	else if (!(map->perms & HF_PERM_R))
+		r->win = (struct hf_window){addr, map->end, NULL};
+	else if (map->perms & HF_PERM_SHARED)
+		window_shared(self, r, addr, map->end);
+	else
+		window_private(self, &r->win, addr, map->end);
+}
+
+static void self_destroy(struct hf_mem *mem)
+{
+	hf_sys_close(((struct mem_self *)mem)->pagemap);
+}
+
+static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy};
+
+enum hf_status hf_mem_self(
+	const struct hf_maps *maps, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)
+{
+	struct mem_self *self = hf_pool_alloc(pool, sizeof(*self));
+	if (!self)
+		return hf_err_set(err, HF_E_NOMEM, "no memory to read with");
+	int fd = hf_sys_open_read("/proc/self/pagemap");
+	if (fd < 0)
+		return hf_err_sys(err, HF_E_IO, -fd, "cannot open /proc/self/pagemap");
+	self->mem = (struct hf_mem){&self_ops, maps};
+	self->pagemap = fd;
+	self->pid = hf_syscall0(SYS_getpid);
+	*ret = &self->mem;
+	return HF_OK;
+}

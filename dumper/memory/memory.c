@@ -1,0 +1,34 @@
+#include "memory/memory.h"
+
+#include "base/page_alloc.h"
+
+void hf_mem_destroy(struct hf_mem *mem)
+{
+	if (mem)
+		mem->ops->destroy(mem);
+}
+
+void hf_reader_deinit(struct hf_reader *r)
+{
+	if (r->buf)
+		hf_page_free(r->buf, r->buf_size);
+	*r = (struct hf_reader){0};
+}
+
+bool hf_reader_copy(struct hf_reader *r, uint64_t addr, void *buf, size_t size)
+{
+	uint8_t *out = buf;
+	if (addr + size < addr)
+		return false;
+	while (size) {
+		if (!hf_reader_seek(r, addr))
+			return false;
+		uint64_t run = r->win.end - addr;
+		size_t n = run < size ? (size_t)run : size;
+		memcpy(out, r->win.data + (addr - r->win.start), n);
+		out += n;
+		addr += n;
+		size -= n;
+	}
+	return true;
+}
