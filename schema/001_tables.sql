@@ -1,0 +1,255 @@
+-- Holdfast's database (.hfdb): tables. docs/schema.md says what every column means.
+-- Conventions: addresses and sizes are INTEGER bytes; ids count from 1; NULL is "none" or "unknown".
+
+PRAGMA application_id = 1212564546; -- 0x48464442, "HFDB"
+PRAGMA user_version = 1;
+
+CREATE TABLE meta (
+	key TEXT PRIMARY KEY,
+	value
+) WITHOUT ROWID;
+
+CREATE TABLE module (
+	id INTEGER PRIMARY KEY,
+	path TEXT NOT NULL,
+	build_id TEXT,               -- lower-case hex
+	base INTEGER NOT NULL,       -- address of the first mapped byte
+	size INTEGER NOT NULL,
+	bias INTEGER NOT NULL        -- added to a link-time address of the file
+);
+
+CREATE TABLE mapping (
+	id INTEGER PRIMARY KEY,
+	start INTEGER NOT NULL,
+	size INTEGER NOT NULL,
+	perms TEXT NOT NULL,         -- as in /proc/PID/maps: rwxp
+	path TEXT NOT NULL,          -- '' for anonymous memory
+	kind TEXT NOT NULL,          -- heap stack module file shared kernel own other
+	rss INTEGER NOT NULL,        -- resident bytes
+	file_offset INTEGER NOT NULL
+);
+
+CREATE TABLE thread (
+	id INTEGER PRIMARY KEY,
+	tid INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	stack_start INTEGER,         -- lowest live address
+	stack_size INTEGER,          -- live bytes
+	pc INTEGER,
+	sp INTEGER,
+	tp INTEGER,                  -- thread pointer
+	registers INTEGER NOT NULL,  -- 0: could not be had, its whole stack was scanned
+	caller INTEGER NOT NULL,     -- 1: asked for the dump
+	crashed INTEGER NOT NULL
+);
+
+CREATE TABLE frame (
+	id INTEGER PRIMARY KEY,
+	thread_id INTEGER NOT NULL,
+	depth INTEGER NOT NULL,      -- 0: innermost
+	pc INTEGER NOT NULL,
+	function TEXT,
+	file TEXT,
+	line INTEGER,
+	module_id INTEGER
+);
+
+CREATE TABLE arena (
+	id INTEGER PRIMARY KEY,
+	allocator TEXT NOT NULL,     -- 'glibc 2.36'
+	kind TEXT NOT NULL,          -- main thread mmapped
+	addr INTEGER NOT NULL,
+	size INTEGER NOT NULL,       -- bytes got from the system
+	live_bytes INTEGER NOT NULL, -- usable bytes of objects
+	live_count INTEGER NOT NULL,
+	free_bytes INTEGER NOT NULL, -- free chunks, cached ones included
+	free_count INTEGER NOT NULL,
+	metadata_bytes INTEGER NOT NULL, -- all the rest
+	retained_size INTEGER NOT NULL,  -- of all its objects together
+	leak_bytes INTEGER NOT NULL,
+	leak_count INTEGER NOT NULL
+);
+
+CREATE TABLE type (
+	id INTEGER PRIMARY KEY,
+	name TEXT NOT NULL,
+	size INTEGER,                -- of one element; NULL: unknown
+	kind TEXT,                   -- struct class union array pointer base …
+	origin TEXT NOT NULL         -- dwarf vtable site label …
+);
+
+CREATE TABLE field (
+	id INTEGER PRIMARY KEY,
+	type_id INTEGER NOT NULL,    -- of the holder
+	offset INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	pointer INTEGER NOT NULL     -- 0: certainly no pointer
+);
+
+CREATE TABLE site (
+	id INTEGER PRIMARY KEY,
+	function TEXT,               -- innermost frame outside allocators
+	file TEXT,
+	line INTEGER,
+	live_bytes INTEGER,
+	live_count INTEGER,
+	total_bytes INTEGER,
+	total_count INTEGER
+);
+
+CREATE TABLE site_frame (
+	site_id INTEGER NOT NULL,
+	depth INTEGER NOT NULL,      -- 0: innermost
+	function TEXT,
+	file TEXT,
+	line INTEGER,
+	module_id INTEGER,
+	pc INTEGER,
+	PRIMARY KEY (site_id, depth)
+) WITHOUT ROWID;
+
+-- id is the rank by address: ORDER BY id is ORDER BY addr.
+CREATE TABLE object (
+	id INTEGER PRIMARY KEY,
+	addr INTEGER NOT NULL,
+	size INTEGER NOT NULL,       -- as requested where known, else usable
+	usable INTEGER NOT NULL,
+	arena_id INTEGER NOT NULL,
+	type_id INTEGER,
+	site_id INTEGER,
+	reachable INTEGER NOT NULL,
+	depth INTEGER,               -- edges from a root; NULL: unreachable
+	parent_id INTEGER,           -- next object towards the nearest root
+	root_id INTEGER,             -- the root that path starts from
+	idom_id INTEGER,             -- immediate dominator; NULL: a root or the virtual root
+	retained_size INTEGER NOT NULL,
+	retained_count INTEGER NOT NULL,
+	holder_id INTEGER,           -- next object on the best path; NULL: a root holds it, or it heads a leak
+	holder_root_id INTEGER,      -- root of the best path
+	held_size INTEGER NOT NULL,
+	held_count INTEGER NOT NULL,
+	label TEXT
+);
+CREATE UNIQUE INDEX object_addr ON object (addr);
+
+CREATE TABLE variable (
+	id INTEGER PRIMARY KEY,
+	kind TEXT NOT NULL,          -- as root.kind
+	name TEXT NOT NULL,
+	module_id INTEGER,
+	thread_id INTEGER,
+	frame_id INTEGER,
+	type_id INTEGER,
+	addr INTEGER,
+	size INTEGER,
+	word_count INTEGER NOT NULL,   -- its root words
+	direct_count INTEGER NOT NULL, -- objects that they point to
+	direct_size INTEGER NOT NULL,
+	retained_size INTEGER NOT NULL,
+	retained_count INTEGER NOT NULL,
+	held_size INTEGER NOT NULL,
+	held_count INTEGER NOT NULL
+);
+
+CREATE TABLE root (
+	id INTEGER PRIMARY KEY,
+	kind TEXT NOT NULL,          -- global static tls stack register mapping registered goroutine
+	name TEXT NOT NULL,
+	addr INTEGER,                -- of the word; NULL for a register
+	object_id INTEGER NOT NULL,
+	offset INTEGER NOT NULL,     -- into the object
+	module_id INTEGER,
+	thread_id INTEGER,
+	frame_id INTEGER,
+	variable_id INTEGER
+);
+CREATE INDEX root_object ON root (object_id);
+CREATE INDEX root_variable ON root (variable_id);
+
+CREATE TABLE edge (
+	src_id INTEGER NOT NULL,
+	src_offset INTEGER NOT NULL,
+	dst_id INTEGER NOT NULL,
+	dst_offset INTEGER NOT NULL DEFAULT 0,
+	field_id INTEGER,
+	PRIMARY KEY (src_id, src_offset)
+) WITHOUT ROWID;
+CREATE INDEX edge_dst ON edge (dst_id);
+
+CREATE TABLE counter (
+	id INTEGER PRIMARY KEY,
+	name TEXT NOT NULL,
+	expected INTEGER NOT NULL,   -- the allocator's own figure
+	found INTEGER NOT NULL,      -- what the walk found
+	must_match INTEGER NOT NULL
+);
+
+CREATE TABLE finding (
+	id INTEGER PRIMARY KEY,
+	severity TEXT NOT NULL,      -- info warning partial
+	addr INTEGER,
+	text TEXT NOT NULL
+);
+
+-- Summaries that are worked out when a dump is loaded; the views show them.
+
+-- The objects that retain, and that hold, most: the first 100 000 of each.
+CREATE TABLE stat_top_retained (rank INTEGER PRIMARY KEY, object_id INTEGER NOT NULL);
+CREATE TABLE stat_top_held (rank INTEGER PRIMARY KEY, object_id INTEGER NOT NULL);
+
+-- id is 0 for the objects without a type (site).
+CREATE TABLE stat_type (
+	id INTEGER PRIMARY KEY,
+	count INTEGER NOT NULL,
+	size INTEGER NOT NULL,
+	retained_size INTEGER NOT NULL, -- what would go with all of them together
+	leak_count INTEGER NOT NULL,
+	leak_size INTEGER NOT NULL
+);
+CREATE TABLE stat_site (
+	id INTEGER PRIMARY KEY,
+	count INTEGER NOT NULL,
+	size INTEGER NOT NULL,
+	retained_size INTEGER NOT NULL,
+	leak_count INTEGER NOT NULL,
+	leak_size INTEGER NOT NULL
+);
+
+-- Unreachable objects; those with neither site nor type are grouped by object_size.
+CREATE TABLE stat_leak (
+	id INTEGER PRIMARY KEY,
+	site_id INTEGER,
+	type_id INTEGER,
+	object_size INTEGER,
+	count INTEGER NOT NULL,
+	size INTEGER NOT NULL,
+	head_count INTEGER NOT NULL, -- of them, heads of components
+	held_size INTEGER NOT NULL   -- all that those heads hold
+);
+-- The leak heads that hold most come first.
+CREATE TABLE stat_leak_head (
+	rank INTEGER PRIMARY KEY,
+	object_id INTEGER NOT NULL
+);
+
+CREATE TABLE stat_memory (
+	id INTEGER PRIMARY KEY,
+	category TEXT NOT NULL,
+	name TEXT NOT NULL,
+	resident INTEGER NOT NULL,
+	size INTEGER NOT NULL,
+	note TEXT
+);
+
+CREATE TABLE stat_suspect (
+	id INTEGER PRIMARY KEY,
+	basis TEXT NOT NULL,         -- held retained
+	variable_id INTEGER,         -- the root variable of the path
+	object_id INTEGER,           -- first object of the path; NULL: the variable itself
+	size INTEGER NOT NULL,       -- bytes held or retained
+	count INTEGER NOT NULL,
+	point_id INTEGER,            -- accumulation point
+	point_size INTEGER,
+	point_children INTEGER,      -- objects directly below it
+	path TEXT NOT NULL
+);

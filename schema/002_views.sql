@@ -1,0 +1,135 @@
+-- Holdfast's database: views.
+
+CREATE VIEW top_retained AS
+SELECT t.rank, o.id, o.addr, o.size, o.retained_size, o.retained_count, o.held_size, o.held_count,
+	o.reachable, o.idom_id, o.holder_id,
+	ty.name AS type, s.function AS site, s.file AS site_file, s.line AS site_line,
+	r.kind AS root_kind, r.name AS root, o.label
+FROM stat_top_retained t
+CROSS JOIN object o ON o.id = t.object_id
+LEFT JOIN type ty ON ty.id = o.type_id
+LEFT JOIN site s ON s.id = o.site_id
+LEFT JOIN root r ON r.id = o.holder_root_id
+ORDER BY t.rank;
+
+CREATE VIEW top_held AS
+SELECT t.rank, o.id, o.addr, o.size, o.retained_size, o.retained_count, o.held_size, o.held_count,
+	o.reachable, o.idom_id, o.holder_id,
+	ty.name AS type, s.function AS site, s.file AS site_file, s.line AS site_line,
+	r.kind AS root_kind, r.name AS root, o.label
+FROM stat_top_held t
+CROSS JOIN object o ON o.id = t.object_id
+LEFT JOIN type ty ON ty.id = o.type_id
+LEFT JOIN site s ON s.id = o.site_id
+LEFT JOIN root r ON r.id = o.holder_root_id
+ORDER BY t.rank;
+
+CREATE VIEW type_summary AS
+SELECT t.id AS type_id, coalesce(t.name, '(no type)') AS name, t.kind, t.origin,
+	t.size AS type_size, s.count, s.size, s.retained_size, s.leak_count, s.leak_size
+FROM stat_type s
+LEFT JOIN type t ON t.id = s.id
+ORDER BY s.size DESC, s.id;
+
+CREATE VIEW site_summary AS
+SELECT t.id AS site_id, coalesce(t.function, CASE WHEN t.id THEN '(unknown)' ELSE '(no site)' END) AS function,
+	t.file, t.line, s.count, s.size, s.retained_size, s.leak_count, s.leak_size,
+	t.live_bytes, t.live_count, t.total_bytes, t.total_count
+FROM stat_site s
+LEFT JOIN site t ON t.id = s.id
+ORDER BY s.size DESC, s.id;
+
+-- By function of the site; the same columns as site_summary where they can be summed.
+CREATE VIEW function_summary AS
+SELECT coalesce(t.function, CASE WHEN t.id THEN '(unknown)' ELSE '(no site)' END) AS function,
+	count(t.id) AS sites, sum(s.count) AS count, sum(s.size) AS size,
+	sum(s.leak_count) AS leak_count, sum(s.leak_size) AS leak_size,
+	sum(t.total_bytes) AS total_bytes, sum(t.total_count) AS total_count
+FROM stat_site s
+LEFT JOIN site t ON t.id = s.id
+GROUP BY 1
+ORDER BY 4 DESC, 1;
+
+-- By module of the site's innermost frame.
+CREATE VIEW module_summary AS
+SELECT m.id AS module_id, coalesce(m.path, CASE WHEN s.id THEN '(unknown)' ELSE '(no site)' END) AS module,
+	count(nullif(s.id, 0)) AS sites, sum(s.count) AS count, sum(s.size) AS size,
+	sum(s.leak_count) AS leak_count, sum(s.leak_size) AS leak_size
+FROM stat_site s
+LEFT JOIN site_frame f ON f.site_id = s.id AND f.depth = 0
+LEFT JOIN module m ON m.id = f.module_id
+GROUP BY 1, 2
+ORDER BY 5 DESC, 2;
+
+CREATE VIEW root_summary AS
+SELECT v.id AS variable_id, v.kind, v.name, m.path AS module, t.tid, t.name AS thread, v.addr,
+	v.word_count, v.direct_count AS count, v.direct_size AS size,
+	v.retained_size, v.retained_count, v.held_size, v.held_count
+FROM variable v
+LEFT JOIN module m ON m.id = v.module_id
+LEFT JOIN thread t ON t.id = v.thread_id
+ORDER BY v.held_size DESC, v.id;
+
+CREATE VIEW arena_summary AS
+SELECT id AS arena_id, allocator, kind, addr, size AS system_size, live_count AS count,
+	live_bytes AS size, free_bytes, metadata_bytes, retained_size, leak_count, leak_bytes AS leak_size
+FROM arena
+ORDER BY live_bytes DESC, id;
+
+CREATE VIEW edge_named AS
+SELECT e.src_id, a.addr AS src_addr, e.src_offset, e.dst_id, b.addr AS dst_addr, e.dst_offset,
+	e.field_id, f.name AS field, f.pointer
+FROM edge e
+JOIN object a ON a.id = e.src_id
+JOIN object b ON b.id = e.dst_id
+LEFT JOIN field f ON f.id = e.field_id;
+
+-- Children in the dominator tree and in the holder tree. Ask for them with WHERE parent_id = …
+CREATE VIEW dominator_child AS
+SELECT idom_id AS parent_id, id AS child_id FROM object WHERE idom_id IS NOT NULL;
+CREATE VIEW holder_child AS
+SELECT holder_id AS parent_id, id AS child_id FROM object WHERE holder_id IS NOT NULL;
+
+CREATE VIEW leak AS
+SELECT o.id, o.addr, o.size, o.usable, o.holder_id IS NULL AS is_head, o.holder_id, o.idom_id,
+	o.retained_size, o.retained_count, o.held_size, o.held_count,
+	o.type_id, ty.name AS type, o.site_id, s.function AS site, s.file AS site_file, s.line AS site_line,
+	o.label
+FROM object o
+LEFT JOIN type ty ON ty.id = o.type_id
+LEFT JOIN site s ON s.id = o.site_id
+WHERE o.reachable = 0;
+
+-- Heads of leaked components, those that hold most first.
+CREATE VIEW leak_head AS
+SELECT h.rank, o.id, o.addr, o.size, o.retained_size, o.retained_count, o.held_size, o.held_count,
+	o.type_id, ty.name AS type, o.site_id, s.function AS site, s.file AS site_file, s.line AS site_line,
+	o.label
+FROM stat_leak_head h
+CROSS JOIN object o ON o.id = h.object_id
+LEFT JOIN type ty ON ty.id = o.type_id
+LEFT JOIN site s ON s.id = o.site_id
+ORDER BY h.rank;
+
+CREATE VIEW leak_summary AS
+SELECT l.id, l.site_id, s.function AS site, s.file AS site_file, s.line AS site_line,
+	l.type_id, ty.name AS type, l.object_size, l.count, l.size, l.head_count, l.held_size
+FROM stat_leak l
+LEFT JOIN type ty ON ty.id = l.type_id
+LEFT JOIN site s ON s.id = l.site_id
+ORDER BY l.held_size DESC, l.size DESC, l.id;
+
+CREATE VIEW memory_account AS
+SELECT category, name, resident, size, note FROM stat_memory ORDER BY id;
+
+CREATE VIEW suspect AS
+SELECT s.id, s.basis, s.size, s.count,
+	s.size * 1.0 / max(1, (SELECT value FROM meta WHERE key = 'live_size')) AS share,
+	s.variable_id, v.kind AS root_kind, v.name AS root, s.object_id, o.addr,
+	s.point_id, p.addr AS point_addr, pt.name AS point_type, s.point_size, s.point_children, s.path
+FROM stat_suspect s
+LEFT JOIN variable v ON v.id = s.variable_id
+LEFT JOIN object o ON o.id = s.object_id
+LEFT JOIN object p ON p.id = s.point_id
+LEFT JOIN type pt ON pt.id = p.type_id
+ORDER BY s.id;
