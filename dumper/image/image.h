@@ -38,7 +38,8 @@ struct hf_image {
 	uint64_t dynamic; /* address of PT_DYNAMIC, 0 if none */
 	uint8_t build_id[HF_BUILD_ID_MAX];
 	uint32_t build_id_size;
-	uint64_t dev_inode; /* of the file, mixed: to open the right file */
+	uint64_t inode; /* of the mapped file, and its device: to open the right one */
+	uint32_t dev;
 };
 
 struct hf_images {

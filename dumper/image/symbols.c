@@ -1,0 +1,123 @@
+#include "image/symbols.h"
+
+#include <elf.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/checked.h"
+#include "base/fmt.h"
+#include "base/sys.h"
+
+/* A struct of size bytes at offset of the file, or NULL. */
+static const void *at(const struct hf_symbols *s, uint64_t offset, uint64_t size)
+{
+	return hf_in_range(offset, size, 0, s->file_size) ? s->file + offset : NULL;
+}
+
+static bool use_section(struct hf_symbols *s, const Elf64_Ehdr *eh, uint32_t type)
+{
+	for (uint32_t i = 0; i < eh->e_shnum; i++) {
+		Elf64_Shdr sh, str;
+		const void *p = at(s, eh->e_shoff + (uint64_t)i * sizeof(sh), sizeof(sh));
+		if (!p)
+			return false;
+		memcpy(&sh, p, sizeof(sh));
+		if (sh.sh_type != type || sh.sh_entsize != sizeof(Elf64_Sym) ||
+			sh.sh_link >= eh->e_shnum)
+			continue;
+		p = at(s, eh->e_shoff + (uint64_t)sh.sh_link * sizeof(str), sizeof(str));
+		if (!p)
+			return false;
+		memcpy(&str, p, sizeof(str));
+		if (!at(s, sh.sh_offset, sh.sh_size) || !at(s, str.sh_offset, str.sh_size) ||
+			!str.sh_size || s->file[str.sh_offset + str.sh_size - 1] != 0)
+			continue;
+		s->table = sh.sh_offset;
+		s->n = sh.sh_size / sizeof(Elf64_Sym);
+		s->strings = str.sh_offset;
+		s->strings_size = str.sh_size;
+		s->full = type == SHT_SYMTAB;
+		return true;
+	}
+	return false;
+}
+
+static enum hf_status map_file(
+	struct hf_symbols *s, int fd, const struct hf_image *image, struct hf_err *err)
+{
+	struct stat st;
+	long rc = hf_syscall2(SYS_fstat, fd, &st);
+	if (rc < 0)
+		return hf_err_sys(err, HF_E_IO, (int)-rc, "%s: cannot stat", image->path);
+	/* Overlay file systems show another device in maps than in stat: the inode must do. */
+	if ((uint64_t)st.st_ino != image->inode)
+		return hf_err_set(
+			err, HF_E_NOTFOUND, "%s: replaced since it was mapped", image->path);
+	if ((uint64_t)st.st_size < sizeof(Elf64_Ehdr))
+		return hf_err_set(err, HF_E_NOTFOUND, "%s: too short", image->path);
+	rc = hf_syscall6(SYS_mmap, 0, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (rc < 0 && rc > -4096)
+		return hf_err_sys(err, HF_E_NOMEM, (int)-rc, "%s: cannot map", image->path);
+	s->file = (const uint8_t *)rc;
+	s->file_size = (uint64_t)st.st_size;
+	return HF_OK;
+}
+
+enum hf_status hf_symbols_open(struct hf_symbols *s, const struct hf_image *image,
+	const char *root_dir, struct hf_err *err)
+{
+	char path[4096];
+	*s = (struct hf_symbols){0};
+	hf_fmt(path, sizeof(path), "%s%s", root_dir, image->path);
+	int fd = image->deleted ? -2 : hf_sys_open_read(path);
+	if (fd < 0)
+		return hf_err_sys(err, HF_E_NOTFOUND, -fd, "%s: cannot open for symbols", path);
+	enum hf_status status = map_file(s, fd, image, err);
+	hf_sys_close(fd);
+	if (status)
+		return status;
+	Elf64_Ehdr eh;
+	memcpy(&eh, s->file, sizeof(eh));
+	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+		eh.e_shentsize != sizeof(Elf64_Shdr) || eh.e_shoff > s->file_size ||
+		(!use_section(s, &eh, SHT_SYMTAB) && !use_section(s, &eh, SHT_DYNSYM))) {
+		hf_symbols_close(s);
+		return hf_err_set(err, HF_E_NOTFOUND, "%s: no symbols", path);
+	}
+	return HF_OK;
+}
+
+void hf_symbols_close(struct hf_symbols *s)
+{
+	if (s->file)
+		hf_syscall2(SYS_munmap, s->file, s->file_size);
+	*s = (struct hf_symbols){0};
+}
+
+bool hf_symbols_get(
+	const struct hf_symbols *s, const struct hf_image *image, uint64_t i, struct hf_symbol *ret)
+{
+	Elf64_Sym sym;
+	if (i >= s->n)
+		return false;
+	memcpy(&sym, s->file + s->table + i * sizeof(sym), sizeof(sym));
+	unsigned type = ELF64_ST_TYPE(sym.st_info), binding = ELF64_ST_BIND(sym.st_info);
+	if ((type != STT_OBJECT && type != STT_COMMON && type != STT_TLS) ||
+		sym.st_shndx == SHN_UNDEF || sym.st_shndx == SHN_ABS || !sym.st_size ||
+		sym.st_name >= s->strings_size)
+		return false;
+	const char *name = (const char *)s->file + s->strings + sym.st_name;
+	size_t left = s->strings_size - sym.st_name;
+	size_t length = strnlen(name, left < HF_SYMBOL_NAME_MAX ? left : HF_SYMBOL_NAME_MAX);
+	if (!length || length == left || length == HF_SYMBOL_NAME_MAX)
+		return false;
+	*ret = (struct hf_symbol){
+		.addr = type == STT_TLS ? sym.st_value : image->bias + sym.st_value,
+		.size = sym.st_size,
+		.name = name,
+		.tls = type == STT_TLS,
+		.local = binding == STB_LOCAL,
+	};
+	return true;
+}
