@@ -1,0 +1,11 @@
+/* Pages of a database file under construction; private to the page writer (btree.h). */
+#pragma once
+#include "store/btree.h"
+
+/* Append a page; its number, which is never that of the lock-byte page. */
+enum hf_status hf_btree_file_append(
+	struct hf_btree_file *file, const uint8_t *page, uint32_t *ret_number, struct hf_err *err);
+
+/* Write the page of a tree's root, which the file has already. */
+enum hf_status hf_btree_file_put_root(
+	struct hf_btree_file *file, uint32_t root, const uint8_t *page, struct hf_err *err);
