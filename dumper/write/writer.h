@@ -8,7 +8,8 @@
  * Errors are sticky: after the first one (a full disk, say) every further record is dropped, and
  * hf_writer_finish() returns it. So callers write records without looking and check once.
  *
- * All memory is taken from pages when the writer is made; zlib gets its memory there too.
+ * All memory (hf_writer_memory_size()) is taken when the writer is made, from pages or from the
+ * caller; zlib gets its memory there too.
  * Thread and signal safety: async-signal-safe; a writer belongs to one thread.
  */
 #pragma once
@@ -31,8 +32,13 @@ struct hf_writer_options {
 	enum hf_codec codec;
 	uint64_t time_ns; /* for the header */
 	uint8_t token[HF_FORMAT_TOKEN_SIZE];
+	/* hf_writer_memory_size() bytes, aligned to 16, of the caller: reserved early, for a dump
+	 * when there is no memory left. NULL: pages are taken. */
+	void *memory;
 };
 
+/* Bytes that a writer needs. */
+size_t hf_writer_memory_size(void);
 /* Start a file: writes the header. The sink stays the caller's and must outlive the writer. */
 enum hf_status hf_writer_create(struct hf_sink *sink, const struct hf_writer_options *options,
 	struct hf_writer **ret, struct hf_err *err);

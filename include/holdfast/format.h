@@ -20,7 +20,9 @@
  *     D   LEB128 varint of the difference to the value before it in this block (the first: to 0);
  *         the values never decrease
  *     Z   zigzag LEB128 varint of the difference to the value before it in this block (the first:
- * to 0) S   string: LEB128 length, then that many bytes (UTF-8 where it is text; not terminated)
+ *         to 0), modulo 2^64
+ *     E   zigzag LEB128 varint of the difference to the value of column 0 in the same record
+ *     S   string: LEB128 length, then that many bytes (UTF-8 where it is text; not terminated)
  *
  * so a block can be read without the blocks before it. The blocks of a section come in order.
  */
@@ -41,6 +43,7 @@ enum {
 	HF_FORMAT_MAX_BLOCK_ITEMS = 1 << 16, /* most records in a block */
 	HF_FORMAT_MAX_STRING = 64 << 10,     /* longest string, bytes */
 	HF_FORMAT_MAX_COLUMNS = 16,
+	HF_FORMAT_INDEX_ITEMS = 4096, /* most records in an INDEX block */
 };
 
 struct hf_file_header {
@@ -84,7 +87,8 @@ _Static_assert(sizeof(struct hf_block_header) == 40, "on-disk layout");
 
 /* The last 24 bytes of a complete file. */
 struct hf_file_tail {
-	uint64_t index_offset; /*  0  file offset of the INDEX block */
+	uint64_t index_offset; /*  0  file offset of the last INDEX block; 0: the file has no block
+				*/
 	uint32_t reserved;     /*  8  zero */
 	uint32_t crc;          /* 12  CRC-32C of this tail with crc zero */
 	char magic[8];         /* 16  HF_FORMAT_TAIL_MAGIC */
@@ -93,9 +97,10 @@ _Static_assert(sizeof(struct hf_file_tail) == 24, "on-disk layout");
 
 /*
  * Sections and their columns. An index (module, thread, arena, variable, object) counts the records
- * of that section from 0 in file order; «index+1» columns use 0 for none. The file holds the
- * sections in the order of these ids, but EDGE and MODREF blocks may interleave, and COUNTER and
- * FINDING records may come anywhere.
+ * of that section from 0 in file order; «index+1» columns use 0 for none. A writer puts the
+ * sections in the order of these ids, so that a cut file has the small ones whole; EDGE and MODREF
+ * blocks interleave, INDEX, PROCESS, COUNTER and FINDING blocks come anywhere. A reader does not
+ * rely on it.
  */
 enum hf_section {
 	/* S key, S value. Keys of version 1.0: program, exe, pid, ppid, uid, hostname, kernel,
@@ -124,9 +129,8 @@ enum hf_section {
 	HF_SECTION_ARENA = 7,
 	/* D address, U usable size, U arena. Sorted by address; no two overlap. */
 	HF_SECTION_OBJECT = 8,
-	/* D source object, U source offset / 8, Z target object - source object, U target offset.
-	 * Sorted by (source, source offset). The Z column's difference is to the record's own
-	 * source object, not to the record before. */
+	/* D source object, U source offset / 8, E target object, U target offset. Strictly
+	 * ascending by (source, source offset). */
 	HF_SECTION_EDGE = 9,
 	/* D source object, U source offset / 8, U module, U address - module base. Words of objects
 	 * that point into a module: vtables, function pointers, pointers to static data. */
@@ -146,10 +150,60 @@ enum hf_section {
 	/* U severity (enum hf_severity), U address or 0, S text: what could not be had or was found
 	 * damaged. Any of severity HF_PARTIAL makes the dump partial. */
 	HF_SECTION_FINDING = 15,
-	/* U section, U file offset, U n_items, U first_item: every block before this one, in file
-	 * order. Always the last block, and only one. */
+	/* U section, D file offset, U n_items, U first_item: the blocks before this one, in file
+	 * order. The last block is an INDEX block. A long file has more of them, one after at most
+	 * HF_FORMAT_INDEX_ITEMS blocks; each lists the blocks since the INDEX block before it,
+	 * which is its first record, so the chain leads from the tail to every block. */
 	HF_SECTION_INDEX = 16,
 };
+
+/* The encodings of a section's columns, a letter each; NULL: no such section in this version. */
+static inline const char *hf_format_columns(unsigned section)
+{
+	static const char *const columns[] = {
+		[HF_SECTION_PROCESS] = "SS",
+		[HF_SECTION_MODULE] = "DUZSS",
+		[HF_SECTION_MAPPING] = "DUUUUUS",
+		[HF_SECTION_THREAD] = "UUUUUUUS",
+		[HF_SECTION_REGISTER] = "UUU",
+		[HF_SECTION_STACK_WORD] = "UZZ",
+		[HF_SECTION_ARENA] = "SUUUUUUUU",
+		[HF_SECTION_OBJECT] = "DUU",
+		[HF_SECTION_EDGE] = "DUEU",
+		[HF_SECTION_MODREF] = "DUUU",
+		[HF_SECTION_VARIABLE] = "UUUUUS",
+		[HF_SECTION_ROOT] = "UUUUZUU",
+		[HF_SECTION_LABEL] = "US",
+		[HF_SECTION_COUNTER] = "SUUU",
+		[HF_SECTION_FINDING] = "UUS",
+		[HF_SECTION_INDEX] = "UDUU",
+	};
+	return section < sizeof(columns) / sizeof(columns[0]) ? columns[section] : 0;
+}
+
+/* "objects", "edges" … for messages; NULL: no such section in this version. */
+static inline const char *hf_format_section_name(unsigned section)
+{
+	static const char *const names[] = {
+		[HF_SECTION_PROCESS] = "process",
+		[HF_SECTION_MODULE] = "modules",
+		[HF_SECTION_MAPPING] = "mappings",
+		[HF_SECTION_THREAD] = "threads",
+		[HF_SECTION_REGISTER] = "registers",
+		[HF_SECTION_STACK_WORD] = "stack words",
+		[HF_SECTION_ARENA] = "arenas",
+		[HF_SECTION_OBJECT] = "objects",
+		[HF_SECTION_EDGE] = "edges",
+		[HF_SECTION_MODREF] = "module references",
+		[HF_SECTION_VARIABLE] = "variables",
+		[HF_SECTION_ROOT] = "roots",
+		[HF_SECTION_LABEL] = "labels",
+		[HF_SECTION_COUNTER] = "counters",
+		[HF_SECTION_FINDING] = "findings",
+		[HF_SECTION_INDEX] = "index",
+	};
+	return section < sizeof(names) / sizeof(names[0]) ? names[section] : 0;
+}
 
 enum hf_mapping_kind {
 	HF_MAPPING_OTHER = 0,  /* anonymous memory that is none of the below */
