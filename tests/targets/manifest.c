@@ -12,7 +12,7 @@
 static const uint64_t MASK = 0xa5c3960f5ac36990; /* leaves no address canonical */
 enum { FILL = 0x5a };                            /* nor does a word of these bytes look like one */
 
-enum record_kind { OBJECT = 1, EDGE, ROOT, LEAKED, FREED, LABEL, COUNTER };
+enum record_kind { OBJECT = 1, EDGE, ROOT, LEAKED, FREED, LABEL, OPAQUE, COUNTER };
 
 struct record {
 	uint64_t kind; /* for a root: kind | root kind << 8 */
@@ -161,6 +161,11 @@ void t_label(void *object, const char *label)
 	record((struct record){.kind = LABEL, .name = label, .a = hide(object)});
 }
 
+void t_opaque(void)
+{
+	record((struct record){.kind = OPAQUE});
+}
+
 void t_counter(const char *name, uint64_t value)
 {
 	record((struct record){.kind = COUNTER, .name = name, .a = value});
@@ -204,6 +209,9 @@ static size_t format_record(char *out, size_t size, const struct record *r)
 		break;
 	case LABEL:
 		n = snprintf(out, size, "label %#llx %s\n", a, r->name);
+		break;
+	case OPAQUE:
+		n = snprintf(out, size, "opaque\n");
 		break;
 	case COUNTER:
 		n = snprintf(out, size, "counter %s %llu\n", r->name, (ull)r->a);

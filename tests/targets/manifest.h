@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum t_root_kind { T_GLOBAL, T_STATIC, T_TLS, T_STACK, T_MAPPING, T_REGISTERED };
 
 /* Room for n_objects objects with their edges and roots. Exits the process on failure, as
@@ -33,7 +37,10 @@ void t_root(
 	enum t_root_kind kind, const char *name, void *volatile *slot, void *object, size_t offset);
 /* Whether what this thread allocates from now on is leaked. */
 void t_set_leaking(int leaking);
+/* It is free now; an object recorded before at that address is no more. */
 void t_freed(void *object);
+/* The recorded objects have edges that the manifest does not know. */
+void t_opaque(void);
 /* object carries that label (a literal). */
 void t_label(void *object, const char *label);
 void t_counter(const char *name, uint64_t value);
@@ -53,4 +60,8 @@ void *t_hidden_get(const struct t_hidden *hidden, size_t i);
 void t_hidden_set(struct t_hidden *hidden, size_t i, void *object);
 
 /* Write the message and exit with status 1. */
-_Noreturn void t_die(const char *what);
+void t_die(const char *what) __attribute__((noreturn));
+
+#ifdef __cplusplus
+}
+#endif

@@ -13,6 +13,7 @@ class Manifest:
         self.freed = set()
         self.labels = {}
         self.counters = {}
+        self.opaque = False  # the objects have further edges
         with open(path, encoding="ascii") as lines:
             for line in lines:
                 self._add(line.split())
@@ -31,11 +32,16 @@ class Manifest:
             case ["leaked", addr]:
                 self.leaked.add(int(addr, 16))
             case ["freed", addr]:
-                self.freed.add(int(addr, 16))
+                addr = int(addr, 16)
+                self.freed.add(addr)
+                self.objects.pop(addr, None)
+                self.leaked.discard(addr)
             case ["root", kind, name, addr, obj, offset]:
                 self.roots.append(Root(kind, name, int(addr, 16), int(obj, 16), int(offset)))
             case ["label", addr, text]:
                 self.labels[int(addr, 16)] = text
+            case ["opaque"]:
+                self.opaque = True
             case ["counter", name, value]:
                 self.counters[name] = int(value)
             case _:

@@ -1,6 +1,6 @@
 """Checks a target against its manifest by reading /proc/PID/mem, without Holdfast.
 
-usage: selfcheck.py HEAP_TARGET N_OBJECTS N_THREADS [option...]
+usage: selfcheck.py TARGET [option...]
 
 Every object, edge and root must be in memory as the manifest says, and no word of static data,
 thread-local data, stacks or other mappings may point into a leaked object.
@@ -82,11 +82,11 @@ def check_leaks(memory, manifest):
     return problems
 
 
-def main(target, n_objects, n_threads, *options):
+def main(target, *options):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "manifest")
         with subprocess.Popen(
-                [target, "--mode", "wait", "--manifest", path, "--objects", n_objects, "--threads", n_threads, *options],
+                [target, "--mode", "wait", "--manifest", path, *options],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             try:
                 if not process.stdout.readline().startswith(b"ready "):
