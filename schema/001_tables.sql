@@ -108,29 +108,34 @@ CREATE TABLE site_frame (
 	PRIMARY KEY (site_id, depth)
 ) WITHOUT ROWID;
 
--- id is the rank by address: ORDER BY id is ORDER BY addr.
+-- id is the rank by address: ORDER BY id is ORDER BY addr, and an address is found by halving the
+-- range of ids (docs/schema.md has the query). The columns from type_id on are mostly at their
+-- default and then take no room.
 CREATE TABLE object (
 	id INTEGER PRIMARY KEY,
 	addr INTEGER NOT NULL,
 	size INTEGER NOT NULL,       -- as requested where known, else usable
 	usable INTEGER NOT NULL,
 	arena_id INTEGER NOT NULL,
-	type_id INTEGER,
-	site_id INTEGER,
 	reachable INTEGER NOT NULL,
 	depth INTEGER,               -- edges from a root; NULL: unreachable
 	parent_id INTEGER,           -- next object towards the nearest root
 	root_id INTEGER,             -- the root that path starts from
 	idom_id INTEGER,             -- immediate dominator; NULL: a root or the virtual root
-	retained_size INTEGER NOT NULL,
-	retained_count INTEGER NOT NULL,
 	holder_id INTEGER,           -- next object on the best path; NULL: a root holds it, or it heads a leak
-	holder_root_id INTEGER,      -- root of the best path
+	holder_root_id INTEGER,      -- root of the best path; NULL: unreachable
+	retained_size INTEGER NOT NULL,
 	held_size INTEGER NOT NULL,
-	held_count INTEGER NOT NULL,
+	type_id INTEGER,
+	site_id INTEGER,
+	retained_count INTEGER NOT NULL DEFAULT 1,
+	held_count INTEGER NOT NULL DEFAULT 1,
+	idom_variable_id INTEGER,    -- the variable, where that is the immediate dominator
 	label TEXT
 );
-CREATE UNIQUE INDEX object_addr ON object (addr);
+-- A dominator that points to the object is also its parent: found by the edges. The others:
+CREATE INDEX object_far_idom ON object (idom_id) WHERE idom_id IS NOT NULL AND idom_id IS NOT parent_id;
+CREATE INDEX object_leak ON object (held_size) WHERE reachable = 0;
 
 CREATE TABLE variable (
 	id INTEGER PRIMARY KEY,
@@ -174,7 +179,7 @@ CREATE TABLE edge (
 	field_id INTEGER,
 	PRIMARY KEY (src_id, src_offset)
 ) WITHOUT ROWID;
-CREATE INDEX edge_dst ON edge (dst_id);
+CREATE INDEX edge_dst ON edge (dst_id, src_id);
 
 CREATE TABLE counter (
 	id INTEGER PRIMARY KEY,
@@ -241,15 +246,32 @@ CREATE TABLE stat_memory (
 	note TEXT
 );
 
+-- Root words that belong to no variable, by kind: the rest of root_summary.
+CREATE TABLE stat_bare_root (
+	kind TEXT PRIMARY KEY,
+	word_count INTEGER NOT NULL,
+	direct_count INTEGER NOT NULL,
+	direct_size INTEGER NOT NULL,
+	retained_size INTEGER NOT NULL,
+	retained_count INTEGER NOT NULL,
+	held_size INTEGER NOT NULL,
+	held_count INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE stat_suspect (
 	id INTEGER PRIMARY KEY,
-	basis TEXT NOT NULL,         -- held retained
-	variable_id INTEGER,         -- the root variable of the path
-	object_id INTEGER,           -- first object of the path; NULL: the variable itself
-	size INTEGER NOT NULL,       -- bytes held or retained
-	count INTEGER NOT NULL,
-	point_id INTEGER,            -- accumulation point
-	point_size INTEGER,
-	point_children INTEGER,      -- objects directly below it
+	basis TEXT NOT NULL,         -- held retained leaked: which figure makes it one
+	variable_id INTEGER,         -- what the path starts with: a variable,
+	root_id INTEGER,             -- or a root word without one,
+	object_id INTEGER,           -- or an object
+	held_size INTEGER NOT NULL,
+	held_count INTEGER NOT NULL,
+	retained_size INTEGER NOT NULL,
+	retained_count INTEGER NOT NULL,
+	point_id INTEGER,            -- accumulation point; NULL: the variable itself
+	point_held_size INTEGER,
+	point_retained_size INTEGER,
+	point_children INTEGER,      -- objects directly below it in the tree of the basis
+	hops INTEGER NOT NULL,       -- from the start of the path to the point
 	path TEXT NOT NULL
 );

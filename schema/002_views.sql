@@ -68,7 +68,11 @@ SELECT v.id AS variable_id, v.kind, v.name, m.path AS module, t.tid, t.name AS t
 FROM variable v
 LEFT JOIN module m ON m.id = v.module_id
 LEFT JOIN thread t ON t.id = v.thread_id
-ORDER BY v.held_size DESC, v.id;
+UNION ALL
+SELECT NULL, kind, '(no variable)', NULL, NULL, NULL, NULL,
+	word_count, direct_count, direct_size, retained_size, retained_count, held_size, held_count
+FROM stat_bare_root
+ORDER BY held_size DESC, word_count DESC, variable_id;
 
 CREATE VIEW arena_summary AS
 SELECT id AS arena_id, allocator, kind, addr, size AS system_size, live_count AS count,
@@ -84,11 +88,22 @@ JOIN object a ON a.id = e.src_id
 JOIN object b ON b.id = e.dst_id
 LEFT JOIN field f ON f.id = e.field_id;
 
--- Children in the dominator tree and in the holder tree. Ask for them with WHERE parent_id = …
-CREATE VIEW dominator_child AS
-SELECT idom_id AS parent_id, id AS child_id FROM object WHERE idom_id IS NOT NULL;
+-- Children in the dominator tree and in the holder tree: ask with WHERE parent_id = a number.
 CREATE VIEW holder_child AS
-SELECT holder_id AS parent_id, id AS child_id FROM object WHERE holder_id IS NOT NULL;
+SELECT e.src_id AS parent_id, o.id AS child_id
+FROM edge e
+CROSS JOIN object o ON o.id = e.dst_id AND o.holder_id = e.src_id
+WHERE NOT EXISTS (SELECT 1 FROM edge f INDEXED BY edge_dst
+	WHERE f.dst_id = e.dst_id AND f.src_id = e.src_id AND f.src_offset < e.src_offset);
+
+CREATE VIEW dominator_child AS
+SELECT e.src_id AS parent_id, o.id AS child_id
+FROM edge e
+CROSS JOIN object o ON o.id = e.dst_id AND o.idom_id = e.src_id AND o.parent_id = e.src_id
+WHERE NOT EXISTS (SELECT 1 FROM edge f INDEXED BY edge_dst
+	WHERE f.dst_id = e.dst_id AND f.src_id = e.src_id AND f.src_offset < e.src_offset)
+UNION ALL
+SELECT idom_id, id FROM object WHERE idom_id IS NOT NULL AND idom_id IS NOT parent_id;
 
 CREATE VIEW leak AS
 SELECT o.id, o.addr, o.size, o.usable, o.holder_id IS NULL AS is_head, o.holder_id, o.idom_id,
@@ -123,12 +138,17 @@ CREATE VIEW memory_account AS
 SELECT category, name, resident, size, note FROM stat_memory ORDER BY id;
 
 CREATE VIEW suspect AS
-SELECT s.id, s.basis, s.size, s.count,
-	s.size * 1.0 / max(1, (SELECT value FROM meta WHERE key = 'live_size')) AS share,
-	s.variable_id, v.kind AS root_kind, v.name AS root, s.object_id, o.addr,
-	s.point_id, p.addr AS point_addr, pt.name AS point_type, s.point_size, s.point_children, s.path
+SELECT s.id, s.basis,
+	CASE s.basis WHEN 'retained' THEN s.retained_size ELSE s.held_size END * 1.0
+		/ max(1, (SELECT value FROM meta WHERE key = 'live_size')) AS share,
+	s.held_size, s.held_count, s.retained_size, s.retained_count,
+	s.variable_id, s.root_id, coalesce(v.kind, r.kind) AS root_kind, coalesce(v.name, r.name) AS root,
+	s.object_id, o.addr,
+	s.point_id, p.addr AS point_addr, p.size AS point_size, pt.name AS point_type,
+	s.point_held_size, s.point_retained_size, s.point_children, s.hops, s.path
 FROM stat_suspect s
 LEFT JOIN variable v ON v.id = s.variable_id
+LEFT JOIN root r ON r.id = s.root_id
 LEFT JOIN object o ON o.id = s.object_id
 LEFT JOIN object p ON p.id = s.point_id
 LEFT JOIN type pt ON pt.id = p.type_id
