@@ -2,7 +2,7 @@
  * Builds a heap that is known object by object, writes the manifest of it, and is dumped.
  *
  *   heap_target --manifest FILE [--objects N] [--threads N] [--seed N] [--mode MODE]
- *               [--exit-threads] [--churn-during]
+ *               [--exit-threads] [--churn-during] [--block-brk] [--foreign-sbrk]
  *
  * MODE: signal (raise SIGUSR2), api (call holdfast_dump), wait (print "ready PID" and read standard
  * input to its end), exit (leave at once). See README.md.
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@ static struct options {
 	unsigned n_threads;
 	uint64_t seed;
 	enum mode mode;
-	int exit_threads, churn_during;
+	int exit_threads, churn_during, block_brk, foreign_sbrk;
 } options = {.n_objects = 1000, .n_threads = 1, .seed = 1};
 
 static pthread_barrier_t churned, built;
@@ -51,11 +52,32 @@ static int lives(unsigned thread)
 	return !options.exit_threads || thread % 2 == 0;
 }
 
+/* Something in the way of the growing heap: the main arena goes on in mappings elsewhere. */
+static void block_brk(void)
+{
+	enum { GAP = 512 << 10 };
+	char *at = (char *)(((uintptr_t)sbrk(0) + GAP) & -(uintptr_t)4096);
+	if (mmap(at, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) !=
+		at)
+		t_die("mmap behind the heap");
+}
+
+/* Somebody else's memory in the middle of the heap. */
+static void take_foreign_sbrk(void)
+{
+	if (sbrk(3 * 4096 + 48) == (void *)-1)
+		t_die("sbrk");
+}
+
 static void build(struct t_builder *b)
 {
 	size_t n = options.n_objects / options.n_threads;
+	if (options.block_brk && b->thread == 0)
+		block_brk();
 	t_hand_over(b, n / 8);
 	t_build(b, n * 3 / 4, lives(b->thread));
+	if (options.foreign_sbrk && b->thread == 0)
+		take_foreign_sbrk();
 	t_churn(b, n / 3 + 8, 4 * n);
 	b->slot += T_MAX_THREADS;
 	t_build(b, n / 8, 0);
@@ -180,6 +202,8 @@ static void parse_options(int argc, char **argv)
 		{"mode", required_argument, NULL, 'm'},
 		{"exit-threads", no_argument, &options.exit_threads, 1},
 		{"churn-during", no_argument, &options.churn_during, 1},
+		{"block-brk", no_argument, &options.block_brk, 1},
+		{"foreign-sbrk", no_argument, &options.foreign_sbrk, 1},
 		{0},
 	};
 	for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
