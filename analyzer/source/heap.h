@@ -200,9 +200,12 @@ void hf_heap_deinit(struct hf_heap *heap);
 uint64_t hf_heap_memory(const struct hf_heap *heap);
 
 /* For readers. Allocate the columns of n objects (addr, usable, arena) or, after that, of n edges
- * (edge_offset too; all zero). HF_E_NOMEM with the size that was asked for. */
+ * (edge_offset too, which is zeroed; the others are not). HF_E_NOMEM with the size that was asked
+ * for. */
 enum hf_status hf_heap_alloc_objects(struct hf_heap *heap, uint64_t n, struct hf_err *err);
 enum hf_status hf_heap_alloc_edges(struct hf_heap *heap, uint64_t n, struct hf_err *err);
+/* The whole list of modrefs, n of them, not zeroed. */
+enum hf_status hf_heap_alloc_modrefs(struct hf_heap *heap, uint64_t n, struct hf_err *err);
 /* A copy of n bytes that lives as long as the heap, NUL-terminated; NULL: no memory. */
 const char *hf_heap_string(struct hf_heap *heap, const void *bytes, size_t n);
 /* A zeroed new last element of a list of the heap, or NULL: no memory. Earlier pointers into that

@@ -343,11 +343,9 @@ enum hf_status read_references(struct reader *reader, struct hf_err *err)
 	enum hf_status status = hf_heap_alloc_edges(heap, n_edges, err);
 	if (status != HF_OK)
 		return status;
-	heap->modrefs.at = calloc(n_modrefs ? n_modrefs : 1, sizeof(*heap->modrefs.at));
-	if (!heap->modrefs.at)
-		return hf_err_set(err, HF_E_NOMEM, "%s: no memory for %lu module references",
-			reader->file.name, n_modrefs);
-	heap->modrefs.cap = n_modrefs ? n_modrefs : 1;
+	status = hf_heap_alloc_modrefs(heap, n_modrefs, err);
+	if (status != HF_OK)
+		return status;
 	status = decode_rounds(reader, err);
 	if (status != HF_OK)
 		return status;
