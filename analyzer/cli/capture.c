@@ -1,0 +1,107 @@
+#include "cli/capture.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/fmt.h"
+
+int hf_capture_signal(const char *text)
+{
+	const char *s = text;
+	uint64_t number;
+	if (hf_parse_u64(&s, &number)) {
+		bool fine = !*s && number > 0 && number < (uint64_t)NSIG && number != SIGKILL &&
+			    number != SIGSTOP;
+		return fine ? (int)number : 0;
+	}
+	if (!strncasecmp(text, "SIG", 3))
+		text += 3;
+	if (!strncasecmp(text, "RTMIN", 5) || !strncasecmp(text, "RTMAX", 5)) {
+		bool from_max = !strncasecmp(text, "RTMAX", 5);
+		s = text + 5;
+		number = 0;
+		if (*s && (*s++ != (from_max ? '-' : '+') || !hf_parse_u64(&s, &number)))
+			return 0;
+		if (*s || number > (uint64_t)(SIGRTMAX - SIGRTMIN))
+			return 0;
+		return from_max ? SIGRTMAX - (int)number : SIGRTMIN + (int)number;
+	}
+	for (int sig = 1; sig < SIGRTMIN; sig++) {
+		const char *name = sigabbrev_np(sig);
+		if (name && !strcasecmp(name, text) && sig != SIGKILL && sig != SIGSTOP)
+			return sig;
+	}
+	return 0;
+}
+
+static enum hf_status check_pattern(const char *value, struct hf_err *err)
+{
+	/* A comma would end the value: the variable has no way to quote one. */
+	if (strchr(value, ','))
+		return hf_err_set(err, HF_E_USAGE, "-o %s: a comma cannot be in the name", value);
+	if (!*value)
+		return hf_err_set(err, HF_E_USAGE, "-o: the name is empty");
+	for (const char *s = strchr(value, '%'); s; s = strchr(s + 2, '%')) {
+		if (!s[1] || !strchr("ptne%", s[1]))
+			return hf_err_set(err, HF_E_USAGE,
+				"-o %s: after %% come p, t, n, e or %% only", value);
+	}
+	return HF_OK;
+}
+
+static enum hf_status check_signal(const char *value, struct hf_err *err)
+{
+	return hf_capture_signal(value)
+		       ? HF_OK
+		       : hf_err_set(err, HF_E_USAGE,
+				 "--on-signal %s: not a signal that can be caught", value);
+}
+
+static enum hf_status check_contents(const char *value, struct hf_err *err)
+{
+	if (!strcmp(value, "none"))
+		return HF_OK;
+	return hf_err_set(err, HF_E_USAGE, "--contents %s: %s", value,
+		!strcmp(value, "all") ? "not in this version of Holdfast" : "it is none or all");
+}
+
+static enum hf_status check_count(const char *value, struct hf_err *err)
+{
+	const char *s = value;
+	uint64_t n;
+	return hf_parse_u64(&s, &n) && !*s && n > 0 && n <= INT32_MAX
+		       ? HF_OK
+		       : hf_err_set(
+				 err, HF_E_USAGE, "--max-dumps %s: not a number from 1 on", value);
+}
+
+/* Options that this version refuses are HF_OPTION_LATER in the table of commands. */
+static const struct {
+	const char *name, *key;
+	const char *fixed; /* the key's value; NULL: what was given */
+	enum hf_status (*check)(const char *value, struct hf_err *err);
+} keys[] = {
+	{"o", "out", NULL, check_pattern},
+	{"on-signal", "signal", NULL, check_signal},
+	{"on-exit", "exit", "1", NULL},
+	{"contents", "contents", NULL, check_contents},
+	{"max-dumps", "max", NULL, check_count},
+};
+
+enum hf_status hf_capture_environment(
+	const struct hf_args *args, struct hf_text *ret, struct hf_err *err)
+{
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (!hf_args_has(args, keys[i].name))
+			continue;
+		const char *value =
+			keys[i].fixed ? keys[i].fixed : hf_args_value(args, keys[i].name);
+		enum hf_status status = keys[i].check ? keys[i].check(value, err) : HF_OK;
+		if (status != HF_OK)
+			return status;
+		hf_text_addf(ret, "%s%s=%s", ret->len ? "," : "", keys[i].key, value);
+	}
+	return ret->failed ? hf_err_set(err, HF_E_NOMEM, "no memory") : HF_OK;
+}

@@ -1,0 +1,100 @@
+/* The commands that are one report each: report, who, top, tree, refs, leaks. */
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "report/locate.h"
+
+int hf_cmd_report(const struct hf_args *args)
+{
+	struct hf_session session;
+	struct hf_err err;
+	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	if (status == HF_OK)
+		status = hf_report_overview(&session.report, &err);
+	return hf_session_close(&session, status, &err);
+}
+
+int hf_cmd_who(const struct hf_args *args)
+{
+	struct hf_err err;
+	uint64_t addr;
+	int64_t n = hf_args_has(args, "all") ? 5 : 1;
+	if (hf_parse_address(args->args[1], &addr, &err) != HF_OK ||
+		hf_args_number(args, "all", 2, 1000, &n, &err) != HF_OK)
+		return hf_fail(&err);
+	struct hf_session session;
+	struct hf_who_options options = {.n_paths = (int)n};
+	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	if (status == HF_OK)
+		status = hf_report_who(&session.report, addr, &options, &err);
+	return hf_session_close(&session, status, &err);
+}
+
+int hf_cmd_top(const struct hf_args *args)
+{
+	struct hf_err err;
+	struct hf_top_options options = {
+		.by = hf_args_has(args, "by") ? hf_args_value(args, "by") : "object",
+		.sort = hf_args_value(args, "sort"),
+		.n = 20,
+	};
+	if (hf_args_number(args, "n", 1, 1000000, &options.n, &err) != HF_OK)
+		return hf_fail(&err);
+	struct hf_session session;
+	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	if (status == HF_OK)
+		status = hf_report_top(&session.report, &options, &err);
+	return hf_session_close(&session, status, &err);
+}
+
+int hf_cmd_tree(const struct hf_args *args)
+{
+	struct hf_err err;
+	struct hf_tree_options options = {
+		.has_addr = args->n_args > 1,
+		.dominators = hf_args_has(args, "dominators"),
+		.n = 6,
+		.depth = 4,
+	};
+	if ((options.has_addr && hf_parse_address(args->args[1], &options.addr, &err) != HF_OK) ||
+		hf_args_number(args, "n", 1, 60, &options.n, &err) != HF_OK ||
+		hf_args_number(args, "depth", 0, 20, &options.depth, &err) != HF_OK)
+		return hf_fail(&err);
+	struct hf_session session;
+	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	if (status == HF_OK)
+		status = hf_report_tree(&session.report, &options, &err);
+	return hf_session_close(&session, status, &err);
+}
+
+int hf_cmd_refs(const struct hf_args *args)
+{
+	struct hf_err err;
+	uint64_t addr;
+	bool in = hf_args_has(args, "in"), out = hf_args_has(args, "out");
+	struct hf_refs_options options = {.in = in || !out, .out = out || !in, .limit = 20};
+	if (hf_parse_address(args->args[1], &addr, &err) != HF_OK ||
+		hf_args_number(args, "limit", 1, 1000000, &options.limit, &err) != HF_OK)
+		return hf_fail(&err);
+	struct hf_session session;
+	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	if (status == HF_OK)
+		status = hf_report_refs(&session.report, addr, &options, &err);
+	return hf_session_close(&session, status, &err);
+}
+
+int hf_cmd_leaks(const struct hf_args *args)
+{
+	struct hf_err err;
+	struct hf_leaks_options options = {.n = 20};
+	uint64_t limit = UINT64_MAX, bytes = 0;
+	if (hf_args_number(args, "n", 1, 1000000, &options.n, &err) != HF_OK ||
+		hf_args_size(args, "fail-over", &limit, &err) != HF_OK)
+		return hf_fail(&err);
+	struct hf_session session;
+	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	if (status == HF_OK)
+		status = hf_report_leaks(&session.report, &options, &bytes, &err);
+	int code = hf_session_close(&session, status, &err);
+	return (code == HF_EXIT_OK || code == HF_EXIT_PARTIAL) && bytes > limit ? HF_EXIT_FINDINGS
+										: code;
+}

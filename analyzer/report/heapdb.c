@@ -1,0 +1,259 @@
+#include "report/heapdb.h"
+
+#include <string.h>
+
+#include "report/db.h"
+
+enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err *err)
+{
+	*heap = (struct hf_heapdb){.db = db};
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(db, &q, err, "SELECT key, value FROM meta", "");
+	while (hf_row(q, &status, err)) {
+		const char *key = hf_column_text(q, 0);
+		uint64_t value = (uint64_t)hf_column_int(q, 1);
+		if (!strcmp(key, "live_size"))
+			heap->live_size = value;
+		else if (!strcmp(key, "object_count"))
+			heap->live_count = value;
+		else if (!strcmp(key, "leak_size"))
+			heap->leak_size = value;
+		else if (!strcmp(key, "leak_count"))
+			heap->leak_count = value;
+		else if (!strcmp(key, "partial"))
+			heap->partial = value != 0;
+	}
+	return status;
+}
+
+void hf_heapdb_deinit(struct hf_heapdb *heap)
+{
+	hf_stmt_done(&heap->object);
+	hf_stmt_done(&heap->at_or_before);
+	hf_stmt_done(&heap->after);
+	hf_stmt_done(&heap->word);
+	hf_stmt_done(&heap->root);
+}
+
+static void copy_text(char *to, size_t size, sqlite3_stmt *q, int c)
+{
+	const char *s = hf_column_text(q, c);
+	size_t n = strnlen(s, size - 1);
+	memcpy(to, s, n);
+	to[n] = 0;
+}
+
+/* Prepare a statement once and bind its parameters. */
+static enum hf_status use(struct hf_heapdb *heap, sqlite3_stmt **stmt, const char *sql, int64_t a,
+	const int64_t *b, struct hf_err *err)
+{
+	enum hf_status status = HF_OK;
+	if (!*stmt)
+		status = hf_query(heap->db, stmt, err, sql, "");
+	if (status != HF_OK)
+		return status;
+	if (b)
+		hf_rebind(*stmt, "ii", a, *b);
+	else
+		hf_rebind(*stmt, "i", a);
+	return HF_OK;
+}
+
+/* Reset, so that no read transaction stays open. */
+static enum hf_status found(sqlite3_stmt *stmt, bool row, enum hf_status status)
+{
+	sqlite3_reset(stmt);
+	return row || status != HF_OK ? status : HF_E_NOTFOUND;
+}
+
+#define OBJECT_COLUMNS                                                                             \
+	"SELECT o.id, o.addr, o.size, o.usable, o.reachable, o.arena_id, o.type_id, o.site_id, "   \
+	"o.idom_id, o.holder_id, o.holder_root_id, o.retained_size, o.retained_count, "            \
+	"o.held_size, o.held_count, coalesce(o.depth, -1), "                                       \
+	"(SELECT name FROM type WHERE id = o.type_id), "                                           \
+	"(SELECT function FROM site WHERE id = o.site_id), o.label FROM object o "
+
+static enum hf_status read_object(
+	sqlite3_stmt *q, enum hf_status status, struct hf_object *ret, struct hf_err *err)
+{
+	bool row = hf_row(q, &status, err);
+	if (row) {
+		*ret = (struct hf_object){
+			.id = hf_column_int(q, 0),
+			.addr = (uint64_t)hf_column_int(q, 1),
+			.size = (uint64_t)hf_column_int(q, 2),
+			.usable = (uint64_t)hf_column_int(q, 3),
+			.reachable = hf_column_int(q, 4) != 0,
+			.arena_id = hf_column_int(q, 5),
+			.type_id = hf_column_int(q, 6),
+			.site_id = hf_column_int(q, 7),
+			.idom_id = hf_column_int(q, 8),
+			.holder_id = hf_column_int(q, 9),
+			.holder_root_id = hf_column_int(q, 10),
+			.retained_size = (uint64_t)hf_column_int(q, 11),
+			.retained_count = (uint64_t)hf_column_int(q, 12),
+			.held_size = (uint64_t)hf_column_int(q, 13),
+			.held_count = (uint64_t)hf_column_int(q, 14),
+			.depth = hf_column_int(q, 15),
+		};
+		copy_text(ret->type, sizeof(ret->type), q, 16);
+		copy_text(ret->site, sizeof(ret->site), q, 17);
+		copy_text(ret->label, sizeof(ret->label), q, 18);
+	}
+	return found(q, row, status);
+}
+
+enum hf_status hf_heapdb_object(
+	struct hf_heapdb *heap, int64_t id, struct hf_object *ret, struct hf_err *err)
+{
+	enum hf_status status =
+		use(heap, &heap->object, OBJECT_COLUMNS "WHERE o.id = ?", id, NULL, err);
+	return status == HF_OK ? read_object(heap->object, status, ret, err) : status;
+}
+
+enum hf_status hf_heapdb_at_or_before(
+	struct hf_heapdb *heap, uint64_t addr, struct hf_object *ret, struct hf_err *err)
+{
+	enum hf_status status = use(heap, &heap->at_or_before,
+		OBJECT_COLUMNS "WHERE o.addr <= ? ORDER BY o.addr DESC LIMIT 1", (int64_t)addr,
+		NULL, err);
+	return status == HF_OK ? read_object(heap->at_or_before, status, ret, err) : status;
+}
+
+enum hf_status hf_heapdb_after(
+	struct hf_heapdb *heap, uint64_t addr, struct hf_object *ret, struct hf_err *err)
+{
+	enum hf_status status =
+		use(heap, &heap->after, OBJECT_COLUMNS "WHERE o.addr > ? ORDER BY o.addr LIMIT 1",
+			(int64_t)addr, NULL, err);
+	return status == HF_OK ? read_object(heap->after, status, ret, err) : status;
+}
+
+enum hf_status hf_heapdb_containing(
+	struct hf_heapdb *heap, uint64_t addr, struct hf_object *ret, struct hf_err *err)
+{
+	struct hf_object object;
+	enum hf_status status = hf_heapdb_at_or_before(heap, addr, &object, err);
+	if (status != HF_OK)
+		return status;
+	uint64_t size = object.usable > object.size ? object.usable : object.size;
+	if (addr - object.addr >= (size ? size : 1))
+		return HF_E_NOTFOUND;
+	*ret = object;
+	return HF_OK;
+}
+
+enum hf_status hf_heapdb_word(
+	struct hf_heapdb *heap, int64_t src, int64_t dst, struct hf_word *ret, struct hf_err *err)
+{
+	enum hf_status status = use(heap, &heap->word,
+		"SELECT src_offset, dst_offset, (SELECT name FROM field WHERE id = field_id) "
+		"FROM edge WHERE dst_id = ? AND src_id = ? ORDER BY src_offset LIMIT 1",
+		dst, &src, err);
+	if (status != HF_OK)
+		return status;
+	bool row = hf_row(heap->word, &status, err);
+	if (row) {
+		ret->src_offset = (uint64_t)hf_column_int(heap->word, 0);
+		ret->dst_offset = (uint64_t)hf_column_int(heap->word, 1);
+		copy_text(ret->field, sizeof(ret->field), heap->word, 2);
+	}
+	return found(heap->word, row, status);
+}
+
+enum hf_status hf_heapdb_root(
+	struct hf_heapdb *heap, int64_t id, struct hf_root *ret, struct hf_err *err)
+{
+	enum hf_status status = use(heap, &heap->root,
+		"SELECT r.id, r.variable_id, r.object_id, r.kind, "
+		"coalesce(nullif(v.name, ''), r.name), m.path, t.name, t.tid, r.addr, "
+		"coalesce(r.addr - v.addr, 0), r.offset, v.addr, v.size, v.held_size, "
+		"v.held_count, v.retained_size FROM root r "
+		"LEFT JOIN variable v ON v.id = r.variable_id "
+		"LEFT JOIN module m ON m.id = coalesce(r.module_id, v.module_id) "
+		"LEFT JOIN thread t ON t.id = coalesce(r.thread_id, v.thread_id) WHERE r.id = ?",
+		id, NULL, err);
+	if (status != HF_OK)
+		return status;
+	sqlite3_stmt *q = heap->root;
+	bool row = hf_row(q, &status, err);
+	if (row) {
+		*ret = (struct hf_root){
+			.id = hf_column_int(q, 0),
+			.variable_id = hf_column_int(q, 1),
+			.object_id = hf_column_int(q, 2),
+			.tid = hf_column_int(q, 7),
+			.addr = (uint64_t)hf_column_int(q, 8),
+			.word_offset = (uint64_t)hf_column_int(q, 9),
+			.offset = (uint64_t)hf_column_int(q, 10),
+			.variable_addr = (uint64_t)hf_column_int(q, 11),
+			.variable_size = (uint64_t)hf_column_int(q, 12),
+			.held_size = (uint64_t)hf_column_int(q, 13),
+			.held_count = (uint64_t)hf_column_int(q, 14),
+			.retained_size = (uint64_t)hf_column_int(q, 15),
+		};
+		copy_text(ret->kind, sizeof(ret->kind), q, 3);
+		copy_text(ret->name, sizeof(ret->name), q, 4);
+		copy_text(ret->module, sizeof(ret->module), q, 5);
+		copy_text(ret->thread, sizeof(ret->thread), q, 6);
+	}
+	return found(q, row, status);
+}
+
+const char *hf_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+void hf_root_name(struct hf_text *text, const struct hf_root *root)
+{
+	hf_text_addf(text, "%s", root->name[0] ? root->name : root->kind);
+	if (root->word_offset && root->word_offset < root->variable_size)
+		hf_text_addf(text, "[+0x%llx]", (unsigned long long)root->word_offset);
+}
+
+void hf_root_where_of(
+	struct hf_text *text, const char *kind, const char *module, int64_t tid, const char *thread)
+{
+	if (!strcmp(kind, "tls"))
+		kind = "thread-local";
+	else if (!strcmp(kind, "registered"))
+		kind = "registered root";
+	hf_text_addf(text, "%s", kind);
+	if (module && *module)
+		hf_text_addf(text, " in %s", hf_base_name(module));
+	if (tid) {
+		hf_text_addf(text, " of thread %lld", (long long)tid);
+		if (thread && *thread)
+			hf_text_addf(text, " (%s)", thread);
+	}
+}
+
+void hf_root_where(struct hf_text *text, const struct hf_root *root)
+{
+	hf_root_where_of(text, root->kind, root->module, root->tid, root->thread);
+}
+
+void hf_word_name(struct hf_text *text, const struct hf_word *word)
+{
+	if (word->field[0])
+		hf_text_addf(text, "->%s", word->field);
+	else
+		hf_text_addf(text, "->[+%llu]", (unsigned long long)word->src_offset);
+}
+
+void hf_object_what(struct hf_text *text, const struct hf_object *object)
+{
+	const char *separator = "";
+	if (object->label[0]) {
+		hf_text_addf(text, "\"%s\"", object->label);
+		separator = " ";
+	}
+	if (object->type[0]) {
+		hf_text_addf(text, "%s%s", separator, object->type);
+		separator = " ";
+	}
+	if (object->site[0])
+		hf_text_addf(text, "%sfrom %s", separator, object->site);
+}

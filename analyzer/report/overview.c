@@ -1,0 +1,266 @@
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "report/report.h"
+
+enum { SHOWN_SUSPECTS = 3, SHOWN_ROOTS = 5 };
+
+static enum hf_status meta_text(
+	sqlite3 *db, const char *key, char *ret, size_t size, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status =
+		hf_query(db, &q, err, "SELECT value FROM meta WHERE key = ?", "s", key);
+	ret[0] = 0;
+	if (hf_row(q, &status, err))
+		snprintf(ret, size, "%s", hf_column_text(q, 0));
+	return status;
+}
+
+static bool utc_text(const char *seconds, char *buf, size_t size)
+{
+	time_t t = (time_t)strtoll(seconds, NULL, 10);
+	struct tm tm;
+	return *seconds && gmtime_r(&t, &tm) && strftime(buf, size, "%Y-%m-%d %H:%M:%S UTC", &tm);
+}
+
+static enum hf_status process(struct hf_report *report, struct hf_err *err)
+{
+	char program[HF_NAME_SIZE], pid[32], when[64], trigger[128], host[128], date[64];
+	sqlite3 *db = report->heap.db;
+	enum hf_status status = meta_text(db, "program", program, sizeof(program), err);
+	if (status == HF_OK)
+		status = meta_text(db, "pid", pid, sizeof(pid), err);
+	if (status == HF_OK)
+		status = meta_text(db, "time", when, sizeof(when), err);
+	if (status == HF_OK)
+		status = meta_text(db, "trigger", trigger, sizeof(trigger), err);
+	if (status == HF_OK)
+		status = meta_text(db, "hostname", host, sizeof(host), err);
+	if (status != HF_OK)
+		return status;
+	struct hf_emit *emit = report->emit;
+	hf_emit_fact(emit, "program", NULL, HF_VALUE_TEXT, hf_cell_text(*program ? program : NULL));
+	hf_emit_fact(emit, "pid", NULL, HF_VALUE_PLAIN,
+		*pid ? hf_cell_int(strtoll(pid, NULL, 10)) : hf_cell_null());
+	hf_emit_fact(emit, "time", NULL, HF_VALUE_PLAIN,
+		*when ? hf_cell_int(strtoll(when, NULL, 10)) : hf_cell_null());
+	hf_emit_fact(emit, "trigger", NULL, HF_VALUE_TEXT, hf_cell_text(*trigger ? trigger : NULL));
+	hf_emit_title(emit, "%s%s%s%s%s", *program ? hf_base_name(program) : "unknown program",
+		*pid ? ", pid " : "", pid, *host ? " on " : "", host);
+	if (utc_text(when, date, sizeof(date)))
+		hf_emit_line(emit, "%-14s %s%s%s%s", "dumped", date, *trigger ? " (" : "", trigger,
+			*trigger ? ")" : "");
+	return HF_OK;
+}
+
+static enum hf_status totals(struct hf_report *report, struct hf_err *err)
+{
+	const struct hf_heapdb *heap = &report->heap;
+	struct hf_emit *emit = report->emit;
+	int64_t resident = 0;
+	enum hf_status status = hf_query_int(
+		heap->db, &resident, err, "SELECT sum(resident) FROM memory_account", "");
+	if (status != HF_OK)
+		return status;
+	hf_emit_fact(emit, "live_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)heap->live_size));
+	hf_emit_fact(
+		emit, "live_count", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)heap->live_count));
+	hf_emit_fact(emit, "leak_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)heap->leak_size));
+	hf_emit_fact(
+		emit, "leak_count", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)heap->leak_count));
+	hf_emit_fact(emit, "resident_size", NULL, HF_VALUE_SIZE, hf_cell_int(resident));
+	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
+	hf_emit_line(emit, "%-14s %s in %s live objects", "heap",
+		hf_human_size(size, heap->live_size), hf_human_count(count, heap->live_count));
+	if (heap->leak_count)
+		hf_emit_line(emit, "%-14s %s (%s of the heap) in %s objects that nothing reaches",
+			"leaked", hf_human_size(size, heap->leak_size),
+			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)),
+			hf_human_count(count, heap->leak_count));
+	else
+		hf_emit_line(emit, "%-14s nothing", "leaked");
+	return HF_OK;
+}
+
+static enum hf_status account(struct hf_report *report, struct hf_err *err)
+{
+	static const struct hf_column columns[] = {
+		{"resident", "RESIDENT", HF_VALUE_SIZE, 0},
+		{"share", "SHARE", HF_VALUE_SHARE, 0},
+		{"size", "MAPPED", HF_VALUE_SIZE, 0},
+		{"category", "WHAT", HF_VALUE_TEXT, 0},
+		{"name", "", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+		{"note", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+	};
+	int64_t resident = 0;
+	sqlite3 *db = report->heap.db;
+	enum hf_status status =
+		hf_query_int(db, &resident, err, "SELECT sum(resident) FROM memory_account", "");
+	if (status != HF_OK)
+		return status;
+	char size[HF_NUMBER_SIZE];
+	hf_emit_title(report->emit, "Where the resident memory is: %s",
+		hf_human_size(size, (uint64_t)resident));
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	status = hf_query(db, &q, err,
+		"SELECT resident, size, category, name, note FROM memory_account "
+		"ORDER BY resident DESC",
+		"");
+	bool human = hf_emit_form(report->emit) == HF_EMIT_HUMAN;
+	hf_emit_table_begin(
+		report->emit, "memory_account", columns, sizeof(columns) / sizeof(columns[0]));
+	while (hf_row(q, &status, err)) {
+		uint64_t part = (uint64_t)hf_column_int(q, 0);
+		if (human && !part)
+			continue;
+		hf_emit_row(report->emit, HF_NO_ROW,
+			(struct hf_cell[]){
+				hf_column_cell(q, 0),
+				hf_cell_real(hf_percent(part, (uint64_t)resident)),
+				hf_column_cell(q, 1),
+				hf_column_cell(q, 2),
+				hf_column_cell(q, 3),
+				hf_column_cell(q, 4),
+			});
+	}
+	hf_emit_table_end(report->emit);
+	return status;
+}
+
+enum suspect_column {
+	BASIS,
+	SIZE,
+	COUNT,
+	PATH,
+	ADDR,
+	POINT_ADDR,
+	POINT_SIZE,
+	POINT_TYPE,
+	POINT_BELOW,
+	POINT_CHILDREN,
+	HELD_SIZE,
+	RETAINED_SIZE,
+	HOPS,
+};
+
+static const char suspect_sql[] =
+	"SELECT basis, CASE basis WHEN 'retained' THEN retained_size ELSE held_size END, "
+	"CASE basis WHEN 'retained' THEN retained_count ELSE held_count END, path, addr, "
+	"point_addr, point_size, point_type, CASE basis WHEN 'retained' THEN point_retained_size "
+	"ELSE point_held_size END, point_children, held_size, retained_size, hops "
+	"FROM suspect ORDER BY id";
+
+static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number)
+{
+	char size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE];
+	struct hf_emit *emit = report->emit;
+	const char *basis = hf_column_text(q, BASIS);
+	uint64_t bytes = (uint64_t)hf_column_int(q, SIZE);
+	hf_emit_line(emit, "%d. %s  %s %s (%s)", number, hf_column_text(q, PATH),
+		!strcmp(basis, "retained") ? "retains"
+		: !strcmp(basis, "leaked") ? "leaked, holds"
+					   : "holds",
+		hf_human_size(size, bytes),
+		hf_human_share(share, hf_percent(bytes, report->heap.live_size)));
+	if (!hf_column_null(q, POINT_ADDR))
+		hf_emit_line(emit, "   piles up at 0x%llx (%s%s%s): %s objects directly below",
+			(unsigned long long)hf_column_int(q, POINT_ADDR),
+			hf_human_size(size, (uint64_t)hf_column_int(q, POINT_SIZE)),
+			hf_column_null(q, POINT_TYPE) ? "" : " ", hf_column_text(q, POINT_TYPE),
+			hf_human_count(count, (uint64_t)hf_column_int(q, POINT_CHILDREN)));
+	uint64_t retained = (uint64_t)hf_column_int(q, RETAINED_SIZE);
+	if (!strcmp(basis, "held") && retained < bytes / 2)
+		hf_emit_line(emit,
+			"   retains only %s: other words reach in too, see who (also reached)",
+			hf_human_size(size, retained));
+}
+
+static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, struct hf_err *err)
+{
+	static const struct hf_column columns[] = {
+		{"basis", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+		{"size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
+		{"share", "", HF_VALUE_SHARE, HF_COLUMN_JSON},
+		{"count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+		{"path", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+		{"addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
+		{"point_addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
+		{"point_type", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+		{"point_below", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
+		{"point_children", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+		{"held_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
+		{"retained_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
+		{"hops", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+	};
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(report->heap.db, &q, err, suspect_sql, "");
+	int n = 0;
+	hf_emit_title(report->emit, "Who holds most");
+	hf_emit_table_begin(
+		report->emit, "suspects", columns, sizeof(columns) / sizeof(columns[0]));
+	while (hf_row(q, &status, err)) {
+		if (n++ < SHOWN_SUSPECTS)
+			suspect_lines(report, q, n);
+		if (n == 1)
+			*ret_point = (uint64_t)hf_column_int(
+				q, hf_column_null(q, POINT_ADDR) ? ADDR : POINT_ADDR);
+		hf_emit_row(report->emit, HF_NO_ROW,
+			(struct hf_cell[]){
+				hf_column_cell(q, BASIS),
+				hf_column_cell(q, SIZE),
+				hf_cell_real(hf_percent(
+					(uint64_t)hf_column_int(q, SIZE), report->heap.live_size)),
+				hf_column_cell(q, COUNT),
+				hf_column_cell(q, PATH),
+				hf_column_cell(q, ADDR),
+				hf_column_cell(q, POINT_ADDR),
+				hf_column_cell(q, POINT_TYPE),
+				hf_column_cell(q, POINT_BELOW),
+				hf_column_cell(q, POINT_CHILDREN),
+				hf_column_cell(q, HELD_SIZE),
+				hf_column_cell(q, RETAINED_SIZE),
+				hf_column_cell(q, HOPS),
+			});
+	}
+	hf_emit_table_end(report->emit);
+	if (status == HF_OK && !n)
+		hf_emit_line(report->emit, "nothing stands out: no root holds a tenth of the heap");
+	return status;
+}
+
+static enum hf_status roots(struct hf_report *report, struct hf_err *err)
+{
+	hf_emit_title(report->emit, "Largest roots");
+	struct hf_top_options top = {.by = "root", .n = SHOWN_ROOTS};
+	hf_emit_object_begin(report->emit, "roots");
+	enum hf_status status = hf_report_top(report, &top, err);
+	hf_emit_object_end(report->emit);
+	return status;
+}
+
+enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err)
+{
+	uint64_t point = 0;
+	enum hf_status status = process(report, err);
+	if (status == HF_OK)
+		status = totals(report, err);
+	if (status == HF_OK)
+		status = suspects(report, &point, err);
+	if (status == HF_OK)
+		status = roots(report, err);
+	if (status == HF_OK)
+		status = account(report, err);
+	if (status != HF_OK)
+		return status;
+	char addr[HF_NUMBER_SIZE];
+	snprintf(addr, sizeof(addr), "0x%llx", (unsigned long long)point);
+	hf_emit_title(report->emit, "Next");
+	if (point)
+		hf_report_hint(report, "who", addr, "the path, hop by hop");
+	hf_report_hint(report, "tree", NULL, "where it divides");
+	if (report->heap.leak_count)
+		hf_report_hint(report, "leaks", NULL, "what nothing reaches");
+	return HF_OK;
+}

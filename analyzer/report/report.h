@@ -1,0 +1,91 @@
+/*
+ * The reports: one question a file, answered from a database through an emitter.
+ *
+ * Nothing here prints or exits by itself; the human and the JSON form come from the same calls. A
+ * function returns HF_OK when it answered, also about a partial heap: whether the heap is partial
+ * is for the caller to say (hf_heapdb.partial), and hf_report_begin puts it at the top.
+ * Thread rule: as the connection.
+ */
+#pragma once
+#include "emit/emit.h"
+#include "report/db.h"
+#include "report/heapdb.h"
+
+struct hf_report {
+	struct hf_heapdb heap;
+	struct hf_emit *emit;
+	const char *input; /* as the user wrote it, for the commands that are suggested */
+};
+
+/* Read the totals, and say it when the heap is partial. */
+enum hf_status hf_report_begin(struct hf_report *report, sqlite3 *db, struct hf_emit *emit,
+	const char *input, struct hf_err *err);
+void hf_report_end(struct hf_report *report);
+
+/* One screen: what the program is, where its memory went, who holds most of it. */
+enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err);
+
+struct hf_who_options {
+	int n_paths; /* 1: the best path; more: also paths from other roots, at most so many */
+};
+/* Who holds the object that contains addr. HF_E_NOTFOUND, after saying what it is, if there is
+ * none. */
+enum hf_status hf_report_who(struct hf_report *report, uint64_t addr,
+	const struct hf_who_options *options, struct hf_err *err);
+
+struct hf_top_options {
+	const char *by, *sort; /* sort NULL: what suits `by`. HF_E_USAGE for words not known. */
+	int64_t n;
+};
+enum hf_status hf_report_top(
+	struct hf_report *report, const struct hf_top_options *options, struct hf_err *err);
+
+struct hf_tree_options {
+	bool has_addr, dominators;
+	uint64_t addr;
+	int64_t n;     /* children shown of a node */
+	int64_t depth; /* drops shown below one another */
+};
+enum hf_status hf_report_tree(
+	struct hf_report *report, const struct hf_tree_options *options, struct hf_err *err);
+
+struct hf_refs_options {
+	bool in, out;
+	int64_t limit;
+};
+enum hf_status hf_report_refs(struct hf_report *report, uint64_t addr,
+	const struct hf_refs_options *options, struct hf_err *err);
+
+struct hf_leaks_options {
+	int64_t n;
+};
+/* *ret_bytes: all that is leaked, whatever was listed. */
+enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_options *options,
+	uint64_t *ret_bytes, struct hf_err *err);
+
+struct hf_diff_options {
+	const char *by; /* type, site, root; NULL: the finest that both heaps know */
+	int64_t n;
+};
+/* What grew from old to this report's heap. *ret_growth: of the live heap, bytes, may be < 0. */
+enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *old,
+	const struct hf_diff_options *options, int64_t *ret_growth, struct hf_err *err);
+
+/* Header and totals of a database, what is missing from it. */
+enum hf_status hf_report_info(struct hf_report *report, struct hf_err *err);
+/* Checks every invariant of a database. HF_E_CORRUPT, after listing them, if any fails. */
+enum hf_status hf_report_verify(struct hf_report *report, struct hf_err *err);
+
+/* For the reports themselves. */
+
+/* The object that contains addr; if there is none, emit what the address is and return
+ * HF_E_NOTFOUND. */
+enum hf_status hf_report_find(
+	struct hf_report *report, uint64_t addr, struct hf_object *ret, struct hf_err *err);
+/* The facts of an object, and the same for JSON. */
+void hf_report_object(struct hf_report *report, const char *key, const struct hf_object *object);
+/* "holdfast COMMAND INPUT REST" as a hint. */
+void hf_report_hint(
+	struct hf_report *report, const char *command, const char *rest, const char *what);
+/* Emit the findings that make the heap partial. */
+enum hf_status hf_report_partial(struct hf_report *report, struct hf_err *err);

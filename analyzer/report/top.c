@@ -1,0 +1,282 @@
+#include <string.h>
+
+#include "report/report.h"
+
+/* Each thing to rank by is a query that gives, in the order of `columns` below: what people see as
+ * name, further JSON columns, then the figures. %s is the ORDER BY column. */
+
+enum { MAX_FETCH = 100000 };
+
+static const struct hf_column object_columns[] = {
+	{"addr", "ADDRESS", HF_VALUE_ADDRESS, 0},
+	{"size", "SIZE", HF_VALUE_SIZE, 0},
+	{"retained_size", "RETAINED", HF_VALUE_SIZE, 0},
+	{"held_size", "HELD", HF_VALUE_SIZE, 0},
+	{"held_share", "SHARE", HF_VALUE_SHARE, 0},
+	{"held_count", "OBJECTS", HF_VALUE_COUNT, 0},
+	{"what", "WHAT", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+	{"id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+	{"retained_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+	{"chain", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+};
+
+static const struct hf_column group_columns[] = {
+	{"size", "SIZE", HF_VALUE_SIZE, 0},
+	{"share", "SHARE", HF_VALUE_SHARE, 0},
+	{"count", "COUNT", HF_VALUE_COUNT, 0},
+	{"retained_size", "RETAINED", HF_VALUE_SIZE, 0},
+	{"leak_size", "LEAKED", HF_VALUE_SIZE, 0},
+	{"name", "NAME", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+};
+
+/* Sums over functions and modules cannot tell what goes with all of them. */
+static const struct hf_column sum_columns[] = {
+	{"size", "SIZE", HF_VALUE_SIZE, 0},
+	{"share", "SHARE", HF_VALUE_SHARE, 0},
+	{"count", "COUNT", HF_VALUE_COUNT, 0},
+	{"leak_size", "LEAKED", HF_VALUE_SIZE, 0},
+	{"name", "NAME", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+};
+
+static const struct hf_column root_columns[] = {
+	{"held_size", "HELD", HF_VALUE_SIZE, 0},
+	{"held_share", "SHARE", HF_VALUE_SHARE, 0},
+	{"held_count", "OBJECTS", HF_VALUE_COUNT, 0},
+	{"retained_size", "RETAINED", HF_VALUE_SIZE, 0},
+	{"size", "DIRECT", HF_VALUE_SIZE, 0},
+	{"name", "ROOT", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+	{"kind", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+	{"module", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+	{"tid", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+	{"addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
+	{"count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+};
+
+#define N(columns) (sizeof(columns) / sizeof((columns)[0]))
+
+struct sort {
+	const char *name, *column;
+};
+
+struct by {
+	const char *name;
+	struct sort sorts[5]; /* the first is the default */
+	enum hf_status (*run)(struct hf_report *, const struct by *, const char *order, int64_t n,
+		struct hf_err *);
+	const char *sql;
+	const struct hf_column *columns;
+	size_t n_columns;
+	const char *none; /* what to say when there is nothing to rank */
+};
+
+static enum hf_status count_more(
+	struct hf_report *report, const struct by *by, int64_t shown, struct hf_err *err)
+{
+	char sql[1024], number[HF_NUMBER_SIZE];
+	int64_t all = 0;
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s)", by->sql);
+	enum hf_status status = hf_query_int(report->heap.db, &all, err, sql, "");
+	if (status != HF_OK)
+		return status;
+	hf_emit_fact(report->emit, "total_rows", NULL, HF_VALUE_COUNT, hf_cell_int(all));
+	if (all > shown)
+		hf_emit_line(report->emit, "%s and %s more (-n)", hf_emit_dots(report->emit),
+			hf_human_count(number, (uint64_t)(all - shown)));
+	if (!all)
+		hf_emit_line(report->emit, "%s", by->none);
+	return HF_OK;
+}
+
+/* Queries whose columns are the figures and then the texts of by->columns. */
+static enum hf_status run_group(struct hf_report *report, const struct by *by, const char *order,
+	int64_t n, struct hf_err *err)
+{
+	char sql[2048];
+	snprintf(sql, sizeof(sql), "%s ORDER BY %s DESC, name LIMIT ?", by->sql, order);
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", n);
+	int64_t shown = 0;
+	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
+	while (hf_row(q, &status, err)) {
+		struct hf_cell cells[16];
+		for (size_t c = 0; c < by->n_columns; c++) {
+			cells[c] = hf_column_cell(q, (int)c);
+			if (by->columns[c].kind == HF_VALUE_SHARE)
+				cells[c] = hf_cell_real(hf_percent(
+					(uint64_t)hf_column_int(q, 0), report->heap.live_size));
+		}
+		hf_emit_row(report->emit, HF_NO_ROW, cells);
+		shown++;
+	}
+	hf_emit_table_end(report->emit);
+	return status == HF_OK ? count_more(report, by, shown, err) : status;
+}
+
+static enum hf_status run_root(struct hf_report *report, const struct by *by, const char *order,
+	int64_t n, struct hf_err *err)
+{
+	char sql[2048];
+	snprintf(sql, sizeof(sql), "%s ORDER BY %s DESC, name LIMIT ?", by->sql, order);
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", n);
+	int64_t shown = 0;
+	bool human = hf_emit_form(report->emit) == HF_EMIT_HUMAN;
+	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
+	while (hf_row(q, &status, err)) {
+		struct hf_cell cells[N(root_columns)];
+		for (size_t c = 0; c < N(root_columns); c++)
+			cells[c] = hf_column_cell(q, (int)c);
+		cells[1] = hf_cell_real(
+			hf_percent((uint64_t)hf_column_int(q, 0), report->heap.live_size));
+		_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
+		hf_text_addf(&name, "%s  ", hf_column_text(q, 5));
+		hf_root_where_of(&name, hf_column_text(q, 6), hf_column_text(q, 7),
+			hf_column_int(q, 8), hf_column_text(q, 11));
+		if (human)
+			cells[5] = hf_cell_text(hf_text_get(&name));
+		hf_emit_row(report->emit, HF_NO_ROW, cells);
+		shown++;
+	}
+	hf_emit_table_end(report->emit);
+	return status == HF_OK ? count_more(report, by, shown, err) : status;
+}
+
+static void object_row(struct hf_report *report, const struct hf_object *o, uint64_t chain)
+{
+	char number[HF_NUMBER_SIZE];
+	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
+	hf_object_what(&what, o);
+	if (chain && hf_emit_form(report->emit) == HF_EMIT_HUMAN)
+		hf_text_addf(&what, "%s(heads a chain of %s)", what.len ? " " : "",
+			hf_human_count(number, chain + 1));
+	hf_emit_row(report->emit, HF_NO_ROW,
+		(struct hf_cell[N(object_columns)]){
+			hf_cell_int((int64_t)o->addr),
+			hf_cell_int((int64_t)o->size),
+			hf_cell_int((int64_t)o->retained_size),
+			hf_cell_int((int64_t)o->held_size),
+			hf_cell_real(hf_percent(o->held_size, report->heap.live_size)),
+			hf_cell_int((int64_t)o->held_count),
+			hf_cell_text(hf_text_get(&what)),
+			hf_cell_int(o->id),
+			hf_cell_int((int64_t)o->retained_count),
+			hf_cell_int((int64_t)chain),
+		});
+}
+
+/* Links of a chain (a list's nodes) each hold nearly all that the one before holds; the head alone
+ * stands for them, else they would fill every table. */
+static bool continues_chain(const struct hf_object *tail, const struct hf_object *o, bool held)
+{
+	int64_t above = held ? o->holder_id : o->idom_id;
+	uint64_t mine = held ? o->held_size : o->retained_size;
+	uint64_t its = held ? tail->held_size : tail->retained_size;
+	return above == tail->id && mine >= its - its / 10;
+}
+
+static enum hf_status run_object(struct hf_report *report, const struct by *by, const char *order,
+	int64_t n, struct hf_err *err)
+{
+	struct hf_heapdb *heap = &report->heap;
+	bool held = !strcmp(order, "held_size"), ranked = held || !strcmp(order, "retained_size");
+	char sql[256];
+	if (ranked)
+		snprintf(sql, sizeof(sql), "SELECT object_id FROM %s ORDER BY rank",
+			held ? "stat_top_held" : "stat_top_retained");
+	else
+		snprintf(sql, sizeof(sql),
+			"SELECT id FROM object ORDER BY size DESC, id LIMIT %lld", (long long)n);
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(heap->db, &q, err, sql, "");
+	struct hf_object head = {0}, tail = {0}, o;
+	uint64_t chain = 0;
+	int64_t shown = 0;
+	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
+	while (shown < n && hf_row(q, &status, err)) {
+		status = hf_heapdb_object(heap, hf_column_int(q, 0), &o, err);
+		if (status == HF_E_NOTFOUND)
+			status = hf_err_set(err, HF_E_CORRUPT, "the database lacks object %lld",
+				(long long)hf_column_int(q, 0));
+		if (status != HF_OK)
+			break;
+		if (ranked && tail.id && continues_chain(&tail, &o, held)) {
+			chain++;
+			tail = o;
+			continue;
+		}
+		if (head.id) {
+			object_row(report, &head, chain);
+			shown++;
+		}
+		head = tail = o;
+		chain = 0;
+	}
+	if (status == HF_OK && head.id && shown < n)
+		object_row(report, &head, chain);
+	hf_emit_table_end(report->emit);
+	return status;
+}
+
+static const struct by bys[] = {
+	{"object", {{"retained", "retained_size"}, {"held", "held_size"}, {"size", "size"}},
+		run_object, NULL, object_columns, N(object_columns), ""},
+	{"type", {{"retained", "retained_size"}, {"size", "size"}, {"count", "count"}}, run_group,
+		"SELECT size, NULL, count, retained_size, leak_size, name FROM type_summary",
+		group_columns, N(group_columns), "No object of this heap has a known type."},
+	{"site", {{"retained", "retained_size"}, {"size", "size"}, {"count", "count"}}, run_group,
+		"SELECT size, NULL, count, retained_size, leak_size, function || "
+		"coalesce('  ' || file || coalesce(':' || line, ''), '') AS name FROM site_summary",
+		group_columns, N(group_columns),
+		"This heap has no allocation sites: they are recorded by a later version."},
+	{"function", {{"size", "size"}, {"count", "count"}}, run_group,
+		"SELECT size, NULL, count, leak_size, function AS name FROM function_summary",
+		sum_columns, N(sum_columns), "This heap has no allocation sites."},
+	{"module", {{"size", "size"}, {"count", "count"}}, run_group,
+		"SELECT size, NULL, count, leak_size, module AS name FROM module_summary",
+		sum_columns, N(sum_columns), "This heap has no allocation sites."},
+	{"root",
+		{{"held", "held_size"}, {"retained", "retained_size"}, {"size", "size"},
+			{"count", "held_count"}},
+		run_root,
+		"SELECT held_size, NULL, held_count, retained_size, size, name, kind, module, tid, "
+		"addr, count, thread FROM root_summary",
+		root_columns, N(root_columns), "No root holds anything."},
+	{"arena", {{"size", "size"}, {"retained", "retained_size"}, {"count", "count"}}, run_group,
+		"SELECT size, NULL, count, retained_size, leak_size, allocator || ', ' || kind || "
+		"printf(' 0x%x', addr) AS name FROM arena_summary",
+		group_columns, N(group_columns), "No allocator was found."},
+};
+
+static void list_sorts(struct hf_text *text, const struct by *by)
+{
+	for (size_t i = 0; i < N(by->sorts) && by->sorts[i].name; i++)
+		hf_text_addf(text, "%s%s", i ? ", " : "", by->sorts[i].name);
+}
+
+enum hf_status hf_report_top(
+	struct hf_report *report, const struct hf_top_options *options, struct hf_err *err)
+{
+	const struct by *by = NULL;
+	for (size_t i = 0; i < N(bys) && !by; i++)
+		by = !strcmp(bys[i].name, options->by) ? &bys[i] : NULL;
+	if (!by)
+		return hf_err_set(err, HF_E_USAGE,
+			"--by %s: not known; it is one of object, type, site, function, module, "
+			"root, arena",
+			options->by);
+	const struct sort *sort = options->sort ? NULL : &by->sorts[0];
+	for (size_t i = 0; i < N(by->sorts) && by->sorts[i].name && !sort; i++)
+		sort = !strcmp(by->sorts[i].name, options->sort) ? &by->sorts[i] : NULL;
+	if (!sort) {
+		_cleanup_(hf_text_deinit) struct hf_text sorts = HF_TEXT_INIT;
+		list_sorts(&sorts, by);
+		return hf_err_set(err, HF_E_USAGE, "--sort %s: --by %s can be sorted by %s",
+			options->sort, by->name, hf_text_get(&sorts));
+	}
+	struct hf_emit *emit = report->emit;
+	hf_emit_fact(emit, "by", NULL, HF_VALUE_TEXT, hf_cell_text(by->name));
+	hf_emit_fact(emit, "sort", NULL, HF_VALUE_TEXT, hf_cell_text(sort->name));
+	hf_emit_fact(emit, "live_size", NULL, HF_VALUE_SIZE,
+		hf_cell_int((int64_t)report->heap.live_size));
+	return by->run(report, by, sort->column, options->n, err);
+}

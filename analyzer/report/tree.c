@@ -1,0 +1,496 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "report/report.h"
+
+/*
+ * The holder tree (or the dominator tree), cut down to where it matters: from each node go down to
+ * the next big drop, the node whose largest child has much less than itself; show that one, and
+ * its largest children in the same way. What is passed on the way is the row's path.
+ *
+ * Pending nodes are on a stack of our own; nothing recurses. The steps down are bounded.
+ */
+
+enum {
+	MAX_CHILDREN = 64,
+	MAX_PENDING = 4096,
+	MAX_STEPS = 300000,
+	MAX_RUNS = 12, /* of equal hops, in a row's path */
+	DROP_PERCENT = 90,
+	ALIKE_COUNT = 8,
+	SHOW_PERCENT = 1, /* children below this share of the whole are summed up */
+};
+
+struct child {
+	int64_t id;
+	struct hf_word word;
+	bool direct;    /* a word of the parent leads to it */
+	bool of_root;   /* the parent is a variable */
+	uint64_t size;  /* held or retained, with what is below */
+	uint64_t count; /* objects, with those below */
+};
+
+struct children {
+	struct child top[MAX_CHILDREN]; /* largest first */
+	int n, max;
+	uint64_t n_all;
+	uint64_t size, count; /* of all, with what is below them */
+};
+
+struct run {
+	struct hf_word word;
+	bool direct, of_root;
+	uint64_t times;
+};
+
+struct pending {
+	int64_t object_id, variable_id; /* one of them; none: the summed rest of the children */
+	struct child self;              /* of a variable and of a rest: the figures alone */
+	uint64_t rest;                  /* children in it */
+	uint64_t rest_largest;
+	bool rest_more; /* others of them are shown */
+	int parent;     /* row */
+	int level;
+};
+
+struct tree {
+	struct hf_report *report;
+	const struct hf_tree_options *options;
+	sqlite3_stmt *of_object, *of_variable;
+	struct pending pending[MAX_PENDING];
+	int n_pending;
+	int64_t steps;
+	bool tired; /* the bound on steps was met */
+};
+
+static const struct hf_column columns[] = {
+	{"size", "HELD", HF_VALUE_SIZE, 0},
+	{"share", "SHARE", HF_VALUE_SHARE, 0},
+	{"count", "OBJECTS", HF_VALUE_COUNT, 0},
+	{"addr", "ADDRESS", HF_VALUE_ADDRESS, 0},
+	{"path", "WHAT", HF_VALUE_TEXT, HF_COLUMN_TREE | HF_COLUMN_ELIDE},
+	{"level", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+	{"parent_row", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+	{"kind", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+	{"object_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+	{"self_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
+	{"type", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+	{"site", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+};
+enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+
+/* Columns of all: id, size, count, src_offset (NULL: not by a word of the parent), dst_offset,
+ * field. An object with several words into a child is listed once, by the first of them. */
+static const char held_of_object[] =
+	"SELECT o.id, o.held_size, o.held_count, e.src_offset, e.dst_offset, "
+	"(SELECT name FROM field WHERE id = e.field_id) FROM edge e "
+	"CROSS JOIN object o ON o.id = e.dst_id AND o.holder_id = e.src_id "
+	"WHERE e.src_id = ?1 AND NOT EXISTS (SELECT 1 FROM edge f WHERE f.dst_id = e.dst_id "
+	"AND f.src_id = ?1 AND f.src_offset < e.src_offset)";
+static const char held_of_variable[] =
+	"SELECT o.id, o.held_size, o.held_count, coalesce(r.addr - v.addr, 0), r.offset, NULL "
+	"FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
+	"CROSS JOIN object o ON o.id = r.object_id AND o.holder_root_id = r.id "
+	"AND o.holder_id IS NULL WHERE v.id = ?1";
+static const char dominated_of_object[] =
+	"SELECT o.id, o.retained_size, o.retained_count, e.src_offset, e.dst_offset, NULL "
+	"FROM dominator_child c CROSS JOIN object o ON o.id = c.child_id "
+	"LEFT JOIN edge e ON e.dst_id = o.id AND e.src_id = ?1 "
+	"AND e.src_offset = (SELECT min(f.src_offset) FROM edge f "
+	"WHERE f.dst_id = o.id AND f.src_id = ?1) WHERE c.parent_id = ?1";
+static const char dominated_of_variable[] =
+	"SELECT o.id, o.retained_size, o.retained_count, min(coalesce(r.addr - v.addr, 0)), "
+	"r.offset, NULL FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
+	"CROSS JOIN object o ON o.id = r.object_id AND o.idom_id IS NULL "
+	"WHERE v.id = ?1 GROUP BY o.id";
+
+static void add_child(struct children *c, const struct child *child)
+{
+	c->size += child->size;
+	c->count += child->count;
+	c->n_all++;
+	int at = c->n;
+	while (at > 0 && c->top[at - 1].size < child->size)
+		at--;
+	if (at == c->max)
+		return;
+	if (c->n < c->max)
+		c->n++;
+	memmove(&c->top[at + 1], &c->top[at], (size_t)(c->n - 1 - at) * sizeof(*c->top));
+	c->top[at] = *child;
+}
+
+static enum hf_status children_of(
+	struct tree *t, bool variable, int64_t id, struct children *ret, struct hf_err *err)
+{
+	sqlite3_stmt *q = variable ? t->of_variable : t->of_object;
+	enum hf_status status = HF_OK;
+	*ret = (struct children){.max = (int)t->options->n};
+	hf_rebind(q, "i", id);
+	while (hf_row(q, &status, err)) {
+		struct child child = {
+			.id = hf_column_int(q, 0),
+			.size = (uint64_t)hf_column_int(q, 1),
+			.count = (uint64_t)hf_column_int(q, 2),
+			.direct = !hf_column_null(q, 3),
+			.of_root = variable,
+		};
+		child.word.src_offset = (uint64_t)hf_column_int(q, 3);
+		child.word.dst_offset = (uint64_t)hf_column_int(q, 4);
+		snprintf(child.word.field, sizeof(child.word.field), "%s", hf_column_text(q, 5));
+		add_child(ret, &child);
+	}
+	sqlite3_reset(q);
+	return status;
+}
+
+/* Paths of rows */
+
+struct trail {
+	struct run runs[MAX_RUNS];
+	int n;
+	bool elided; /* runs before the last one were dropped */
+};
+
+static void trail_add(struct trail *trail, const struct child *child)
+{
+	struct run *last = trail->n ? &trail->runs[trail->n - 1] : NULL;
+	if (last && last->direct == child->direct && !last->of_root &&
+		last->word.src_offset == child->word.src_offset) {
+		last->times++;
+		return;
+	}
+	if (trail->n == MAX_RUNS) {
+		/* Keep the first half, and let the second half move on. */
+		memmove(&trail->runs[MAX_RUNS / 2], &trail->runs[MAX_RUNS / 2 + 1],
+			(MAX_RUNS - MAX_RUNS / 2 - 1) * sizeof(*trail->runs));
+		trail->elided = true;
+		trail->n--;
+	}
+	trail->runs[trail->n++] = (struct run){child->word, child->direct, child->of_root, 1};
+}
+
+static void trail_text(struct hf_text *text, const struct trail *trail, struct hf_emit *emit)
+{
+	char number[HF_NUMBER_SIZE];
+	for (int i = 0; i < trail->n; i++) {
+		const struct run *run = &trail->runs[i];
+		if (trail->elided && i == MAX_RUNS / 2)
+			hf_text_addf(text, "->%s", hf_emit_dots(emit));
+		const char *arrow = trail->n == 1 ? "->" : "";
+		if (run->of_root && run->word.src_offset)
+			hf_text_addf(text, "[+0x%llx]%s", (unsigned long long)run->word.src_offset,
+				arrow);
+		else if (run->of_root)
+			hf_text_addf(text, "%s", arrow);
+		else if (run->direct)
+			hf_word_name(text, &run->word);
+		else
+			hf_text_addf(text, "=>");
+		if (run->times > 1)
+			hf_text_addf(text, " %s%s", hf_emit_times(emit),
+				hf_human_count(number, run->times));
+	}
+}
+
+/* Rows */
+
+static int emit_row(struct tree *t, const struct pending *p, uint64_t size, uint64_t count,
+	int64_t addr, const char *path, const char *kind, const struct hf_object *object)
+{
+	return hf_emit_row(t->report->emit, p->parent,
+		(struct hf_cell[N_COLUMNS]){
+			hf_cell_int((int64_t)size),
+			hf_cell_real(hf_percent(size, t->report->heap.live_size)),
+			hf_cell_int((int64_t)count),
+			addr ? hf_cell_int(addr) : hf_cell_null(),
+			hf_cell_text(path),
+			hf_cell_int(p->level),
+			p->parent == HF_NO_ROW ? hf_cell_null() : hf_cell_int(p->parent),
+			hf_cell_text(kind),
+			object ? hf_cell_int(object->id) : hf_cell_null(),
+			object ? hf_cell_int((int64_t)object->size) : hf_cell_null(),
+			hf_cell_text(object && object->type[0] ? object->type : NULL),
+			hf_cell_text(object && object->site[0] ? object->site : NULL),
+		});
+}
+
+static void show_rest(struct tree *t, const struct pending *p)
+{
+	char number[HF_NUMBER_SIZE], largest[HF_NUMBER_SIZE];
+	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	hf_text_addf(&text, "->[*] %s%s%s", hf_emit_times(t->report->emit),
+		hf_human_count(number, p->rest), p->rest_more ? " more" : "");
+	if (p->rest_largest)
+		hf_text_addf(&text, ", at most %s", hf_human_size(largest, p->rest_largest));
+	emit_row(t, p, p->self.size, p->self.count, 0, hf_text_get(&text), "rest", NULL);
+}
+
+static void push(struct tree *t, const struct pending *p)
+{
+	if (t->n_pending < MAX_PENDING)
+		t->pending[t->n_pending++] = *p;
+}
+
+/* How many of the children are shown one by one. Of many that are much alike, the largest stands
+ * for all. */
+static int large_children(struct tree *t, const struct children *c)
+{
+	int n = 0;
+	while (n < c->n && hf_percent(c->top[n].size, t->report->heap.live_size) >= SHOW_PERCENT)
+		n++;
+	bool alike = c->n_all >= ALIKE_COUNT && c->top[0].size * ALIKE_COUNT <= c->size * 2;
+	if (n > 1 && alike)
+		return 1;
+	/* One that is too small alone still says what lies there. */
+	return n ? n : c->n_all == 1 && c->n;
+}
+
+/* The stack gives back the last one first: the rest, then the children from the smallest on. */
+static void queue_children(struct tree *t, int row, int level, const struct children *c)
+{
+	int n = level < t->options->depth ? large_children(t, c) : 0;
+	struct pending rest = {.parent = row,
+		.level = level + 1,
+		.self.size = c->size,
+		.self.count = c->count,
+		.rest = c->n_all - (uint64_t)n,
+		.rest_more = n > 0,
+		.rest_largest = n < c->n ? c->top[n].size : 0};
+	for (int i = 0; i < n; i++) {
+		rest.self.size -= c->top[i].size;
+		rest.self.count -= c->top[i].count;
+	}
+	if (rest.rest)
+		push(t, &rest);
+	for (int i = n; i-- > 0;) {
+		struct pending child = {.parent = row,
+			.level = level + 1,
+			.object_id = c->top[i].id,
+			.self = c->top[i]};
+		push(t, &child);
+	}
+}
+
+/* Where a way down ended. */
+struct drop {
+	int64_t id;     /* the object that is shown */
+	uint64_t links; /* > 0: it heads a chain of so many equal links, none of which divides */
+};
+
+/* Go down from an object while one child has nearly all of what its parent has. Where that wears
+ * off slowly, as along a list, the head of the list is where to look; else it is the last one. */
+static enum hf_status descend(struct tree *t, const struct child *first, struct trail *trail,
+	struct children *c, struct drop *ret, struct hf_err *err)
+{
+	struct child at = *first;
+	int64_t run_head = at.id;
+	for (;;) {
+		enum hf_status status = children_of(t, false, at.id, c, err);
+		if (status != HF_OK)
+			return status;
+		if (!c->n || c->top[0].size < at.size / 100 * DROP_PERCENT)
+			break;
+		if (t->steps++ == MAX_STEPS) {
+			t->tired = true;
+			break;
+		}
+		int runs = trail->n;
+		trail_add(trail, &c->top[0]);
+		if (trail->n != runs || trail->runs[runs - 1].times == 1)
+			run_head = at.id;
+		at = c->top[0];
+	}
+	bool worn = at.size < first->size / 100 * DROP_PERCENT && trail->n;
+	*ret = (struct drop){
+		.id = worn ? run_head : at.id,
+		.links = worn ? trail->runs[trail->n - 1].times : 0,
+	};
+	return HF_OK;
+}
+
+/* The row of a chain has no children: a line says what its links are like. */
+static void chain_row(struct tree *t, int row, int level, const struct child *self, uint64_t links)
+{
+	char number[HF_NUMBER_SIZE], each[HF_NUMBER_SIZE];
+	struct pending below = {.parent = row, .level = level + 1};
+	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	hf_text_addf(&text, "a chain of %s links, %s a link", hf_human_count(number, links),
+		hf_human_size(each, self->size / links));
+	emit_row(t, &below, self->size, self->count, 0, hf_text_get(&text), "chain", NULL);
+}
+
+static enum hf_status show_object(struct tree *t, const struct pending *p, struct hf_err *err)
+{
+	struct trail trail = {0};
+	struct drop drop = {0};
+	if (p->parent != HF_NO_ROW)
+		trail_add(&trail, &p->self);
+	static struct children c; /* large; used by one call at a time */
+	enum hf_status status = descend(t, &p->self, &trail, &c, &drop, err);
+	struct hf_object object;
+	if (status == HF_OK)
+		status = hf_heapdb_object(&t->report->heap, drop.id, &object, err);
+	if (status == HF_E_NOTFOUND)
+		return hf_err_set(
+			err, HF_E_CORRUPT, "the database has no object %lld", (long long)drop.id);
+	if (status != HF_OK)
+		return status;
+	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	trail_text(&text, &trail, t->report->emit);
+	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
+	hf_object_what(&what, &object);
+	hf_text_addf(&text, "%s%s", text.len && what.len ? "  " : "", hf_text_get(&what));
+	int row = emit_row(t, p, p->self.size, p->self.count, (int64_t)object.addr,
+		hf_text_get(&text), "object", &object);
+	if (drop.links)
+		chain_row(t, row, p->level, &p->self, drop.links);
+	else
+		queue_children(t, row, p->level, &c);
+	return HF_OK;
+}
+
+static enum hf_status show_variable(struct tree *t, const struct pending *p, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(t->report->heap.db, &q, err,
+		"SELECT v.name, v.kind, v.addr, m.path, t.tid, t.name FROM variable v "
+		"LEFT JOIN module m ON m.id = v.module_id LEFT JOIN thread t ON t.id = v.thread_id "
+		"WHERE v.id = ?",
+		"i", p->variable_id);
+	int row = HF_NO_ROW;
+	if (hf_row(q, &status, err)) {
+		_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+		hf_text_addf(&text, "%s  ", hf_column_text(q, 0));
+		hf_root_where_of(&text, hf_column_text(q, 1), hf_column_text(q, 3),
+			hf_column_int(q, 4), hf_column_text(q, 5));
+		row = emit_row(t, p, p->self.size, p->self.count, hf_column_int(q, 2),
+			hf_text_get(&text), "root", NULL);
+	}
+	static struct children c;
+	if (status == HF_OK)
+		status = children_of(t, true, p->variable_id, &c, err);
+	if (status == HF_OK)
+		queue_children(t, row, p->level, &c);
+	return status;
+}
+
+/* The largest roots, smallest first for the stack. */
+static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	const char *figures =
+		t->options->dominators ? "retained_size, retained_count" : "held_size, held_count";
+	char sql[512];
+	snprintf(sql, sizeof(sql),
+		"SELECT * FROM (SELECT id, %s FROM variable WHERE %.*s > 0 ORDER BY 2 DESC, 1 "
+		"LIMIT ?) ORDER BY 2, 1 DESC",
+		figures, (int)strcspn(figures, ","), figures);
+	enum hf_status status = hf_query(t->report->heap.db, &q, err, sql, "i", t->options->n);
+	while (hf_row(q, &status, err)) {
+		struct pending p = {.variable_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
+		p.self.size = (uint64_t)hf_column_int(q, 1);
+		p.self.count = (uint64_t)hf_column_int(q, 2);
+		push(t, &p);
+	}
+	return status;
+}
+
+/* What the shown roots do not have. */
+static enum hf_status other_roots(struct tree *t, struct hf_err *err)
+{
+	struct pending top = {.parent = HF_NO_ROW};
+	struct hf_heapdb *heap = &t->report->heap;
+	char text[96], number[HF_NUMBER_SIZE];
+	if (!t->options->dominators) {
+		_cleanup_stmt_ sqlite3_stmt *q = NULL;
+		enum hf_status status = hf_query(heap->db, &q, err,
+			"SELECT count(*), sum(held_size), sum(held_count) FROM (SELECT held_size, "
+			"held_count FROM variable ORDER BY held_size DESC, id LIMIT -1 OFFSET ?)",
+			"i", t->options->n);
+		if (hf_row(q, &status, err) && hf_column_int(q, 1)) {
+			snprintf(text, sizeof(text), "%s other roots",
+				hf_human_count(number, (uint64_t)hf_column_int(q, 0)));
+			emit_row(t, &top, (uint64_t)hf_column_int(q, 1),
+				(uint64_t)hf_column_int(q, 2), 0, text, "rest", NULL);
+		}
+		if (status != HF_OK)
+			return status;
+	}
+	if (heap->leak_count)
+		emit_row(t, &top, heap->leak_size, heap->leak_count, 0,
+			"(leaked: no root reaches it)", "leaked", NULL);
+	return HF_OK;
+}
+
+static void tree_destroy(struct tree **t)
+{
+	if (!*t)
+		return;
+	hf_stmt_done(&(*t)->of_object);
+	hf_stmt_done(&(*t)->of_variable);
+	free(*t);
+}
+
+static enum hf_status start(struct tree *t, struct hf_err *err)
+{
+	bool dominators = t->options->dominators;
+	sqlite3 *db = t->report->heap.db;
+	enum hf_status status = hf_query(
+		db, &t->of_object, err, dominators ? dominated_of_object : held_of_object, "");
+	if (status == HF_OK)
+		status = hf_query(db, &t->of_variable, err,
+			dominators ? dominated_of_variable : held_of_variable, "");
+	if (status != HF_OK || !t->options->has_addr)
+		return status == HF_OK ? queue_roots(t, err) : status;
+	struct hf_object object;
+	status = hf_report_find(t->report, t->options->addr, &object, err);
+	if (status != HF_OK)
+		return status;
+	struct pending p = {.object_id = object.id, .self.id = object.id, .parent = HF_NO_ROW};
+	p.self.size = dominators ? object.retained_size : object.held_size;
+	p.self.count = dominators ? object.retained_count : object.held_count;
+	push(t, &p);
+	return HF_OK;
+}
+
+enum hf_status hf_report_tree(
+	struct hf_report *report, const struct hf_tree_options *options, struct hf_err *err)
+{
+	if (options->n < 1 || options->n > MAX_CHILDREN - 1)
+		return hf_err_set(err, HF_E_USAGE, "-n: from 1 to %d", MAX_CHILDREN - 1);
+	_cleanup_(tree_destroy) struct tree *t = calloc(1, sizeof(*t));
+	if (!t)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for the tree");
+	t->report = report;
+	t->options = options;
+	enum hf_status status = start(t, err);
+	if (status != HF_OK)
+		return status;
+	struct hf_column titled[N_COLUMNS];
+	memcpy(titled, columns, sizeof(titled));
+	if (options->dominators)
+		titled[0].title = "RETAINED";
+	hf_emit_fact(report->emit, "tree", NULL, HF_VALUE_TEXT,
+		hf_cell_text(options->dominators ? "dominators" : "holders"));
+	hf_emit_table_begin(report->emit, "rows", titled, N_COLUMNS);
+	while (status == HF_OK && t->n_pending) {
+		struct pending p = t->pending[--t->n_pending];
+		if (p.object_id)
+			status = show_object(t, &p, err);
+		else if (p.variable_id)
+			status = show_variable(t, &p, err);
+		else
+			show_rest(t, &p);
+	}
+	if (status == HF_OK && !options->has_addr)
+		status = other_roots(t, err);
+	hf_emit_table_end(report->emit);
+	hf_emit_fact(report->emit, "complete", NULL, HF_VALUE_BOOL, hf_cell_int(!t->tired));
+	if (t->tired)
+		hf_emit_line(report->emit,
+			"A chain is longer than %d objects: it was not followed to its end.",
+			MAX_STEPS);
+	return status;
+}
