@@ -1,0 +1,455 @@
+/*
+ * The chunk loop. Every chunk of a region gets a start in the index; its life is told by the
+ * PREV_INUSE bit of the chunk behind it, so the loop marks the chunk before the one at hand and
+ * reads 16 bytes a chunk.
+ *
+ * What the loop does not like (glibc_region's fences, a header that cannot be, a footer that does
+ * not agree) goes to fix(), which knows the states that an operation under way leaves behind and
+ * finds the chain again after damage. Progress is always forward, so damage costs a scan of what it
+ * covers, not more.
+ */
+#include "walk/glibc.h"
+
+enum {
+	RESYNC_CHUNKS = 12,   /* that must parse behind a doubtful one */
+	TRANSIENT_CHUNKS = 4, /* the same where only a footer disagrees */
+	MAX_FENCES = 3,
+	GUESS_BUDGET = 1 << 24, /* header reads a region */
+};
+
+struct chunk_walk {
+	struct glibc *g;
+	struct glibc_arena *arena;
+	const struct glibc_region *region;
+	struct hf_index_cell *cells;
+	uint64_t at;     /* the chunk at hand */
+	uint64_t prev;   /* the chunk that ends at `at`; 0: none */
+	bool ended;      /* by a fence before the limit */
+	uint64_t budget; /* header reads left for guesses inside damaged chunks */
+};
+
+static inline struct hf_index_cell *cell_at(
+	const struct chunk_walk *w, uint64_t chunk, uint64_t *ret_bit)
+{
+	uint64_t granule = (chunk - w->region->start) / HF_GRANULE;
+	*ret_bit = 1ull << (granule % 64);
+	return &w->cells[granule / 64];
+}
+
+static void mark_start(struct chunk_walk *w, uint64_t chunk)
+{
+	uint64_t bit;
+	struct hf_index_cell *cell = cell_at(w, chunk, &bit);
+	cell->starts |= bit;
+}
+
+static void mark_life(struct chunk_walk *w, uint64_t chunk, bool live)
+{
+	uint64_t bit;
+	struct hf_index_cell *cell = cell_at(w, chunk, &bit);
+	cell->live = live ? cell->live | bit : cell->live & ~bit;
+}
+
+/* A chunk of size bytes starts at w->at; the chunk before it is closed. */
+static void open_chunk(struct chunk_walk *w, uint64_t size)
+{
+	const struct hf_glibc_layout *layout = w->g->layout;
+	mark_start(w, w->at);
+	if (size == layout->tcache_chunk[0] || size == layout->tcache_chunk[1]) {
+		uint64_t *slot = hf_vec_push(&w->g->tcache_like);
+		if (slot)
+			*slot = w->at + GLIBC_HEADER;
+	}
+	w->prev = w->at;
+	w->at += size;
+}
+
+/* The chunk at w->prev ends at w->at: count it. */
+static void close_chunk(struct chunk_walk *w, bool live)
+{
+	if (!w->prev)
+		return;
+	uint64_t size = w->at - w->prev;
+	mark_life(w, w->prev, live);
+	w->arena->n_chunks++;
+	w->arena->chunk_bytes += size;
+	if (!live) {
+		w->arena->n_free++;
+		w->arena->free_bytes += size;
+	}
+	w->prev = 0;
+}
+
+enum stop {
+	STOP_LIMIT,  /* at == limit */
+	STOP_DOUBT,  /* the header at `at` is not what it should be */
+	STOP_ABSENT, /* it is not resident */
+};
+
+/* The loop proper: from w->at on, while headers and footers agree. */
+static enum stop run(struct chunk_walk *w)
+{
+	struct hf_reader *r = &w->g->reader;
+	const uint64_t limit = w->region->limit, base = w->region->start;
+	const uint64_t cached0 = w->g->layout->tcache_chunk[0],
+		       cached1 = w->g->layout->tcache_chunk[1];
+	struct hf_index_cell *const cells = w->cells;
+	uint64_t at = w->at, prev = w->prev;
+	uint64_t n_chunks = 0, n_free = 0, free_bytes = 0;
+	const uint64_t first = at;
+	enum stop stop = STOP_LIMIT;
+
+	struct hf_index_cell dummy = {0}, *prev_cell = &dummy;
+	unsigned prev_bit = 0;
+	if (prev) {
+		prev_cell = &cells[(prev - base) / HF_CELL_BYTES];
+		prev_bit = (prev - base) / HF_GRANULE % 64;
+	}
+	uint64_t closed_bytes = prev ? at - prev : 0;
+	while (at < limit) {
+		if (!hf_reader_seek(r, at) || r->win.end - at < GLIBC_HEADER) {
+			stop = STOP_ABSENT;
+			break;
+		}
+		const uint8_t *data = r->win.data;
+		const uint64_t start = r->win.start;
+		const uint64_t end = glibc_min(limit, r->win.end - (GLIBC_HEADER - 1));
+		bool doubt = false;
+		while (at < end) {
+			uint64_t prev_size, head;
+			memcpy(&prev_size, data + (at - start), 8);
+			memcpy(&head, data + (at - start) + 8, 8);
+			uint64_t size = glibc_chunk_size(head);
+			bool free_before = !(head & GLIBC_PREV_INUSE);
+			if (__builtin_expect((head & (8 | GLIBC_MMAPPED)) ||
+						     size < GLIBC_MIN_CHUNK || size > limit - at ||
+						     (free_before & (prev_size != at - prev)),
+				    0)) {
+				doubt = true;
+				break;
+			}
+			prev_cell->live |= (head & GLIBC_PREV_INUSE) << prev_bit;
+			n_free += free_before;
+			free_bytes += free_before ? prev_size : 0;
+			uint64_t granule = (at - base) / HF_GRANULE;
+			prev_cell = &cells[granule / 64];
+			prev_bit = granule % 64;
+			prev_cell->starts |= 1ull << prev_bit;
+			if (__builtin_expect(size == cached0 || size == cached1, 0)) {
+				uint64_t *slot = hf_vec_push(&w->g->tcache_like);
+				if (slot)
+					*slot = at + GLIBC_HEADER;
+			}
+			n_chunks++;
+			prev = at;
+			at += size;
+		}
+		if (doubt) {
+			stop = STOP_DOUBT;
+			break;
+		}
+	}
+	/* The chunk at prev is still open; those before it are closed. */
+	if (n_chunks) {
+		w->arena->n_chunks += n_chunks - (w->prev ? 0 : 1);
+		w->arena->chunk_bytes += closed_bytes + (prev - first);
+		w->arena->n_free += n_free;
+		w->arena->free_bytes += free_bytes;
+		w->prev = prev;
+		w->at = at;
+	}
+	return stop;
+}
+
+static bool plausible(const struct glibc_header *h, uint64_t room)
+{
+	uint64_t size = glibc_chunk_size(h->head);
+	return !(h->head & (8 | GLIBC_MMAPPED)) && size >= GLIBC_MIN_CHUNK && size <= room;
+}
+
+static bool is_fence(uint64_t head)
+{
+	return (head & ~(uint64_t)GLIBC_PREV_INUSE) == GLIBC_HEADER;
+}
+
+/* Two fence headers, or the rest of a top chunk too small to be freed before them. */
+static bool is_main_fence(struct glibc *g, uint64_t at, uint64_t limit)
+{
+	struct glibc_header a, b;
+	return limit - at >= 2 * GLIBC_HEADER && glibc_read_header(&g->probe, at, &a) &&
+	       is_fence(a.head) && glibc_read_header(&g->probe, at + GLIBC_HEADER, &b) &&
+	       b.head == (GLIBC_HEADER | GLIBC_PREV_INUSE);
+}
+
+/* Do n chunks parse from at on, with flags and footers that agree, or all up to the limit? The
+ * chain must go past `past` and not meet it. */
+static bool chain_holds(struct chunk_walk *w, uint64_t at, unsigned n, uint64_t past)
+{
+	struct glibc *g = w->g;
+	const struct glibc_region *region = w->region;
+	const uint64_t non_main = region->arena->is_main ? 0 : GLIBC_NON_MAIN;
+	uint64_t prev = 0, prev_head = 0;
+	bool prev_was_free = false;
+	for (unsigned i = 0; i < n || at <= past; i++) {
+		struct glibc_header h;
+		if (past && w->budget)
+			w->budget--;
+		if (at == past || (past && !w->budget) || at > region->limit ||
+			!glibc_read_header(&g->probe, at, &h))
+			return false;
+		bool in_use = h.head & GLIBC_PREV_INUSE;
+		if (prev && !in_use && (h.prev_size != at - prev || prev_was_free))
+			return false;
+		if (prev && in_use && (prev_head & GLIBC_NON_MAIN) != non_main)
+			return false;
+		if (at == region->limit)
+			return i > 0 && at > past;
+		if (region->gaps && i > 0 && is_main_fence(g, at, region->limit))
+			return at > past;
+		if (!plausible(&h, region->limit - at))
+			return false;
+		prev_was_free = !in_use;
+		prev = at;
+		prev_head = h.head;
+		at += glibc_chunk_size(h.head);
+	}
+	return true;
+}
+
+static void finding(struct chunk_walk *w, enum hf_severity severity, uint64_t at, const char *what,
+	uint64_t head, uint64_t to)
+{
+	if (w->arena->n_resyncs > GLIBC_FINDINGS_A_KIND)
+		return;
+	hf_walk_finding(w->g->walk, severity, at,
+		"glibc arena %u: %s at 0x%lx (size field 0x%lx); went on at 0x%lx", w->arena->id,
+		what, at, head, to);
+}
+
+/* A start that is no object: what was skipped, fences. */
+static void mark_dead(struct chunk_walk *w, uint64_t chunk)
+{
+	if (chunk < w->region->limit) {
+		mark_start(w, chunk);
+		mark_life(w, chunk, false);
+	}
+}
+
+/* The size of the chunk before a header that cannot be is damaged if, from somewhere inside it, a
+ * chain of chunks goes past that header without meeting it. (Old headers inside a chunk that was
+ * merged from smaller ones do meet it.) */
+static bool shorten(struct chunk_walk *w, const struct glibc_header *h)
+{
+	uint64_t bad = w->at;
+	if (!w->prev)
+		return false;
+	for (uint64_t q = w->prev + GLIBC_MIN_CHUNK; q < bad && w->budget; q += HF_GRANULE) {
+		w->budget--;
+		if (!hf_reader_seek(&w->g->probe, q)) {
+			q = glibc_min(w->g->probe.win.end, bad) - HF_GRANULE;
+			continue;
+		}
+		struct glibc_header first;
+		if (!glibc_read_header(&w->g->probe, q, &first) ||
+			!plausible(&first, w->region->limit - q) ||
+			(!(first.head & GLIBC_PREV_INUSE) && first.prev_size != q - w->prev) ||
+			!chain_holds(w, q, RESYNC_CHUNKS, bad))
+			continue;
+		w->arena->n_resyncs++;
+		finding(w, HF_WARNING, w->prev, "damaged chunk size", h->head, q);
+		w->at = q;
+		close_chunk(w, first.head & GLIBC_PREV_INUSE);
+		return true;
+	}
+	return false;
+}
+
+/* Does the chunk at q say that a free chunk ends there which starts at the header that cannot be,
+ * or at the chunk before it? So it is when a free chunk is being split or merged. */
+static bool footer_names(const struct chunk_walk *w, uint64_t q, const struct glibc_header *h)
+{
+	return !(h->head & GLIBC_PREV_INUSE) &&
+	       (h->prev_size == q - w->at || (w->prev && h->prev_size == q - w->prev));
+}
+
+/* Find the chain again behind w->at. */
+static void resync(struct chunk_walk *w, const struct glibc_header *bad)
+{
+	struct hf_reader *r = &w->g->probe;
+	const uint64_t from = w->at, limit = w->region->limit;
+	if (shorten(w, bad))
+		return;
+	uint64_t q = from + HF_GRANULE;
+	bool transient = false, found = false;
+	while (q < limit) {
+		struct glibc_header h;
+		if (!hf_reader_seek(r, q)) {
+			q = glibc_min(r->win.end, limit);
+			continue;
+		}
+		if (glibc_read_header(r, q, &h) && plausible(&h, limit - q)) {
+			transient =
+				footer_names(w, q, &h) && chain_holds(w, q, TRANSIENT_CHUNKS, 0);
+			found = transient || ((h.head & GLIBC_PREV_INUSE) &&
+						     chain_holds(w, q, RESYNC_CHUNKS, 0));
+			if (found)
+				break;
+		}
+		q += HF_GRANULE;
+	}
+	q = glibc_min(q, limit);
+	w->arena->n_resyncs++;
+	w->arena->skipped_bytes += q - from;
+	/* A free chunk being split holds no object; other skipped memory may. */
+	bool harmless = transient || w->arena->mutex;
+	if (!harmless)
+		w->g->incomplete = true;
+	finding(w, harmless ? HF_WARNING : HF_PARTIAL, from,
+		transient ? "chunk being split or merged" : "damaged chunk header", bad->head, q);
+	close_chunk(w, true);
+	mark_dead(w, from);
+	w->at = q;
+	if (found) {
+		struct glibc_header h;
+		if (glibc_read_header(r, q, &h))
+			open_chunk(w, glibc_chunk_size(h.head));
+	}
+}
+
+/* Behind a fence of the main arena: memory of others who called sbrk, then the next stretch of
+ * chunks, or the top. */
+static void skip_gap(struct chunk_walk *w)
+{
+	struct hf_reader *r = &w->g->probe;
+	const uint64_t limit = w->region->limit;
+	uint64_t q = w->at;
+	while (q < limit) {
+		struct glibc_header h;
+		if (!hf_reader_seek(r, q)) {
+			q = glibc_min(r->win.end, limit);
+			continue;
+		}
+		if (glibc_read_header(r, q, &h) && plausible(&h, limit - q) &&
+			(h.head & GLIBC_FLAGS) == GLIBC_PREV_INUSE &&
+			chain_holds(w, q, RESYNC_CHUNKS, 0))
+			break;
+		q += HF_GRANULE;
+	}
+	w->at = glibc_min(q, limit);
+}
+
+/* A fence at w->at? Then go past it. */
+static bool pass_fence(struct chunk_walk *w, const struct glibc_header *h)
+{
+	const struct glibc_region *region = w->region;
+	if (region->gaps && is_main_fence(w->g, w->at, region->limit)) {
+		close_chunk(w, h->head & GLIBC_PREV_INUSE);
+		for (unsigned i = 0; i < MAX_FENCES && w->at < region->limit; i++) {
+			struct glibc_header fence;
+			if (!glibc_read_header(&w->g->probe, w->at, &fence) ||
+				!is_fence(fence.head))
+				break;
+			mark_dead(w, w->at);
+			w->at += GLIBC_HEADER;
+		}
+		mark_dead(w, w->at);
+		skip_gap(w);
+		return true;
+	}
+	/* The end of a thread's heap whose top was too small to be freed: a header of 32 bytes that
+	 * belongs to no arena, then the last fence. */
+	if (!region->arena->is_main && !region->ends_in_top &&
+		w->at == region->limit - GLIBC_HEADER &&
+		glibc_chunk_size(h->head) == GLIBC_MIN_CHUNK && !(h->head & GLIBC_NON_MAIN)) {
+		close_chunk(w, h->head & GLIBC_PREV_INUSE);
+		mark_dead(w, w->at);
+		w->ended = true;
+		return true;
+	}
+	return false;
+}
+
+/* The chunk crosses into the top: it is being cut from the top or freed into it, and its size still
+ * or already reaches to the end of the memory. */
+static bool cut_at_top(struct chunk_walk *w, const struct glibc_header *h)
+{
+	const struct glibc_region *region = w->region;
+	uint64_t size = glibc_chunk_size(h->head);
+	if (!region->ends_in_top || (h->head & (8 | GLIBC_MMAPPED)) || w->at >= region->limit ||
+		size <= region->limit - w->at || size != region->end - w->at)
+		return false;
+	close_chunk(w, h->head & GLIBC_PREV_INUSE);
+	open_chunk(w, region->limit - w->at);
+	w->arena->n_transient++;
+	return true;
+}
+
+static void fix(struct chunk_walk *w)
+{
+	struct glibc_header h = {0};
+	bool read = glibc_read_header(&w->g->probe, w->at, &h);
+	if (read && (pass_fence(w, &h) || cut_at_top(w, &h)))
+		return;
+	if (read && plausible(&h, w->region->limit - w->at) &&
+		chain_holds(w, w->at, TRANSIENT_CHUNKS, 0)) {
+		/* Only the footer of the free chunk before it disagrees: it is being freed or
+		 * taken, or somebody wrote to freed memory. The headers are sound. */
+		bool live = h.head & GLIBC_PREV_INUSE;
+		if (w->prev && !live && h.prev_size != w->at - w->prev)
+			w->arena->n_transient++;
+		close_chunk(w, live);
+		open_chunk(w, glibc_chunk_size(h.head));
+		return;
+	}
+	resync(w, &h);
+}
+
+bool glibc_walk_region(struct glibc *g, const struct glibc_region *region)
+{
+	struct hf_index *index = g->walk->index;
+	uint64_t end = region->limit + 2 * GLIBC_HEADER;
+	int64_t handle =
+		hf_index_add_region(index, region->start + GLIBC_HEADER, end, region->arena->id, 8);
+	if (handle < 0) {
+		g->incomplete = true;
+		return false;
+	}
+	struct chunk_walk w = {.g = g,
+		.arena = region->arena,
+		.region = region,
+		.cells = hf_index_region_at(index, handle)->cells,
+		.at = region->start,
+		.budget = GUESS_BUDGET};
+	while (!w.ended && run(&w) != STOP_LIMIT)
+		fix(&w);
+	if (!w.ended) {
+		struct glibc_header h;
+		bool read = glibc_read_header(&g->probe, region->limit, &h);
+		close_chunk(&w, !read || (h.head & GLIBC_PREV_INUSE));
+	}
+	uint64_t bit;
+	cell_at(&w, region->limit, &bit)->starts |= bit;
+	region->arena->spans += region->end - region->start;
+	return true;
+}
+
+bool glibc_follow(struct glibc *g, const struct glibc_arena *arena, uint64_t start, uint64_t limit,
+	uint64_t *ret_end)
+{
+	uint64_t at = start, prev = 0;
+	for (;;) {
+		struct glibc_header h;
+		*ret_end = at;
+		if (at == arena->top)
+			return true;
+		if (at >= limit || !glibc_read_header(&g->probe, at, &h))
+			return false;
+		if (is_fence(h.head))
+			return at > start && is_main_fence(g, at, limit);
+		if (!plausible(&h, limit - at) || (h.head & GLIBC_NON_MAIN) ||
+			(!(h.head & GLIBC_PREV_INUSE) && h.prev_size != at - prev))
+			return false;
+		prev = at;
+		at += glibc_chunk_size(h.head);
+	}
+}

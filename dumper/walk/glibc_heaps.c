@@ -1,0 +1,319 @@
+/*
+ * Where an arena's memory is. Thread arenas: heaps of at most 64 MiB, aligned to that, chained from
+ * the newest back. The main arena: what sbrk gave, in one stretch with gaps where others called
+ * sbrk; and once sbrk has failed, anonymous mappings of 1 MiB or more that nothing lists.
+ */
+#include "base/checked.h"
+#include "walk/glibc.h"
+
+struct heap_info {
+	uint64_t arena, prev, size, mprotect_size;
+};
+
+static uint64_t heap_max(const struct glibc *g)
+{
+	/* arena.c, heap_max_size(): 2.35 … 2.41 */
+	if (g->hp_pagesize && g->minor >= 35 && g->minor <= 41)
+		return g->hp_pagesize * 4;
+	return GLIBC_HEAP_MAX;
+}
+
+static void broken(struct glibc *g, struct glibc_arena *arena, uint64_t at, const char *what)
+{
+	arena->broken = true;
+	g->incomplete = true;
+	hf_walk_finding(g->walk, HF_PARTIAL, at,
+		"glibc arena %u (0x%lx): %s at 0x%lx; objects are missing", arena->id, arena->addr,
+		what, at);
+}
+
+static bool add_arena(struct glibc *g, uint64_t bins, bool is_main)
+{
+	struct glibc_arena read;
+	if (!glibc_read_arena(g, bins, &read))
+		return false;
+	struct hf_walk_arena *out = hf_vec_push(&g->walk->arenas);
+	struct glibc_arena *slot = out ? hf_vec_push(&g->arenas) : NULL;
+	if (!slot)
+		return false;
+	*slot = read;
+	slot->id = (uint32_t)g->walk->arenas.n - 1;
+	slot->is_main = is_main;
+	*out = (struct hf_walk_arena){.allocator = g->name,
+		.kind = is_main ? HF_ARENA_MAIN : HF_ARENA_THREAD,
+		.addr = read.addr};
+	return true;
+}
+
+static bool is_known(struct glibc *g, uint64_t addr)
+{
+	for (size_t i = 0; i < g->arenas.n; i++) {
+		if (glibc_arena_at(g, i)->addr == addr)
+			return true;
+	}
+	return false;
+}
+
+/* Arenas that the ring does not reach: a heap that begins with a pointer to the arena behind it. */
+static void add_by_shape(struct glibc *g)
+{
+	const uint64_t align = heap_max(g);
+	for (size_t i = 0; i < g->spans.n; i++) {
+		const struct hf_walk_range *span = hf_vec_at(&g->spans, i);
+		for (uint64_t heap = hf_align_up(span->start, align); heap && heap < span->end;
+			heap += align) {
+			uint64_t addr, bins = heap + g->layout->heap_info + g->layout->bins, last;
+			if (hf_reader_u64(&g->probe, heap, &addr) &&
+				addr == heap + g->layout->heap_info && !is_known(g, addr) &&
+				hf_reader_u64(&g->probe, bins + (GLIBC_BINS - 1) * 16, &last) &&
+				last == bins + (GLIBC_BINS - 1) * 16 - 16)
+				add_arena(g, bins, false);
+		}
+	}
+}
+
+static bool list_arenas(struct glibc *g)
+{
+	if (!add_arena(g, g->main_bins, true))
+		return false;
+	uint64_t addr;
+	bool ok = hf_reader_u64(&g->probe, g->main_bins + GLIBC_NEXT_FROM_BINS, &addr);
+	while (ok && addr != g->main_arena) {
+		ok = addr % 8 == 0 && g->arenas.n < GLIBC_MAX_ARENAS && !is_known(g, addr) &&
+		     glibc_span_of(g, addr) && add_arena(g, addr + g->layout->bins, false) &&
+		     hf_reader_u64(&g->probe, addr + g->layout->bins + GLIBC_NEXT_FROM_BINS, &addr);
+	}
+	if (!ok) {
+		hf_walk_finding(g->walk, HF_PARTIAL, addr,
+			"glibc: the list of arenas breaks at 0x%lx; the others are found by shape",
+			addr);
+		g->incomplete = true;
+		add_by_shape(g);
+	}
+	return true;
+}
+
+/* One heap of a thread arena: its chunks, and the claim on its memory. */
+static bool walk_heap(struct glibc *g, struct glibc_arena *arena, uint64_t heap,
+	const struct heap_info *info, bool newest)
+{
+	bool oldest = heap + g->layout->heap_info == arena->addr;
+	struct glibc_region region = {.arena = arena,
+		.start = heap + g->layout->heap_info,
+		.end = heap + info->size,
+		.limit = newest ? arena->top : heap + info->size - GLIBC_MIN_CHUNK,
+		.ends_in_top = newest};
+	if (oldest)
+		region.start = hf_align_up(
+			arena->addr + g->layout->bins + GLIBC_STATE_FROM_BINS, GLIBC_HEADER);
+	uint64_t mapped = heap + hf_align_up(glibc_max(info->size, info->mprotect_size), HF_PAGE);
+	glibc_claim(g, heap, mapped);
+	hf_walk_range(&g->walk->heaps, heap, mapped);
+	arena->spans += region.start - heap;
+	if (region.limit < region.start || region.limit > region.end) {
+		broken(g, arena, heap, "a heap whose bounds cannot be is");
+		return true;
+	}
+	return glibc_walk_region(g, &region);
+}
+
+static bool walk_thread_arena(struct glibc *g, struct glibc_arena *arena)
+{
+	const uint64_t max = heap_max(g);
+	uint64_t heap = hf_align_down(arena->top, max);
+	bool newest = true;
+	for (unsigned i = 0; i < GLIBC_MAX_HEAPS; i++, newest = false) {
+		struct heap_info info;
+		if (!hf_reader_copy(&g->probe, heap, &info, sizeof(info)) ||
+			info.arena != arena->addr || info.size > max || info.size % HF_PAGE ||
+			info.size < HF_PAGE) {
+			broken(g, arena, heap, "the list of heaps breaks");
+			return true;
+		}
+		if (!walk_heap(g, arena, heap, &info, newest))
+			return false;
+		if (heap + g->layout->heap_info == arena->addr)
+			return true;
+		/* Prev of a later heap; a cycle would come back to memory that is claimed. */
+		if (info.prev % max || info.prev == heap) {
+			broken(g, arena, heap, "the list of heaps breaks");
+			return true;
+		}
+		heap = info.prev;
+	}
+	broken(g, arena, heap, "the list of heaps does not end");
+	return true;
+}
+
+static const struct hf_map *brk_map(const struct glibc *g)
+{
+	for (size_t i = 0; i < hf_maps_count(g->walk->maps); i++) {
+		const struct hf_map *map = hf_maps_at(g->walk->maps, i);
+		if (strcmp(map->path, "[heap]") == 0)
+			return map;
+	}
+	return NULL;
+}
+
+/* End of the memory that the top chunk lies in: what its size says, if that can be. */
+static uint64_t top_end(const struct glibc *g, const struct glibc_arena *arena)
+{
+	const struct hf_walk_range *span = glibc_span_of(g, arena->top);
+	uint64_t end = arena->top + arena->top_size;
+	if (!span || (end <= span->end && end > arena->top && end % HF_PAGE == 0))
+		return end;
+	return span->end;
+}
+
+static bool walk_contiguous(struct glibc *g, struct glibc_arena *arena)
+{
+	const struct hf_walk_range *span = glibc_span_of(g, arena->top);
+	const struct hf_map *brk = brk_map(g);
+	if (!span || arena->top % 16) {
+		broken(g, arena, arena->top, "the top chunk is nowhere:");
+		return true;
+	}
+	uint64_t base = g->sbrk_base;
+	if (base < span->start || base > arena->top) {
+		base = brk && brk->start >= span->start && brk->start <= arena->top ? brk->start
+										    : span->start;
+		if (g->mp)
+			broken(g, arena, g->sbrk_base, "the start of the heap is nowhere:");
+	}
+	struct glibc_region region = {.arena = arena,
+		.start = hf_align_up(base, GLIBC_HEADER),
+		.limit = arena->top,
+		.end = top_end(g, arena),
+		.ends_in_top = true,
+		.gaps = true};
+	arena->spans += region.start - base;
+	glibc_claim(g, base, region.end);
+	hf_walk_range(&g->walk->heaps, base, region.end);
+	return glibc_walk_region(g, &region);
+}
+
+/* Where the fence is that ends a mapping whose chain of chunks is broken: before a page boundary.
+ */
+static uint64_t find_fence(struct glibc *g, uint64_t from, uint64_t limit)
+{
+	for (uint64_t end = hf_align_up(from + 2 * GLIBC_HEADER, HF_PAGE); end <= limit;) {
+		struct glibc_header a, b;
+		if (!hf_reader_seek(&g->probe, end - 1)) {
+			end = hf_align_up(g->probe.win.end + 1, HF_PAGE);
+			continue;
+		}
+		if (glibc_read_header(&g->probe, end - 2 * GLIBC_HEADER, &a) &&
+			(a.head & ~1ull) == GLIBC_HEADER &&
+			glibc_read_header(&g->probe, end - GLIBC_HEADER, &b) &&
+			b.head == (GLIBC_HEADER | GLIBC_PREV_INUSE))
+			return end - 2 * GLIBC_HEADER;
+		end += HF_PAGE;
+	}
+	return 0;
+}
+
+/* The end of the two fence headers at `at`; of three, if the old top was 16 bytes larger than they
+ * need. */
+static uint64_t fences_end(struct glibc *g, uint64_t at)
+{
+	struct glibc_header h;
+	uint64_t end = at + 2 * GLIBC_HEADER;
+	bool third = glibc_read_header(&g->probe, end, &h) && end % HF_PAGE &&
+		     h.head == (GLIBC_HEADER | GLIBC_PREV_INUSE);
+	return third ? end + GLIBC_HEADER : end;
+}
+
+/* Is a stretch of the main arena at `start`? Sets the region. Damage inside it does not matter if
+ * its first chunks are sound and a fence or the top closes it. */
+static bool is_segment(struct glibc *g, struct glibc_arena *arena, uint64_t start, uint64_t limit,
+	struct glibc_region *ret)
+{
+	enum { SOUND = 64 << 10 }; /* bytes of a chain that breaks later */
+	uint64_t end;
+	*ret = (struct glibc_region){.arena = arena, .start = start};
+	bool whole = glibc_follow(g, arena, start, limit, &end);
+	if (!whole) {
+		if (end - start < SOUND)
+			return false;
+		if (arena->top > end && arena->top < limit && !find_fence(g, end, arena->top))
+			end = arena->top;
+		else
+			end = find_fence(g, end, limit);
+		if (!end)
+			return false;
+	}
+	ret->limit = end;
+	ret->ends_in_top = end == arena->top;
+	ret->end = ret->ends_in_top ? top_end(g, arena) : fences_end(g, end);
+	return true;
+}
+
+static bool walk_segment(struct glibc *g, const struct glibc_region *region)
+{
+	glibc_claim(g, region->start, region->end);
+	hf_walk_range(&g->walk->heaps, region->start, region->end);
+	return glibc_walk_region(g, region);
+}
+
+/* Segments in one stretch of memory that nobody has claimed. Mapped ones start at a page; in brk
+ * memory, behind a fence, anywhere. */
+static bool scan_for_segments(
+	struct glibc *g, struct glibc_arena *arena, const struct hf_walk_range *range, bool brk)
+{
+	const uint64_t step = brk ? GLIBC_HEADER : HF_PAGE;
+	for (uint64_t at = hf_align_up(range->start, step); at < range->end;) {
+		if (!hf_reader_seek(&g->reader, at)) {
+			at = hf_align_up(g->reader.win.end, step);
+			continue;
+		}
+		struct glibc_header h;
+		struct glibc_region region;
+		if (!glibc_read_header(&g->reader, at, &h) ||
+			(h.head & (GLIBC_FLAGS | 8)) != GLIBC_PREV_INUSE ||
+			glibc_chunk_size(h.head) < GLIBC_MIN_CHUNK || (!brk && h.prev_size) ||
+			h.head > range->end - at ||
+			!is_segment(g, arena, at, range->end, &region)) {
+			at += step;
+			continue;
+		}
+		if (!walk_segment(g, &region))
+			return false;
+		at = hf_align_up(region.end, step);
+	}
+	return true;
+}
+
+static bool walk_scattered(struct glibc *g, struct glibc_arena *arena)
+{
+	struct hf_vec ranges;
+	const struct hf_map *brk = brk_map(g);
+	hf_vec_init(&ranges, sizeof(struct hf_walk_range));
+	bool ok = glibc_unclaimed(g, &ranges);
+	for (size_t i = 0; ok && i < ranges.n; i++) {
+		const struct hf_walk_range *range = hf_vec_at(&ranges, i);
+		bool is_brk = brk && range->start < brk->end && range->end > brk->start;
+		ok = scan_for_segments(g, arena, range, is_brk);
+	}
+	hf_vec_deinit(&ranges);
+	if (ok && arena->spans < arena->system_mem)
+		hf_walk_finding(g->walk, HF_INFO, arena->addr,
+			"glibc arena %u: %lu of %lu bytes of its scattered memory found", arena->id,
+			arena->spans, arena->system_mem);
+	return ok;
+}
+
+bool glibc_walk_heaps(struct glibc *g)
+{
+	if (!list_arenas(g))
+		return false;
+	for (size_t i = 1; i < g->arenas.n; i++) {
+		if (!walk_thread_arena(g, glibc_arena_at(g, i)))
+			return false;
+	}
+	/* Last, so that its scattered memory is looked for only in what is left. */
+	struct glibc_arena *main = glibc_arena_at(g, 0);
+	if (main->top == main->bins - 16)
+		return true; /* nothing was ever allocated from it */
+	return main->flags & GLIBC_NONCONTIGUOUS ? walk_scattered(g, main)
+						 : walk_contiguous(g, main);
+}
