@@ -241,8 +241,9 @@ CREATE TABLE stat_memory (
 	id INTEGER PRIMARY KEY,
 	category TEXT NOT NULL,
 	name TEXT NOT NULL,
-	resident INTEGER NOT NULL,
-	size INTEGER NOT NULL,
+	resident INTEGER NOT NULL,   -- bytes; the rows sum to the process's resident bytes
+	resident_min INTEGER NOT NULL, -- of them, certain to be what the row says
+	size INTEGER NOT NULL,       -- mapped or handed out, resident or not
 	note TEXT
 );
 

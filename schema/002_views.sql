@@ -25,14 +25,16 @@ LEFT JOIN root r ON r.id = o.holder_root_id
 ORDER BY t.rank;
 
 CREATE VIEW type_summary AS
-SELECT t.id AS type_id, coalesce(t.name, '(no type)') AS name, t.kind, t.origin,
+SELECT nullif(s.id, 0) AS type_id,
+	coalesce(t.name, CASE WHEN s.id THEN '(unknown)' ELSE '(no type)' END) AS name, t.kind, t.origin,
 	t.size AS type_size, s.count, s.size, s.retained_size, s.leak_count, s.leak_size
 FROM stat_type s
 LEFT JOIN type t ON t.id = s.id
 ORDER BY s.size DESC, s.id;
 
 CREATE VIEW site_summary AS
-SELECT t.id AS site_id, coalesce(t.function, CASE WHEN t.id THEN '(unknown)' ELSE '(no site)' END) AS function,
+SELECT nullif(s.id, 0) AS site_id,
+	coalesce(t.function, CASE WHEN s.id THEN '(unknown)' ELSE '(no site)' END) AS function,
 	t.file, t.line, s.count, s.size, s.retained_size, s.leak_count, s.leak_size,
 	t.live_bytes, t.live_count, t.total_bytes, t.total_count
 FROM stat_site s
@@ -41,8 +43,8 @@ ORDER BY s.size DESC, s.id;
 
 -- By function of the site; the same columns as site_summary where they can be summed.
 CREATE VIEW function_summary AS
-SELECT coalesce(t.function, CASE WHEN t.id THEN '(unknown)' ELSE '(no site)' END) AS function,
-	count(t.id) AS sites, sum(s.count) AS count, sum(s.size) AS size,
+SELECT coalesce(t.function, CASE WHEN s.id THEN '(unknown)' ELSE '(no site)' END) AS function,
+	count(nullif(s.id, 0)) AS sites, sum(s.count) AS count, sum(s.size) AS size,
 	sum(s.leak_count) AS leak_count, sum(s.leak_size) AS leak_size,
 	sum(t.total_bytes) AS total_bytes, sum(t.total_count) AS total_count
 FROM stat_site s
@@ -135,7 +137,7 @@ LEFT JOIN site s ON s.id = l.site_id
 ORDER BY l.held_size DESC, l.size DESC, l.id;
 
 CREATE VIEW memory_account AS
-SELECT category, name, resident, size, note FROM stat_memory ORDER BY id;
+SELECT category, name, resident, resident_min, size, note FROM stat_memory ORDER BY id;
 
 CREATE VIEW suspect AS
 SELECT s.id, s.basis,

@@ -1,6 +1,5 @@
 #include "store/insert.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +12,11 @@ enum hf_status hf_insert_exec(sqlite3 *db, const char *sql, struct hf_err *err)
 	return HF_OK;
 }
 
-enum hf_status hf_insert_init(struct hf_insert *ret, sqlite3 *db, const char *table,
-	unsigned n_columns, struct hf_err *err)
+static enum hf_status prepare(struct hf_insert *ret, sqlite3 *db, const char *verb,
+	const char *table, unsigned n_columns, struct hf_err *err)
 {
 	char sql[300];
-	size_t n = hf_fmt(sql, sizeof(sql), "INSERT INTO %s VALUES (", table);
+	size_t n = hf_fmt(sql, sizeof(sql), "%s INTO %s VALUES (", verb, table);
 	for (unsigned i = 0; i < n_columns; i++)
 		n += hf_fmt(sql + n, sizeof(sql) - n, i ? ",?" : "?");
 	hf_fmt(sql + n, sizeof(sql) - n, ")");
@@ -26,6 +25,18 @@ enum hf_status hf_insert_init(struct hf_insert *ret, sqlite3 *db, const char *ta
 		return hf_err_set(err, HF_E_FAILED, "writing the database: table %s: %s", table,
 			sqlite3_errmsg(db));
 	return HF_OK;
+}
+
+enum hf_status hf_insert_init(struct hf_insert *ret, sqlite3 *db, const char *table,
+	unsigned n_columns, struct hf_err *err)
+{
+	return prepare(ret, db, "INSERT", table, n_columns, err);
+}
+
+enum hf_status hf_insert_init_or_replace(struct hf_insert *ret, sqlite3 *db, const char *table,
+	unsigned n_columns, struct hf_err *err)
+{
+	return prepare(ret, db, "INSERT OR REPLACE", table, n_columns, err);
 }
 
 void hf_insert_deinit(struct hf_insert *insert)

@@ -20,6 +20,9 @@ struct hf_insert {
 /* INSERT INTO table VALUES (?, …) with n_columns values. */
 enum hf_status hf_insert_init(struct hf_insert *ret, sqlite3 *db, const char *table,
 	unsigned n_columns, struct hf_err *err);
+/* INSERT OR REPLACE: takes the place of a row with the same key. */
+enum hf_status hf_insert_init_or_replace(struct hf_insert *ret, sqlite3 *db, const char *table,
+	unsigned n_columns, struct hf_err *err);
 void hf_insert_deinit(struct hf_insert *insert);
 
 /* A number; addresses past 2^63 come out negative, as SQLite has no unsigned integers. */

@@ -26,6 +26,13 @@ static enum hf_status read_pragma(
 	return hf_err_set(err, status, "%s: %s", path, sqlite3_errmsg(db));
 }
 
+bool hf_schema_is_ours(sqlite3 *db)
+{
+	int id = 0;
+	return !read_pragma(db, "", "PRAGMA application_id", &id, NULL) &&
+	       id == HF_SCHEMA_APPLICATION_ID;
+}
+
 enum hf_status hf_schema_check(sqlite3 *db, const char *path, struct hf_err *err)
 {
 	int id = 0, version = 0;

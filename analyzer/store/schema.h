@@ -6,6 +6,7 @@
  */
 #pragma once
 #include <sqlite3.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "store/embedded.h"
@@ -20,6 +21,9 @@ extern const struct hf_embedded hf_schema_scripts[];
 
 /* Create every table, index and view in an empty database. */
 enum hf_status hf_schema_apply(sqlite3 *db, struct hf_err *err);
+
+/* Does db have our application_id, whatever its version? */
+bool hf_schema_is_ours(sqlite3 *db);
 
 /* Is db a Holdfast database that this version can read? HF_E_UNSUPPORTED if not; path is for the
  * message. */

@@ -1,0 +1,116 @@
+#include "analyzer/analysis.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+
+/* Best holders first: data that has a name and lives as long as the program, then what lives as
+ * long as a thread, then what somebody registered, then stack words, other memory and registers,
+ * where a stale word is most likely. */
+enum rank {
+	RANK_NAMED,
+	RANK_TLS,
+	RANK_REGISTERED,
+	RANK_UNNAMED, /* static data that no symbol covers */
+	RANK_STACK,
+	RANK_MAPPING,
+	RANK_REGISTER,
+};
+
+static uint8_t rank_of(const struct hf_heap *heap, const struct hf_heap_root *root)
+{
+	switch (root->kind) {
+	case HF_ROOT_GLOBAL:
+	case HF_ROOT_STATIC:
+		return root->variable != HF_NONE && heap->variables.at[root->variable].name[0]
+			       ? RANK_NAMED
+			       : RANK_UNNAMED;
+	case HF_ROOT_TLS:
+		return RANK_TLS;
+	case HF_ROOT_REGISTERED:
+		return RANK_REGISTERED;
+	case HF_ROOT_STACK:
+		return RANK_STACK;
+	case HF_ROOT_REGISTER:
+		return RANK_REGISTER;
+	default:
+		return RANK_MAPPING;
+	}
+}
+
+static void free_roots(struct hf_graph_root **roots)
+{
+	free(*roots);
+}
+
+enum hf_status hf_analysis_init(struct hf_analysis *ret, const struct hf_heap *heap,
+	const uint64_t *doubtful, struct hf_err *err)
+{
+	*ret = (struct hf_analysis){0};
+	size_t n_roots = heap->roots.n;
+	if (heap->n_objects >= UINT32_MAX || heap->variables.n >= UINT32_MAX ||
+		n_roots >= UINT32_MAX)
+		return hf_err_set(err, HF_E_UNSUPPORTED,
+			"a heap of 2^32 objects, variables or root words and more");
+	_cleanup_(free_roots) struct hf_graph_root *roots = malloc((n_roots + 1) * sizeof(*roots));
+	static const uint64_t no_edges[1];
+	if (!roots)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for %zu root words", n_roots);
+	for (size_t i = 0; i < n_roots; i++) {
+		const struct hf_heap_root *r = &heap->roots.at[i];
+		roots[i] = (struct hf_graph_root){r->object, r->variable, rank_of(heap, r)};
+	}
+	ret->graph = (struct hf_graph){
+		.n_objects = (uint32_t)heap->n_objects,
+		.n_variables = (uint32_t)heap->variables.n,
+		.n_roots = (uint32_t)n_roots,
+		.size = heap->requested ? heap->requested : heap->usable,
+		.offset = heap->edge_offset ? heap->edge_offset : no_edges,
+		.dst = heap->edge_dst,
+		.doubtful = doubtful,
+		.roots = roots,
+	};
+	ret->roots = return_ptr(roots);
+	return HF_OK;
+}
+
+enum hf_status hf_analysis_run(
+	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err)
+{
+	struct hf_graph *g = &analysis->graph;
+	g->progress = progress;
+	g->progress_ctx = ctx;
+	enum hf_status status = hf_graph_check(g, err);
+	if (!status)
+		status = hf_graph_reach_init(&analysis->reach, g, err);
+	if (!status)
+		status = hf_graph_heads_init(&analysis->heads, g, analysis->reach.reachable,
+			analysis->reach.n_reachable, err);
+	if (!status)
+		status = hf_graph_dominators_init(&analysis->dominators, g, &analysis->heads, err);
+	if (!status)
+		status = hf_graph_held_init(&analysis->held, g, &analysis->heads, err);
+	return status;
+}
+
+void hf_analysis_deinit(struct hf_analysis *analysis)
+{
+	hf_graph_held_deinit(&analysis->held);
+	hf_graph_dominators_deinit(&analysis->dominators);
+	hf_graph_heads_deinit(&analysis->heads);
+	hf_graph_reach_deinit(&analysis->reach);
+	free(analysis->roots);
+	*analysis = (struct hf_analysis){0};
+}
+
+uint64_t hf_analysis_memory(const struct hf_analysis *analysis)
+{
+	const struct hf_graph *g = &analysis->graph;
+	uint64_t an_object = sizeof(*analysis->reach.link) + sizeof(*analysis->held.link) +
+			     sizeof(*analysis->dominators.node) + sizeof(*analysis->held.size) +
+			     sizeof(*analysis->held.count);
+	uint64_t a_variable = sizeof(*analysis->dominators.node) + sizeof(*analysis->held.variable);
+	uint64_t a_root = sizeof(*analysis->roots) + sizeof(*analysis->held.root);
+	return g->n_objects * an_object + g->n_objects / 4 + g->n_variables * a_variable +
+	       g->n_roots * a_root + analysis->heads.n * sizeof(*analysis->heads.object);
+}

@@ -1,0 +1,31 @@
+/*
+ * The graph of a heap and every result over it, in the order that store/ wants them.
+ *
+ * Thread rule: an analysis belongs to one thread; the heap is only read and must outlive it.
+ */
+#pragma once
+#include "graph/dominator.h"
+#include "graph/graph.h"
+#include "graph/held.h"
+#include "graph/reach.h"
+#include "source/heap.h"
+
+struct hf_analysis {
+	struct hf_graph graph;
+	struct hf_graph_root *roots; /* owned; of graph */
+	struct hf_graph_reach reach;
+	struct hf_graph_heads heads;
+	struct hf_graph_dominators dominators;
+	struct hf_graph_held held;
+};
+
+/* Set up the graph only. doubtful: bitmap over edges, see hf_graph; or NULL. */
+enum hf_status hf_analysis_init(struct hf_analysis *ret, const struct hf_heap *heap,
+	const uint64_t *doubtful, struct hf_err *err);
+/* Reach, heads, dominators, holders. The hook is called with the names of the stages. */
+enum hf_status hf_analysis_run(
+	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err);
+void hf_analysis_deinit(struct hf_analysis *analysis);
+
+/* Bytes of the results. */
+uint64_t hf_analysis_memory(const struct hf_analysis *analysis);

@@ -1,0 +1,230 @@
+#include "store/rows.h"
+
+#include <stdlib.h>
+
+static inline int64_t id_or_null(uint32_t index)
+{
+	return index == HF_NONE ? HF_BTREE_NULL : (int64_t)index + 1;
+}
+
+static inline int64_t nonzero_or_null(uint32_t id)
+{
+	return id ? (int64_t)id : HF_BTREE_NULL;
+}
+
+void hf_rows_object(void *ctx, uint64_t i, struct hf_btree_row *row)
+{
+	const struct hf_rows_objects *o = ctx;
+	const struct hf_graph_link *reach = &o->reach[i], *held = &o->held->link[i];
+	const struct hf_graph_dominance *dom = &o->dominance[i];
+	bool reachable = reach->depth != HF_GRAPH_NONE;
+	bool by_variable = dom->idom != HF_GRAPH_NONE && dom->idom >= o->heap->n_objects;
+	uint32_t type = o->names && o->names->object_type ? o->names->object_type[i] : 0;
+	uint32_t site = o->heap->site ? o->heap->site[i] : 0;
+	int64_t *v = row->value;
+
+	row->rowid = (int64_t)i + 1;
+	v[0] = HF_BTREE_NULL; /* id: the rowid */
+	v[1] = (int64_t)o->heap->addr[i];
+	v[2] = (int64_t)o->size[i];
+	v[3] = (int64_t)o->heap->usable[i];
+	v[4] = (int64_t)o->heap->arena[i] + 1;
+	v[5] = reachable;
+	v[6] = reachable ? (int64_t)reach->depth : HF_BTREE_NULL;
+	v[7] = reachable ? id_or_null(reach->parent) : HF_BTREE_NULL;
+	v[8] = reachable ? id_or_null(reach->root) : HF_BTREE_NULL;
+	v[9] = by_variable ? HF_BTREE_NULL : id_or_null(dom->idom);
+	v[10] = id_or_null(held->parent);
+	v[11] = reachable ? id_or_null(held->root) : HF_BTREE_NULL;
+	v[12] = (int64_t)dom->retained_size;
+	v[13] = (int64_t)o->held->size[i];
+	row->n = 14;
+	v[14] = nonzero_or_null(type);
+	v[15] = nonzero_or_null(site);
+	if (type || site)
+		row->n = 16;
+	v[16] = dom->retained_count;
+	v[17] = o->held->count[i];
+	if (dom->retained_count != 1 || o->held->count[i] != 1)
+		row->n = 18;
+	if (by_variable) {
+		v[18] = (int64_t)(dom->idom - o->heap->n_objects) + 1;
+		row->n = 19;
+	}
+}
+
+void hf_rows_edge(void *ctx, uint64_t i, struct hf_btree_row *row)
+{
+	struct hf_rows_edges *e = ctx;
+	const struct hf_heap *heap = e->heap;
+	while (i >= heap->edge_offset[e->src + 1])
+		e->src++;
+	uint32_t field = e->field ? e->field[i] : 0;
+	int64_t dst_off = (int64_t)hf_heap_dst_off(heap, i);
+	row->value[0] = (int64_t)e->src + 1;
+	row->value[1] = (int64_t)hf_heap_src_off(heap, i);
+	row->value[2] = (int64_t)heap->edge_dst[i] + 1;
+	row->value[3] = dst_off;
+	row->value[4] = nonzero_or_null(field);
+	row->n = field ? 5 : dst_off ? 4 : 3;
+}
+
+void hf_rows_back_edges_deinit(struct hf_rows_back_edges *edges)
+{
+	free(edges->offset);
+	free(edges->edge);
+	edges->offset = NULL;
+	edges->edge = NULL;
+}
+
+enum hf_status hf_rows_back_edges_init(
+	struct hf_rows_back_edges *ret, const struct hf_heap *heap, struct hf_err *err)
+{
+	*ret = (struct hf_rows_back_edges){.heap = heap};
+	uint64_t n = heap->n_objects;
+	ret->offset = hf_graph_zalloc(n + 2, sizeof(*ret->offset));
+	ret->edge = hf_graph_alloc(heap->n_edges + 1, sizeof(*ret->edge));
+	if (!ret->offset || !ret->edge) {
+		hf_rows_back_edges_deinit(ret);
+		return hf_err_set(err, HF_E_NOMEM, "no memory to sort %llu edges by target",
+			(unsigned long long)heap->n_edges);
+	}
+	/* Counting sort: while it fills, offset[t + 1] is where the next edge to t goes. */
+	for (uint64_t i = 0; i < heap->n_edges; i++)
+		ret->offset[heap->edge_dst[i] + 2]++;
+	for (uint64_t t = 2; t <= n; t++)
+		ret->offset[t] += ret->offset[t - 1];
+	enum { AHEAD = 16 };
+	for (uint64_t src = 0, i = 0; src < n; src++) {
+		for (; i < heap->edge_offset[src + 1]; i++) {
+			if (i + 2 * AHEAD < heap->n_edges)
+				__builtin_prefetch(
+					&ret->offset[heap->edge_dst[i + 2 * AHEAD] + 1], 1);
+			if (i + AHEAD < heap->n_edges)
+				__builtin_prefetch(
+					&ret->edge[ret->offset[heap->edge_dst[i + AHEAD] + 1]], 1);
+			uint64_t at = ret->offset[heap->edge_dst[i] + 1]++;
+			ret->edge[at].src = (uint32_t)src;
+			ret->edge[at].src_off = heap->edge_src_off[i];
+		}
+	}
+	return HF_OK;
+}
+
+/* The wide offset of an edge, found again by its ends: there are next to none. */
+static uint64_t wide_offset(const struct hf_heap *heap, uint32_t src, uint32_t dst, uint64_t nth)
+{
+	for (uint64_t i = heap->edge_offset[src]; i < heap->edge_offset[src + 1]; i++)
+		if (heap->edge_dst[i] == dst && heap->edge_src_off[i] == HF_HEAP_WIDE && !nth--)
+			return hf_heap_src_off(heap, i);
+	return 0;
+}
+
+void hf_rows_edge_dst(void *ctx, uint64_t i, struct hf_btree_row *row)
+{
+	struct hf_rows_back_edges *e = ctx;
+	while (i >= e->offset[e->dst + 1])
+		e->dst++;
+	const struct hf_rows_back_edge *edge = &e->edge[i];
+	row->value[0] = (int64_t)e->dst + 1;
+	row->value[1] = (int64_t)edge->src + 1;
+	row->value[2] = (int64_t)edge->src_off * 8;
+	row->n = 3;
+	if (__builtin_expect(edge->src_off == HF_HEAP_WIDE, 0)) {
+		bool again = i > e->offset[e->dst] && edge[-1].src == edge->src &&
+			     edge[-1].src_off == HF_HEAP_WIDE;
+		e->wide = again ? e->wide + 1 : 0;
+		row->value[2] = (int64_t)wide_offset(e->heap, edge->src, e->dst, e->wide);
+	}
+}
+
+void hf_rows_pairs_deinit(struct hf_rows_pairs *pairs)
+{
+	free(pairs->pair);
+	pairs->pair = NULL;
+}
+
+/* Sort by key; pairs are in order of object already, and radix sort keeps that order. */
+static enum hf_status sort_pairs(struct hf_rows_pairs *pairs, struct hf_err *err)
+{
+	struct hf_rows_pair *from = pairs->pair, *to = malloc((pairs->n + 1) * sizeof(*to));
+	if (!to)
+		return hf_err_set(err, HF_E_NOMEM, "no memory to sort %zu index entries", pairs->n);
+	uint64_t all = 0;
+	for (size_t i = 0; i < pairs->n; i++)
+		all |= from[i].key;
+	enum { BITS = 11 };
+	for (unsigned shift = 0; shift < 64 && all >> shift; shift += BITS) {
+		size_t at[1 << BITS] = {0};
+		for (size_t i = 0; i < pairs->n; i++)
+			at[from[i].key >> shift & ((1 << BITS) - 1)]++;
+		for (size_t d = 0, sum = 0; d < 1 << BITS; d++) {
+			size_t count = at[d];
+			at[d] = sum;
+			sum += count;
+		}
+		for (size_t i = 0; i < pairs->n; i++)
+			to[at[from[i].key >> shift & ((1 << BITS) - 1)]++] = from[i];
+		struct hf_rows_pair *swap = from;
+		from = to;
+		to = swap;
+	}
+	pairs->pair = from;
+	free(to);
+	return HF_OK;
+}
+
+/* Collect the objects for which key() gives a key, and sort them by it. */
+static enum hf_status collect(struct hf_rows_pairs *ret, const struct hf_rows_objects *o,
+	bool (*key)(const struct hf_rows_objects *o, uint32_t i, uint64_t *ret_key),
+	struct hf_err *err)
+{
+	*ret = (struct hf_rows_pairs){0};
+	uint64_t k;
+	size_t n = 0;
+	for (uint32_t i = 0; i < o->heap->n_objects; i++)
+		n += key(o, i, &k);
+	ret->pair = malloc((n + 1) * sizeof(*ret->pair));
+	if (!ret->pair)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for %zu index entries", n);
+	for (uint32_t i = 0; i < o->heap->n_objects; i++)
+		if (key(o, i, &k))
+			ret->pair[ret->n++] = (struct hf_rows_pair){k, i};
+	enum hf_status status = sort_pairs(ret, err);
+	if (status)
+		hf_rows_pairs_deinit(ret);
+	return status;
+}
+
+static bool far_idom(const struct hf_rows_objects *o, uint32_t i, uint64_t *ret_key)
+{
+	uint32_t idom = o->dominance[i].idom;
+	*ret_key = (uint64_t)idom + 1;
+	return idom < o->heap->n_objects && idom != o->reach[i].parent;
+}
+
+enum hf_status hf_rows_far_idom_init(
+	struct hf_rows_pairs *ret, const struct hf_rows_objects *objects, struct hf_err *err)
+{
+	return collect(ret, objects, far_idom, err);
+}
+
+static bool leaked(const struct hf_rows_objects *o, uint32_t i, uint64_t *ret_key)
+{
+	*ret_key = o->held->size[i];
+	return o->reach[i].depth == HF_GRAPH_NONE;
+}
+
+enum hf_status hf_rows_leak_init(
+	struct hf_rows_pairs *ret, const struct hf_rows_objects *objects, struct hf_err *err)
+{
+	return collect(ret, objects, leaked, err);
+}
+
+void hf_rows_pair(void *ctx, uint64_t i, struct hf_btree_row *row)
+{
+	const struct hf_rows_pairs *pairs = ctx;
+	row->value[0] = (int64_t)pairs->pair[i].key;
+	row->value[1] = (int64_t)pairs->pair[i].object + 1;
+	row->n = 2;
+}

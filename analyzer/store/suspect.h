@@ -1,0 +1,63 @@
+/*
+ * Leak suspects: what holds or retains a tenth of the heap or more, and where below it the memory
+ * piles up.
+ *
+ * From each such start (a variable, a root word without one, the head of a leaked component) the
+ * search goes down to the largest child while that keeps 0.7 of its parent. Where it stops is the
+ * accumulation point: below it the memory spreads over many children. A chain (a linked list: eight
+ * steps and more through the same offset of objects of the same size) loses its mass link by link
+ * and would hide that; if it loses 0.3 of it or more, the point is the chain's first object.
+ *
+ * Held figures come first; a start in the dominator tree is added if no path of a held suspect goes
+ * through it. Nothing recurses; thread rule: pure functions over read-only arrays.
+ */
+#pragma once
+#include "store/rows.h"
+
+enum hf_suspect_basis {
+	HF_SUSPECT_HELD,     /* the start holds a tenth of the heap */
+	HF_SUSPECT_RETAINED, /* it retains a tenth */
+	HF_SUSPECT_LEAKED,   /* it is unreachable and holds a tenth */
+};
+
+struct hf_suspect {
+	enum hf_suspect_basis basis;
+	uint32_t variable, root, object; /* where the path starts: one of them; else HF_NONE */
+	uint64_t held_size, held_count, retained_size, retained_count;
+	uint32_t point;          /* object, or HF_NONE: the variable itself */
+	uint32_t point_children; /* objects directly below it in the tree of the basis */
+	uint32_t hops;           /* objects on the path from the start to the point */
+	char *path;              /* owned */
+};
+
+struct hf_suspects {
+	struct hf_suspect *at; /* owned; largest first */
+	size_t n, cap;
+};
+
+struct hf_suspect_input {
+	const struct hf_rows_objects *objects;
+	const struct hf_graph *graph;
+	const struct hf_graph_heads *heads;
+};
+
+enum hf_status hf_suspects_init(
+	struct hf_suspects *ret, const struct hf_suspect_input *input, struct hf_err *err);
+void hf_suspects_deinit(struct hf_suspects *suspects);
+
+/* A path down a tree, as the search found it: node[0] is the start (a node of the graph; HF_NONE: a
+ * root word), the others are objects. */
+struct hf_suspect_path {
+	uint32_t *node;
+	uint64_t *edge; /* [i]: from node[i - 1] to node[i]; UINT64_MAX: not joined by one */
+	size_t n, cap;
+};
+
+/* Is there a chain from node[at] on? The number of its steps, else 0. */
+size_t hf_suspect_chain(
+	const struct hf_suspect_input *input, const struct hf_suspect_path *path, size_t at);
+
+/* Text of the path as far as node[point], with the chain below it: an allocated string or NULL (no
+ * memory). */
+char *hf_suspect_text(const struct hf_suspect_input *input, const struct hf_suspect_path *path,
+	size_t point, uint32_t root);
