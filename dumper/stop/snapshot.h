@@ -1,0 +1,59 @@
+/*
+ * A consistent moment of this process, from inside: all its threads parked just long enough to read
+ * their registers and to fork a copy-on-write snapshot.
+ *
+ *     caller (a thread of the target, maybe in a signal handler)
+ *       └─ clone: collector, shares the memory, but is another process: it may trace the threads
+ *            seize and stop every thread → registers → fork ─▶ snapshot: runs work(), alone in its
+ * copy let the threads go on; exit                         reparented to init when the collector
+ * ends wait for the collector (milliseconds), go on
+ *
+ * The children have no exit signal, so the program sees no SIGCHLD and its own wait() calls do not
+ * meet them (only wait4 with __WALL would). Both close all inherited descriptors (but one for messages) at once. In the
+ * snapshot every signal is blocked, and it offers itself to the OOM killer first.
+ *
+ * Where the target is the reaper of orphans (PID 1 of a container, PR_SET_CHILD_SUBREAPER), the
+ * collector stays until the snapshot is done, and a thread of ours without signals waits for it.
+ * Where fork fails (ENOMEM, pids limit), work() runs in the collector, on the live memory, with the
+ * threads parked: `in_place` tells it.
+ *
+ * Async-signal-safe; needs no TLS, malloc or lock. One snapshot at a time (the caller's to ensure).
+ */
+#pragma once
+#include "base/err.h"
+#include "stop/thread.h"
+
+struct hf_snapshot {
+	/* in */
+	struct hf_thread *caller; /* registers of the calling thread at the moment that counts */
+	void *stack;              /* stack for collector and snapshot, reserved at start-up */
+	size_t stack_size;
+	struct hf_pool *pool; /* reserved memory for the list of threads */
+	/* Is some other thread in the middle of changing what is to be seen (an allocator's lock
+	 * held)? Asked with all threads stopped; if so they run on for a moment and are stopped
+	 * again, at most max_retries times. May be NULL. */
+	bool (*busy)(void *ctx);
+	/* The work, in the snapshot (or in place). Its result is stored in `result`. */
+	int (*work)(struct hf_snapshot *snapshot);
+	void *ctx;
+	uint32_t max_retries;
+	int keep_fd;              /* the one descriptor that stays open for messages (stderr), or -1 */
+	/* out, filled before work() runs */
+	struct hf_threads threads;
+	int target_pid;
+	bool in_place;
+	int fork_errno;       /* why in_place */
+	uint32_t retries;     /* stops that found somebody busy */
+	uint32_t not_stopped; /* threads whose registers could not be had */
+	int trace_errno;      /* why */
+	uint64_t time_ns;     /* CLOCK_REALTIME of the stop */
+	uint64_t
+		stop_ns; /* how long the threads stood still; known to work() only up to the fork */
+	/* out, for the caller of hf_snapshot_take */
+	int pid;    /* of the snapshot; 0: in place, done */
+	int result; /* of work(), in place */
+};
+
+/* Take it. Returns when the target's threads run again. HF_E_FAILED: not even a collector could be
+ * made (err says why); everything runs on in every case. */
+enum hf_status hf_snapshot_take(struct hf_snapshot *snapshot, struct hf_err *err);
