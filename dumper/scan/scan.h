@@ -1,0 +1,19 @@
+/*
+ * The pointer scan: every aligned word of every live object that points to the start or the inside
+ * of a live object is an edge; one that points into a module is a module reference. Thread and
+ * signal safety: async-signal-safe; one thread.
+ */
+#pragma once
+#include "image/image.h"
+#include "index/index.h"
+#include "memory/memory.h"
+#include "write/writer.h"
+
+struct hf_scan_totals {
+	uint64_t scanned_bytes; /* resident bytes of objects that were looked at */
+	uint64_t n_edges, n_modrefs;
+};
+
+/* Scan all objects of the (sealed) index in address order and write what is found. */
+void hf_scan_objects(struct hf_mem *mem, const struct hf_index *index,
+	const struct hf_images *images, struct hf_writer *writer, struct hf_scan_totals *ret);
