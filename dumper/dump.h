@@ -1,0 +1,56 @@
+/*
+ * The pipeline from a stopped process to a dump file:
+ *
+ *     mappings → modules → allocator walk → objects → root areas → edges, roots, names → file
+ *
+ * The same for every front end; what differs between them (a forked snapshot of ourselves, another
+ * process, a core file) is behind struct hf_mem and in the fields below.
+ * Thread and signal safety: async-signal-safe; runs in the snapshot of a target.
+ */
+#pragma once
+#include "base/err.h"
+#include "memory/memory.h"
+#include "roots/layout.h"
+#include "stop/thread.h"
+#include "write/writer.h"
+
+struct hf_label {
+	uint64_t addr;
+	char text[64];
+};
+
+/* Facts for the PROCESS section that the front end knows best. Strings may be NULL. */
+struct hf_dump_about {
+	int pid, ppid;
+	const char *trigger;  /* "signal USR2", "api", "exit" … */
+	const char *snapshot; /* "fork", "in-place", "ptrace", "core" */
+	uint64_t time_ns, stop_ns;
+	uint32_t retries;
+};
+
+struct hf_dump_input {
+	struct hf_mem *mem;
+	const struct hf_maps *maps;
+	const struct hf_threads *threads;
+	struct hf_dump_about about;
+	const char *proc_dir; /* of the target, for residency of file pages, names and limits:
+				 "/proc/123" */
+	const char *root_dir; /* its view of the file system: "" or "/proc/123/root" */
+	uint64_t
+		own_code; /* an address in the dumper's library, when that is in the target; or 0 */
+	const struct hf_walk_range *own; /* the dumper's memory in the target, sorted */
+	size_t n_own;
+	const struct hf_registered_root *registered;
+	size_t n_registered;
+	const struct hf_label *labels;
+	size_t n_labels;
+	/* Problems that the front end met before; written as findings. */
+	const struct hf_walk_finding *findings;
+	size_t n_findings;
+	struct hf_sink *sink;
+	struct hf_pool *pool;
+};
+
+/* Write the dump. HF_OK; HF_E_PARTIAL: written, but marked partial (err says the first reason); any
+ * other: no usable file. */
+enum hf_status hf_dump_write(const struct hf_dump_input *input, struct hf_err *err);
