@@ -1,0 +1,405 @@
+#include "frontend/capture.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/fmt.h"
+#include "base/sys.h"
+#include "dump.h"
+#include "stop/snapshot.h"
+
+enum {
+	STACK_SIZE = 512 << 10,
+	POOL_SIZE = 1 << 20,
+	MAX_REGISTERED = 256,
+	MAX_LABELS = 1024,
+	MAX_RETRIES = 20,
+	REPORT_SIZE = 4096,
+};
+
+/* Shared with the snapshots, which tell their results here: a slot a dump, since one that nobody
+ * waits for may still run when the next is made. */
+struct report {
+	int done;
+	int result; /* 0 or a negative errno value */
+};
+
+static struct {
+	bool ready;
+	int busy; /* pid of the process that is making a dump: a forked child must not inherit it */
+	void *stack, *pool_memory;
+	struct report *reports; /* REPORT_SIZE bytes */
+	uint64_t serial;        /* of dumps, for the slot */
+	uint64_t number;        /* for %n */
+	dev_t stderr_dev;
+	ino_t stderr_ino;
+	struct hf_sink_file file;
+	char path[HF_PATH_MAX];
+	int list_lock; /* of the lists below; never taken while anything else can block */
+	struct hf_registered_root registered[MAX_REGISTERED];
+	struct hf_label labels[MAX_LABELS];
+} state;
+
+static bool stderr_is_ours(void)
+{
+	struct stat st;
+	return hf_syscall2(SYS_fstat, 2, &st) == 0 && st.st_dev == state.stderr_dev &&
+	       st.st_ino == state.stderr_ino;
+}
+
+void hf_capture_say(const char *text)
+{
+	char line[HF_ERR_MSG_SIZE + 32];
+	if (stderr_is_ours())
+		hf_sys_write_full(2, line, hf_fmt(line, sizeof(line), "holdfast: %s\n", text));
+}
+
+enum hf_status hf_capture_reserve(struct hf_err *err)
+{
+	struct stat st;
+	if (hf_syscall2(SYS_fstat, 2, &st) == 0) {
+		state.stderr_dev = st.st_dev;
+		state.stderr_ino = st.st_ino;
+	}
+	state.stack = hf_page_alloc(STACK_SIZE);
+	state.pool_memory = hf_page_alloc(POOL_SIZE);
+	long report = hf_syscall6(SYS_mmap, 0, REPORT_SIZE, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!state.stack || !state.pool_memory || (report < 0 && report > -4096))
+		return hf_err_set(err, HF_E_NOMEM, "no memory to reserve for dumps");
+	state.reports = (struct report *)report;
+	state.ready = true;
+	return HF_OK;
+}
+
+static int errno_of(const struct hf_err *err)
+{
+	if (err->sys_errno)
+		return -err->sys_errno;
+	switch (err->status) {
+	case HF_OK:
+		return 0;
+	case HF_E_PARTIAL:
+		return -ENODATA;
+	case HF_E_EXISTS:
+		return -EEXIST;
+	case HF_E_NOMEM:
+		return -ENOMEM;
+	case HF_E_PERM:
+		return -EPERM;
+	case HF_E_USAGE:
+		return -EINVAL;
+	default:
+		return -EIO;
+	}
+}
+
+/* In the snapshot. */
+
+struct work {
+	const struct hf_capture_request *request;
+	struct report *report;
+	int ppid;
+	struct hf_pool *pool;
+	struct hf_vec own, findings;
+};
+
+static void add_own(void *ctx, uint64_t start, uint64_t end)
+{
+	struct hf_walk_range *range = hf_vec_push(ctx);
+	if (range)
+		*range = (struct hf_walk_range){start, end};
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct hf_walk_range *x = a, *y = b;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static void add_finding(
+	struct work *w, enum hf_severity severity, const char *format, const char *what, uint64_t n)
+{
+	struct hf_walk_finding *f = hf_vec_push(&w->findings);
+	if (!f)
+		return;
+	f->severity = severity;
+	hf_fmt(f->text, sizeof(f->text), format, what, n);
+}
+
+static void note_problems(struct work *w, const struct hf_snapshot *s)
+{
+	if (s->trace_errno)
+		add_finding(w, HF_PARTIAL,
+			"other threads could not be stopped (ptrace: %s): their registers and the "
+			"live "
+			"parts of their stacks are not known",
+			hf_strerror(s->trace_errno), 0);
+	if (s->not_stopped)
+		add_finding(w, HF_PARTIAL,
+			"%s%lu threads did not stop in time: their registers are not known", "",
+			s->not_stopped);
+	if (s->in_place)
+		add_finding(w, HF_WARNING,
+			"no snapshot could be forked (%s): the process stood still during the "
+			"whole dump",
+			hf_strerror(s->fork_errno), 0);
+}
+
+static size_t compact_lists(void)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < MAX_REGISTERED; i++) {
+		if (state.registered[i].addr)
+			state.registered[n++] = state.registered[i];
+	}
+	return n;
+}
+
+static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct hf_err *err)
+{
+	struct hf_maps maps;
+	struct hf_mem *mem = NULL;
+	enum hf_status status = hf_maps_read(&maps, "/proc/self", w->pool, err);
+	if (status)
+		return status;
+	hf_page_each(add_own, &w->own);
+	add_own(&w->own, (uint64_t)state.reports, (uint64_t)state.reports + REPORT_SIZE);
+	hf_sort(w->own.data, w->own.n, w->own.elem, by_start);
+	note_problems(w, s);
+	char proc_dir[32];
+	hf_fmt(proc_dir, sizeof(proc_dir), "/proc/%d", s->target_pid);
+	status = hf_mem_self(&maps, w->pool, &mem, err);
+	if (!status) {
+		struct hf_dump_input input = {
+			.mem = mem,
+			.maps = &maps,
+			.threads = &s->threads,
+			.about = {s->target_pid, w->ppid, w->request->trigger,
+				s->in_place ? "in-place" : "fork", s->time_ns, s->stop_ns,
+				s->retries},
+			.proc_dir = proc_dir,
+			.root_dir = "",
+			.own_code = (uint64_t)(uintptr_t)hf_capture,
+			.own = w->own.data,
+			.n_own = w->own.n,
+			.registered = state.registered,
+			.n_registered = compact_lists(),
+			.labels = state.labels,
+			.n_labels = MAX_LABELS,
+			.findings = w->findings.data,
+			.n_findings = w->findings.n,
+			.sink = &state.file.sink,
+			.pool = w->pool,
+		};
+		status = hf_dump_write(&input, err);
+	}
+	hf_mem_destroy(mem);
+	hf_maps_deinit(&maps);
+	return status;
+}
+
+static enum hf_status make_file(struct work *w, struct hf_snapshot *s, struct hf_err *err)
+{
+	enum hf_status status = hf_sink_file_open(&state.file, state.path, err);
+	if (status)
+		return status;
+	status = write_dump(w, s, err);
+	if (!status || status == HF_E_PARTIAL) {
+		struct hf_err commit;
+		enum hf_status committed = hf_sink_file_commit(&state.file, &commit);
+		if (committed) {
+			status = committed;
+			*err = commit;
+		}
+	}
+	hf_sink_file_abort(&state.file);
+	return status;
+}
+
+static int work(struct hf_snapshot *s)
+{
+	struct work w = *(struct work *)s->ctx;
+	struct hf_err err = {0};
+	hf_vec_init(&w.own, sizeof(struct hf_walk_range));
+	hf_vec_init(&w.findings, sizeof(struct hf_walk_finding));
+	err.status = make_file(&w, s, &err);
+	if (err.status && err.status != HF_E_PARTIAL) {
+		char line[HF_ERR_MSG_SIZE + 64];
+		hf_fmt(line, sizeof(line), "no dump was written: %s", err.msg);
+		hf_capture_say(line);
+	}
+	hf_vec_deinit(&w.own);
+	hf_vec_deinit(&w.findings);
+	w.report->result = errno_of(&err);
+	__atomic_store_n(&w.report->done, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* In the target. */
+
+/* Wait until the snapshot, which is no child of ours, has ended. */
+static void wait_for(int pid, const struct report *report)
+{
+	long fd = hf_syscall2(434 /* pidfd_open */, pid, 0);
+	if (fd >= 0) {
+		struct pollfd poll = {(int)fd, POLLIN, 0};
+		while (hf_syscall3(SYS_poll, &poll, 1, -1) == -EINTR)
+			;
+		hf_sys_close((int)fd);
+		return;
+	}
+	while (!__atomic_load_n(&report->done, __ATOMIC_ACQUIRE) &&
+		hf_syscall2(SYS_kill, pid, 0) == 0)
+		hf_sys_sleep_ns(2000000);
+}
+
+static bool lock_busy(void)
+{
+	int pid = (int)hf_syscall0(SYS_getpid);
+	int owner = __atomic_load_n(&state.busy, __ATOMIC_ACQUIRE);
+	return owner != pid && __atomic_compare_exchange_n(&state.busy, &owner, pid, false,
+				       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static int take(const struct hf_config *config, const struct hf_capture_request *request)
+{
+	struct hf_err err = {0};
+	struct hf_pool pool;
+	int pid = (int)hf_syscall0(SYS_getpid);
+	if (request->path) {
+		if (hf_fmt(state.path, sizeof(state.path), "%s", request->path) + 1 >=
+			sizeof(state.path))
+			return -ENAMETOOLONG;
+	} else if (hf_config_path(config, pid, hf_sys_realtime_ns() / 1000000000u, ++state.number,
+			   state.path, sizeof(state.path), &err)) {
+		hf_capture_say(err.msg);
+		return errno_of(&err);
+	}
+	hf_pool_init(&pool, state.pool_memory, POOL_SIZE);
+	struct report *report =
+		&state.reports[state.serial++ % (REPORT_SIZE / sizeof(struct report))];
+	*report = (struct report){0};
+	struct work w = {request, report, (int)hf_syscall0(SYS_getppid), &pool, {0}, {0}};
+	struct hf_snapshot snapshot = {
+		.caller = request->caller,
+		.stack = state.stack,
+		.stack_size = STACK_SIZE,
+		.pool = &pool,
+		.work = work,
+		.ctx = &w,
+		.max_retries = MAX_RETRIES,
+		.keep_fd = stderr_is_ours() ? 2 : -1,
+	};
+	int result = 0;
+	if (hf_snapshot_take(&snapshot, &err)) {
+		hf_capture_say(err.msg);
+		result = errno_of(&err);
+	} else if (snapshot.pid && request->wait) {
+		wait_for(snapshot.pid, report);
+	}
+	if (!result && (request->wait || snapshot.in_place))
+		result = __atomic_load_n(&report->done, __ATOMIC_ACQUIRE) ? report->result : -EIO;
+	hf_pool_deinit(&pool);
+	return result;
+}
+
+int hf_capture(const struct hf_config *config, const struct hf_capture_request *request)
+{
+	if (!state.ready)
+		return -ENOSYS;
+	if (!lock_busy())
+		return -EAGAIN;
+	int result = -EDQUOT;
+	if (request->path || state.number < config->max_dumps)
+		result = take(config, request);
+	__atomic_store_n(&state.busy, 0, __ATOMIC_RELEASE);
+	return result;
+}
+
+/* The lists: writers exclude each other by a spin lock with the signals left alone; a handler that
+ * interrupts a writer on the same thread gets -EAGAIN instead of a deadlock. */
+
+static bool lock_lists(void)
+{
+	for (int i = 0; i < 1000; i++) {
+		int none = 0;
+		if (__atomic_compare_exchange_n(
+			    &state.list_lock, &none, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+		hf_sys_sleep_ns(10000);
+	}
+	return false;
+}
+
+static int unlock_lists(int result)
+{
+	__atomic_store_n(&state.list_lock, 0, __ATOMIC_RELEASE);
+	return result;
+}
+
+int hf_capture_register_root(const void *addr, size_t size, const char *name)
+{
+	uint64_t end;
+	if (!addr || (uint64_t)addr % 8 || !size ||
+		__builtin_add_overflow((uint64_t)addr, size, &end))
+		return -EINVAL;
+	if (!lock_lists())
+		return -EAGAIN;
+	struct hf_registered_root *slot = NULL;
+	for (size_t i = 0; i < MAX_REGISTERED; i++) {
+		if (state.registered[i].addr == (uint64_t)addr)
+			slot = &state.registered[i];
+		else if (!slot && !state.registered[i].addr)
+			slot = &state.registered[i];
+	}
+	if (!slot)
+		return unlock_lists(-ENOSPC);
+	slot->size = size;
+	hf_fmt(slot->name, sizeof(slot->name), "%s", name ? name : "registered root");
+	slot->addr = (uint64_t)addr;
+	return unlock_lists(0);
+}
+
+int hf_capture_unregister_root(const void *addr)
+{
+	if (!lock_lists())
+		return -EAGAIN;
+	for (size_t i = 0; addr && i < MAX_REGISTERED; i++) {
+		if (state.registered[i].addr == (uint64_t)addr) {
+			state.registered[i].addr = 0;
+			return unlock_lists(0);
+		}
+	}
+	return unlock_lists(-ENOENT);
+}
+
+int hf_capture_label(const void *object, const char *label)
+{
+	if (!object)
+		return -EINVAL;
+	if (!lock_lists())
+		return -EAGAIN;
+	struct hf_label *slot = NULL;
+	for (size_t i = 0; i < MAX_LABELS; i++) {
+		if (state.labels[i].addr == (uint64_t)object) {
+			slot = &state.labels[i];
+			break;
+		}
+		if (!slot && !state.labels[i].addr)
+			slot = &state.labels[i];
+	}
+	if (!label) {
+		if (slot && slot->addr == (uint64_t)object)
+			slot->addr = 0;
+		return unlock_lists(0);
+	}
+	if (!slot)
+		return unlock_lists(-ENOSPC);
+	hf_fmt(slot->text, sizeof(slot->text), "%s", label);
+	slot->addr = (uint64_t)object;
+	return unlock_lists(0);
+}

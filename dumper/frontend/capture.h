@@ -1,0 +1,34 @@
+/*
+ * A dump of this very process: reserve at start-up, snapshot, pipeline, file.
+ * Thread and signal safety: hf_capture() may be called from any thread and from a signal handler,
+ * with any lock held and malloc in any state. Only one dump is made at a time.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "frontend/config.h"
+#include "stop/thread.h"
+
+/* Reserve all memory that a dump needs in the target. Once, at start-up. */
+enum hf_status hf_capture_reserve(struct hf_err *err);
+
+struct hf_capture_request {
+	const char *path; /* NULL: the pattern */
+	const char *trigger;
+	struct hf_thread *caller; /* registers where the calling thread's live state begins */
+	bool wait;                /* until the file is whole */
+};
+
+/* Returns 0, or a negative errno value as holdfast_dump() documents. Without wait, 0 says that a
+ * snapshot was taken; what goes wrong in it is one line on stderr. */
+int hf_capture(const struct hf_config *config, const struct hf_capture_request *request);
+
+/* One line on the stderr that the process started with; dropped if descriptor 2 is another file by
+ * now. */
+void hf_capture_say(const char *text);
+
+/* The API's lists. */
+int hf_capture_register_root(const void *addr, size_t size, const char *name);
+int hf_capture_unregister_root(const void *addr);
+int hf_capture_label(const void *object, const char *label);

@@ -1,0 +1,215 @@
+#include "frontend/config.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/sys.h"
+
+static const struct {
+	const char *name;
+	int number;
+} signals[] = {
+	{"HUP", SIGHUP},
+	{"INT", SIGINT},
+	{"QUIT", SIGQUIT},
+	{"TRAP", SIGTRAP},
+	{"USR1", SIGUSR1},
+	{"USR2", SIGUSR2},
+	{"PIPE", SIGPIPE},
+	{"ALRM", SIGALRM},
+	{"TERM", SIGTERM},
+	{"URG", SIGURG},
+	{"XCPU", SIGXCPU},
+	{"XFSZ", SIGXFSZ},
+	{"VTALRM", SIGVTALRM},
+	{"PROF", SIGPROF},
+	{"WINCH", SIGWINCH},
+	{"IO", SIGIO},
+	{"PWR", SIGPWR},
+};
+
+enum { RTMIN = 34, RTMAX = 64 /* as a program sees them: glibc keeps 32 and 33 to itself */ };
+
+int hf_signal_number(const char *text)
+{
+	uint64_t number;
+	if (hf_parse_u64(&text, &number)) {
+		bool fine = !*text && number > 0 && number <= RTMAX && number != SIGKILL &&
+			    number != SIGSTOP && number != 32 && number != 33;
+		return fine ? (int)number : 0;
+	}
+	if (strncmp(text, "SIG", 3) == 0)
+		text += 3;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		if (strcmp(text, signals[i].name) == 0)
+			return signals[i].number;
+	}
+	if (strncmp(text, "RTMIN", 5) == 0) {
+		text += 5;
+		number = 0;
+		if (*text == '+' && (text++, !hf_parse_u64(&text, &number)))
+			return 0;
+		return !*text && number <= RTMAX - RTMIN ? RTMIN + (int)number : 0;
+	}
+	if (strcmp(text, "RTMAX") == 0)
+		return RTMAX;
+	return 0;
+}
+
+const char *hf_signal_name(int number, char *buf, size_t size)
+{
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		if (signals[i].number == number)
+			return signals[i].name;
+	}
+	if (number >= RTMIN)
+		hf_fmt(buf, size, "RTMIN+%d", number - RTMIN);
+	else
+		hf_fmt(buf, size, "%d", number);
+	return buf;
+}
+
+/* Options of the interface that this version does not have: refused by name, never passed over. */
+static bool is_later(const char *key, const char *value)
+{
+	static const char *const later[] = {
+		"oom", "rss", "cgroup", "crash", "every", "keep", "sample"};
+	if (strcmp(key, "sample") == 0 && strcmp(value, "0") == 0)
+		return false;
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		if (strcmp(key, later[i]) == 0)
+			return strcmp(value, "0") != 0 && strcmp(value, "off") != 0;
+	}
+	return false;
+}
+
+static bool parse_bool(const char *value, bool *ret)
+{
+	*ret = strcmp(value, "1") == 0 || strcmp(value, "on") == 0;
+	return *ret || strcmp(value, "0") == 0 || strcmp(value, "off") == 0;
+}
+
+static enum hf_status set(
+	struct hf_config *c, const char *key, const char *value, struct hf_err *err)
+{
+	bool ok = true;
+	const char *text = value;
+	if (is_later(key, value))
+		return hf_err_set(
+			err, HF_E_USAGE, "%s=%s is not supported by this version", key, value);
+	if (strcmp(key, "out") == 0) {
+		ok = *value && strlen(value) < sizeof(c->pattern) / 2;
+		if (ok)
+			hf_fmt(c->pattern, sizeof(c->pattern), "%s", value);
+	} else if (strcmp(key, "signal") == 0) {
+		bool off = strcmp(value, "0") == 0 || strcmp(value, "off") == 0;
+		c->signal = off ? 0 : hf_signal_number(value);
+		ok = off || c->signal;
+	} else if (strcmp(key, "exit") == 0) {
+		ok = parse_bool(value, &c->on_exit);
+	} else if (strcmp(key, "max") == 0) {
+		ok = hf_parse_u64(&text, &c->max_dumps) && !*text;
+	} else if (strcmp(key, "contents") == 0) {
+		if (strcmp(value, "all") == 0)
+			return hf_err_set(
+				err, HF_E_USAGE, "contents=all is not supported by this version");
+		ok = strcmp(value, "none") == 0;
+	} else if (!is_later(key, "1")) {
+		return hf_err_set(err, HF_E_USAGE, "unknown key «%s»", key);
+	}
+	return ok ? HF_OK : hf_err_set(err, HF_E_USAGE, "%s=%s: wrong value", key, value);
+}
+
+static enum hf_status parse_pairs(struct hf_config *config, const char *text, struct hf_err *err)
+{
+	while (text && *text) {
+		char pair[HF_PATH_MAX];
+		size_t n = strcspn(text, ",");
+		if (n >= sizeof(pair))
+			return hf_err_set(err, HF_E_USAGE, "a value is too long");
+		hf_fmt(pair, sizeof(pair), "%.*s", (int)n, text);
+		text += n + (text[n] == ',');
+		char *equals = strchr(pair, '=');
+		if (!n)
+			continue;
+		if (!equals)
+			return hf_err_set(err, HF_E_USAGE, "«%s» is not key=value", pair);
+		*equals = 0;
+		enum hf_status status = set(config, pair, equals + 1, err);
+		if (status)
+			return status;
+	}
+	return HF_OK;
+}
+
+/* The program may change its directory: the pattern is relative to where it started. */
+static void make_absolute(struct hf_config *c)
+{
+	char dir[HF_PATH_MAX], relative[HF_PATH_MAX];
+	if (c->pattern[0] == '/' || hf_syscall2(SYS_getcwd, dir, sizeof(dir)) <= 0)
+		return;
+	hf_fmt(relative, sizeof(relative), "%s", c->pattern);
+	/* A % in the directory's name is no directive. */
+	size_t n = 0;
+	for (const char *p = dir; *p && n + 2 < sizeof(c->pattern); p++) {
+		c->pattern[n++] = *p;
+		if (*p == '%')
+			c->pattern[n++] = '%';
+	}
+	hf_fmt(c->pattern + n, sizeof(c->pattern) - n, "/%s", relative);
+}
+
+enum hf_status hf_config_parse(struct hf_config *config, const char *text, struct hf_err *err)
+{
+	*config = (struct hf_config){.signal = SIGUSR2, .max_dumps = 16};
+	hf_fmt(config->pattern, sizeof(config->pattern), "%s", "%e.%p.%n.hfd");
+	int64_t n = hf_sys_read_file("/proc/self/comm", config->program, sizeof(config->program));
+	if (n > 0 && config->program[n - 1] == '\n')
+		config->program[n - 1] = 0;
+	for (char *p = config->program; *p; p++)
+		*p = *p == '/' || (unsigned char)*p < ' ' ? '_' : *p;
+	enum hf_status status = parse_pairs(config, text, err);
+	if (!status)
+		make_absolute(config);
+	return status;
+}
+
+enum hf_status hf_config_path(const struct hf_config *config, int pid, uint64_t unix_time,
+	uint64_t number, char *ret, size_t ret_size, struct hf_err *err)
+{
+	size_t n = 0;
+	for (const char *p = config->pattern; *p; p++) {
+		char piece[80] = {*p, 0};
+		if (*p == '%' && p[1]) {
+			switch (*++p) {
+			case 'p':
+				hf_fmt(piece, sizeof(piece), "%d", pid);
+				break;
+			case 't':
+				hf_fmt(piece, sizeof(piece), "%lu", unix_time);
+				break;
+			case 'n':
+				hf_fmt(piece, sizeof(piece), "%lu", number);
+				break;
+			case 'e':
+				hf_fmt(piece, sizeof(piece), "%s", config->program);
+				break;
+			case '%':
+				break;
+			default:
+				return hf_err_set(err, HF_E_USAGE,
+					"%s: %%%c is none of %%p %%t %%n %%e %%%%", config->pattern,
+					*p);
+			}
+		}
+		size_t k = strlen(piece);
+		if (n + k + 1 > ret_size)
+			return hf_err_set(
+				err, HF_E_USAGE, "%s: the file name is too long", config->pattern);
+		memcpy(ret + n, piece, k);
+		n += k;
+	}
+	ret[n] = 0;
+	return HF_OK;
+}

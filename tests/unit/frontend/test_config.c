@@ -1,0 +1,96 @@
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "frontend/config.h"
+
+static struct hf_config config;
+static struct hf_err err;
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(hf_config_parse(&config, NULL, &err), HF_OK);
+	assert_int_equal(config.signal, SIGUSR2);
+	assert_false(config.on_exit);
+	assert_int_equal(config.max_dumps, 16);
+	assert_int_equal(config.pattern[0], '/');
+	assert_non_null(strstr(config.pattern, "/%e.%p.%n.hfd"));
+}
+
+static void test_keys(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		hf_config_parse(&config,
+			"out=/tmp/a.%p,signal=RTMIN+3,exit=1,max=2,contents=none,sample=0,", &err),
+		HF_OK);
+	assert_int_equal(config.signal, 37);
+	assert_true(config.on_exit);
+	assert_int_equal(config.max_dumps, 2);
+	assert_string_equal(config.pattern, "/tmp/a.%p");
+	assert_int_equal(hf_config_parse(&config, "signal=off", &err), HF_OK);
+	assert_int_equal(config.signal, 0);
+}
+
+static void test_wrong(void **state)
+{
+	(void)state;
+	static const char *const wrong[] = {"sginal=USR1", "signal=KILL", "signal=NOPE",
+		"exit=maybe", "max=x", "exit", "crash=1", "sample=512K", "contents=all", "rss=1G",
+		"out="};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		if (hf_config_parse(&config, wrong[i], &err) != HF_E_USAGE)
+			fail_msg("%s was taken", wrong[i]);
+		assert_null(strchr(err.msg, '\n'));
+	}
+}
+
+static void test_path(void **state)
+{
+	(void)state;
+	char path[256];
+	assert_int_equal(hf_config_parse(&config, "out=/d/%e-%p-%t-%n-100%%", &err), HF_OK);
+	strcpy(config.program, "prog");
+	assert_int_equal(hf_config_path(&config, 42, 1000, 7, path, sizeof(path), &err), HF_OK);
+	assert_string_equal(path, "/d/prog-42-1000-7-100%");
+	assert_int_equal(hf_config_path(&config, 42, 1000, 7, path, 10, &err), HF_E_USAGE);
+	assert_int_equal(hf_config_parse(&config, "out=/d/%q", &err), HF_OK);
+	assert_int_equal(
+		hf_config_path(&config, 42, 1000, 7, path, sizeof(path), &err), HF_E_USAGE);
+}
+
+static void test_signals(void **state)
+{
+	(void)state;
+	char buf[16];
+	assert_int_equal(hf_signal_number("USR1"), SIGUSR1);
+	assert_int_equal(hf_signal_number("SIGUSR2"), SIGUSR2);
+	assert_int_equal(hf_signal_number("12"), 12);
+	assert_int_equal(hf_signal_number("RTMIN"), 34);
+	assert_int_equal(hf_signal_number("RTMIN+30"), 64);
+	assert_int_equal(hf_signal_number("RTMIN+31"), 0);
+	assert_int_equal(hf_signal_number("9"), 0);
+	assert_int_equal(hf_signal_number("32"), 0);
+	assert_int_equal(hf_signal_number("65"), 0);
+	assert_string_equal(hf_signal_name(SIGUSR2, buf, sizeof(buf)), "USR2");
+	assert_string_equal(hf_signal_name(36, buf, sizeof(buf)), "RTMIN+2");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_signals),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
