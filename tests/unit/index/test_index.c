@@ -1,0 +1,168 @@
+/* The object index against a plain list of objects. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "index/index.h"
+
+struct plain {
+	uint64_t addr, usable;
+	uint32_t arena;
+	bool live;
+};
+
+static int64_t plain_find(const struct plain *list, size_t n, uint64_t addr, uint64_t *ret_start)
+{
+	int64_t id = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].live && addr >= list[i].addr && addr - list[i].addr < list[i].usable) {
+			*ret_start = list[i].addr;
+			return id;
+		}
+		id += list[i].live;
+	}
+	return HF_NO_OBJECT;
+}
+
+static uint64_t random_below(uint64_t n)
+{
+	return (uint64_t)rand() % n;
+}
+
+/* A random heap: regions of chunks (mostly small, some spanning many cells), singles, gaps of all
+ * sizes. */
+static size_t build(struct hf_index *index, struct plain *list, size_t max, uint64_t *ret_end)
+{
+	uint64_t at = 0x10000;
+	size_t n = 0;
+	uint32_t arena = 0;
+	while (n + 200 < max) {
+		at += random_below(4) ? HF_GRANULE * random_below(100) : random_below(4) << 30;
+		if (random_below(4) == 0) {
+			list[n] = (struct plain){at, 16 + random_below(100000), arena++, true};
+			assert_true(hf_index_add_single(index, at, list[n].usable, list[n].arena));
+			at += (list[n++].usable + 15) & ~15ull;
+			continue;
+		}
+		size_t chunks = 1 + random_below(150);
+		uint64_t start = at;
+		size_t first = n;
+		for (size_t i = 0; i < chunks; i++) {
+			uint64_t size = HF_GRANULE * (2 + (random_below(20) ? random_below(10)
+									    : random_below(1000)));
+			list[n++] = (struct plain){at, size - 8, arena, random_below(3) != 0};
+			at += size;
+		}
+		int64_t region = hf_index_add_region(index, start, at, arena++, 8);
+		assert_true(region >= 0);
+		for (size_t i = first; i < n; i++) {
+			bool kill = list[i].live && random_below(10) == 0;
+			assert_true(hf_index_put(index, region, list[i].addr, list[i].live));
+			if (kill) {
+				assert_true(hf_index_kill_any(index, list[i].addr));
+				assert_false(hf_index_kill_any(index, list[i].addr));
+				list[i].live = false;
+			}
+		}
+		assert_false(hf_index_put(index, region, at, true));
+	}
+	*ret_end = at;
+	return n;
+}
+
+static void check(const struct hf_index *index, const struct plain *list, size_t n, uint64_t addr)
+{
+	uint64_t want_start = 0, start = 0;
+	int64_t want = plain_find(list, n, addr, &want_start);
+	int64_t got = hf_index_find(index, addr, &start);
+	if (got != want || (want >= 0 && start != want_start))
+		fail_msg("0x%lx: got %ld (0x%lx), want %ld (0x%lx)", addr, got, start, want,
+			want_start);
+}
+
+static void test_random(void **state)
+{
+	(void)state;
+	static struct plain list[2000];
+	for (unsigned seed = 0; seed < 60; seed++) {
+		struct hf_index index;
+		uint64_t end;
+		srand(seed);
+		hf_index_init(&index);
+		size_t n = build(&index, list, 2000, &end);
+		assert_int_equal(hf_index_seal(&index, NULL), HF_OK);
+		assert_int_equal(index.regions_dropped, 0);
+		for (size_t i = 0; i < n; i++) {
+			check(&index, list, n, list[i].addr);
+			check(&index, list, n, list[i].addr - 1);
+			check(&index, list, n, list[i].addr + list[i].usable - 1);
+			check(&index, list, n, list[i].addr + list[i].usable);
+			check(&index, list, n, list[i].addr + random_below(list[i].usable));
+		}
+		for (int i = 0; i < 2000; i++)
+			check(&index, list, n, random_below(end + 4096));
+		struct hf_index_iter iter;
+		struct hf_object object;
+		hf_index_iter_init(&iter, &index);
+		uint32_t id = 0;
+		for (size_t i = 0; i < n; i++) {
+			if (!list[i].live)
+				continue;
+			assert_true(hf_index_next(&iter, &object));
+			assert_int_equal(object.addr, list[i].addr);
+			assert_int_equal(object.usable, list[i].usable);
+			assert_int_equal(object.id, id++);
+			assert_int_equal(object.arena, list[i].arena);
+		}
+		assert_false(hf_index_next(&iter, &object));
+		assert_int_equal(index.n_objects, id);
+		hf_index_deinit(&index);
+	}
+}
+
+static void test_overlap(void **state)
+{
+	(void)state;
+	struct hf_index index;
+	uint64_t start;
+	hf_index_init(&index);
+	assert_true(hf_index_add_single(&index, 0x2000, 0x1000, 0));
+	assert_true(hf_index_add_single(&index, 0x2800, 0x1000, 0));
+	assert_true(hf_index_add_single(&index, 0x4000, 0x1000, 0));
+	assert_int_equal(hf_index_seal(&index, NULL), HF_OK);
+	assert_int_equal(index.regions_dropped, 1);
+	assert_int_equal(index.n_objects, 2);
+	assert_int_equal(hf_index_find(&index, 0x4010, &start), 1);
+	hf_index_deinit(&index);
+}
+
+static void test_empty(void **state)
+{
+	(void)state;
+	struct hf_index index;
+	struct hf_index_iter iter;
+	struct hf_object object;
+	uint64_t start;
+	hf_index_init(&index);
+	assert_int_equal(hf_index_seal(&index, NULL), HF_OK);
+	assert_int_equal(hf_index_find(&index, 0, &start), HF_NO_OBJECT);
+	assert_int_equal(hf_index_find(&index, 0x1000, &start), HF_NO_OBJECT);
+	hf_index_iter_init(&iter, &index);
+	assert_false(hf_index_next(&iter, &object));
+	hf_index_deinit(&index);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_overlap),
+		cmocka_unit_test(test_empty),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
