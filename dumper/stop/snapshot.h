@@ -9,8 +9,9 @@
  * ends wait for the collector (milliseconds), go on
  *
  * The children have no exit signal, so the program sees no SIGCHLD and its own wait() calls do not
- * meet them (only wait4 with __WALL would). Both close all inherited descriptors (but one for messages) at once. In the
- * snapshot every signal is blocked, and it offers itself to the OOM killer first.
+ * meet them (only wait4 with __WALL would). Both close all inherited descriptors (but one for
+ * messages) at once. In the snapshot every signal is blocked, and it offers itself to the OOM
+ * killer first.
  *
  * Where the target is the reaper of orphans (PID 1 of a container, PR_SET_CHILD_SUBREAPER), the
  * collector stays until the snapshot is done, and a thread of ours without signals waits for it.
@@ -37,7 +38,7 @@ struct hf_snapshot {
 	int (*work)(struct hf_snapshot *snapshot);
 	void *ctx;
 	uint32_t max_retries;
-	int keep_fd;              /* the one descriptor that stays open for messages (stderr), or -1 */
+	int keep_fd; /* the one descriptor that stays open for messages (stderr), or -1 */
 	/* out, filled before work() runs */
 	struct hf_threads threads;
 	int target_pid;
