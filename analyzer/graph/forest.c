@@ -40,16 +40,21 @@ void hf_graph_forest_start(struct hf_graph_forest *f, uint32_t object, uint32_t 
 		reached(f, object, HF_GRAPH_NONE, (struct hf_graph_link){HF_GRAPH_NONE, tag, 0});
 }
 
-/* Ask early for the link, the offset and the edges of objects that will be looked at soon. */
-static inline void prefetch_ahead(const struct hf_graph_forest *f)
+/* Ask early for the link, the offset and the edges of objects that will be looked at soon. GCC takes
+ * a function that only prefetches for one without effect and drops its calls, unless it is inlined
+ * before that pass. */
+static inline __attribute__((always_inline)) void prefetch_ahead(const struct hf_graph_forest *f)
 {
 	const struct hf_graph *g = f->g;
 	if (f->head + 2 * HF_GRAPH_PREFETCH < f->n)
-		__builtin_prefetch(&g->offset[f->order[f->head + 2 * HF_GRAPH_PREFETCH]]);
+		__builtin_prefetch(&g->offset[f->order[f->head + 2 * HF_GRAPH_PREFETCH] + 1]);
 	if (f->head + HF_GRAPH_PREFETCH < f->n) {
 		uint32_t soon = f->order[f->head + HF_GRAPH_PREFETCH];
-		__builtin_prefetch(&g->dst[g->offset[soon]]);
+		uint64_t first = g->offset[soon], end = g->offset[soon + 1];
+		__builtin_prefetch(&g->dst[first]);
+		__builtin_prefetch(&g->dst[end]);
 		__builtin_prefetch(&f->link[soon]);
+		__builtin_prefetch(&f->link[soon].depth);
 	}
 }
 
