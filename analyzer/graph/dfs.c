@@ -16,6 +16,10 @@
 
 static const char STAGE[] = "dominators: search";
 
+/* Numbers of objects that were not visited yet. */
+#define UNSEEN      HF_GRAPH_NONE
+#define UNSEEN_LEAF (HF_GRAPH_NONE - 1)
+
 struct record {
 	uint64_t offset;      /* first edge: a copy, so that number and edges are one cache miss */
 	uint32_t number, min; /* own number or HF_GRAPH_NONE; least predecessor's number */
@@ -61,12 +65,6 @@ static inline void store_arc(struct hf_graph_dfs *dfs, uint32_t v, uint32_t u)
 	chunk->arc[chunk->n++] = (struct hf_graph_arc){v, u};
 }
 
-static inline void push(struct search *s, uint32_t target, uint32_t from)
-{
-	__builtin_prefetch(&s->record[target]);
-	s->stack[s->top++] = (struct pending){target, from};
-}
-
 static inline uint32_t number_node(struct search *s, uint32_t node, uint32_t parent)
 {
 	uint32_t number = s->dfs->n++;
@@ -75,36 +73,55 @@ static inline uint32_t number_node(struct search *s, uint32_t node, uint32_t par
 	return number;
 }
 
-static inline void visit(struct search *s, struct record *r, uint32_t object, uint32_t parent)
+static inline void push(struct search *s, uint32_t target, uint32_t from)
 {
-	r->number = number_node(s, object, parent);
-	r->min = parent;
-	for (uint64_t e = r->offset, end = r[1].offset; e < end; e++)
-		push(s, s->g->dst[e], r->number);
+	s->stack[s->top++] = (struct pending){target, from};
 }
 
-static inline void take_edge(struct search *s, struct pending edge)
+/* The node that is numbered `from`, the highest number so far, points to target. */
+static inline void touch(struct search *s, uint32_t target, uint32_t from)
 {
-	struct record *r = &s->record[edge.target];
-	if (r->number == HF_GRAPH_NONE)
-		visit(s, r, edge.target, edge.from);
-	else if (edge.from < r->min)
-		r->min = edge.from;
-	else if (edge.from > r->number && r->number >= s->floor)
-		store_arc(s->dfs, r->number, edge.from);
+	struct record *r = &s->record[target];
+	if (r->number < UNSEEN_LEAF) {
+		if (r->number < from && r->number >= s->floor)
+			store_arc(s->dfs, r->number, from);
+		return;
+	}
+	if (r->min == HF_GRAPH_NONE)
+		r->min = from;
+	if (r->number == UNSEEN_LEAF) {
+		r->number = number_node(s, target, from);
+		return;
+	}
+	__builtin_prefetch(&s->g->dst[r->offset]);
+	push(s, target, from);
+}
+
+static inline void touch_all(struct search *s, const uint32_t *target, uint64_t n, uint32_t from)
+{
+	for (uint64_t i = 0; i < n && i < HF_GRAPH_PREFETCH; i++)
+		__builtin_prefetch(&s->record[target[i]]);
+	for (uint64_t i = 0; i < n; i++) {
+		if (i + HF_GRAPH_PREFETCH < n)
+			__builtin_prefetch(&s->record[target[i + HF_GRAPH_PREFETCH]]);
+		touch(s, target[i], from);
+	}
 }
 
 static enum hf_status empty_stack(struct search *s, struct hf_err *err)
 {
 	while (s->top) {
-		/* An entry further down has its record by now: ask for its edges. */
+		struct pending p = s->stack[--s->top];
 		if (s->top > 3)
-			__builtin_prefetch(
-				&s->g->dst[s->record[s->stack[s->top - 4].target].offset]);
-		take_edge(s, s->stack[--s->top]);
+			__builtin_prefetch(&s->record[s->stack[s->top - 4].target]);
+		struct record *r = &s->record[p.target];
+		if (r->number < UNSEEN_LEAF)
+			continue;
+		r->number = number_node(s, p.target, p.from);
+		touch_all(s, s->g->dst + r->offset, r[1].offset - r->offset, r->number);
 		if (++s->done % HF_GRAPH_TICK == 0) {
 			enum hf_status st =
-				hf_graph_tick(s->g, STAGE, s->done, hf_graph_n_edges(s->g), err);
+				hf_graph_tick(s->g, STAGE, s->done, s->g->n_objects, err);
 			if (st)
 				return st;
 		}
@@ -151,15 +168,16 @@ static enum hf_status search_reachable(struct search *s, struct hf_err *err)
 	_cleanup_(words_deinit) struct words words = {0};
 	if (!words_init(&words, s->g))
 		return hf_graph_nomem(err, STAGE);
-	uint32_t w = 0;
-	for (uint32_t v = 0; v <= s->g->n_variables; v++) {
+	/* Nothing is lower than the virtual root, whenever the search gets to these. */
+	uint32_t w = 0, n_variables = s->g->n_variables;
+	for (uint32_t k = n_variables ? words.end[n_variables - 1] : 0; k < s->g->n_roots; k++)
+		s->record[words.object[k]].min = 0;
+	for (uint32_t v = 0; v <= n_variables; v++) {
 		if (w == words.end[v])
 			continue;
-		uint32_t from = 0;
-		if (v < s->g->n_variables)
-			from = number_node(s, s->g->n_objects + v, 0);
-		for (; w < words.end[v]; w++)
-			push(s, words.object[w], from);
+		uint32_t from = v < n_variables ? number_node(s, s->g->n_objects + v, 0) : 0;
+		touch_all(s, words.object + w, words.end[v] - w, from);
+		w = words.end[v];
 		enum hf_status st = empty_stack(s, err);
 		if (st)
 			return st;
@@ -172,7 +190,7 @@ static enum hf_status search_leaks(
 {
 	s->floor = s->dfs->n;
 	for (uint32_t h = 0; h < heads->n; h++) {
-		push(s, heads->object[h], 0);
+		touch(s, heads->object[h], 0);
 		enum hf_status st = empty_stack(s, err);
 		if (st)
 			return st;
@@ -209,8 +227,12 @@ static bool search_init(struct search *s, uint64_t n_heads)
 		return false;
 	s->stack_bytes = bytes;
 	s->stack = map_lazily(bytes);
-	for (uint64_t i = 0; i <= g->n_objects; i++)
-		s->record[i] = (struct record){g->offset[i], HF_GRAPH_NONE, 0};
+	for (uint64_t i = 0; i < g->n_objects; i++) {
+		bool leaf = g->offset[i] == g->offset[i + 1];
+		s->record[i] =
+			(struct record){g->offset[i], leaf ? UNSEEN_LEAF : UNSEEN, HF_GRAPH_NONE};
+	}
+	s->record[g->n_objects] = (struct record){hf_graph_n_edges(g), UNSEEN, HF_GRAPH_NONE};
 	return s->stack;
 }
 

@@ -94,14 +94,27 @@ static uint32_t evaluate(struct cell *cell, uint32_t u, uint32_t v)
 	return top.label;
 }
 
+/* The path from a node is a chain of cache misses: ask for its first cells step by step, while the
+ * arcs before it are evaluated. */
+static inline __attribute__((always_inline)) void prefetch_path(
+	const struct cell *cell, const uint32_t *u, uint64_t k)
+{
+	enum { STEP = 12 };
+	if (k >= 3 * STEP)
+		__builtin_prefetch(&cell[u[k - 3 * STEP]], 1);
+	if (k >= 2 * STEP)
+		__builtin_prefetch(&cell[cell[u[k - 2 * STEP]].ancestor], 1);
+	if (k >= STEP)
+		__builtin_prefetch(&cell[cell[cell[u[k - STEP]].ancestor].ancestor], 1);
+}
+
 static void semidominators_of_bucket(struct hf_graph_dfs *dfs, struct cell *cell,
 	const struct bucket *b, uint32_t first, uint32_t end)
 {
 	for (uint32_t v = end; v-- > first;) {
 		uint32_t semi = dfs->dom[v].semi;
 		for (uint64_t k = b->start[v - first + 1]; k-- > b->start[v - first];) {
-			if (k >= HF_GRAPH_PREFETCH)
-				__builtin_prefetch(&cell[b->u[k - HF_GRAPH_PREFETCH]], 1);
+			prefetch_path(cell, b->u, k);
 			uint32_t label = evaluate(cell, b->u[k], v);
 			if (label < semi)
 				semi = label;
@@ -196,7 +209,8 @@ static enum hf_status number_dominators(
 	struct hf_graph_dfs *dfs, const struct hf_graph *g, struct hf_err *err)
 {
 	_Static_assert(sizeof(struct cell) == sizeof(struct jump), "one array serves both");
-	_cleanup_free_ void *cells = hf_graph_alloc(dfs->n, sizeof(struct cell));
+	/* Zeroed: prefetch_path() follows cells that are not set yet. */
+	_cleanup_free_ void *cells = hf_graph_zalloc(dfs->n, sizeof(struct cell));
 	if (!cells)
 		return hf_graph_nomem(err, STAGE);
 	enum hf_status st = semidominators(dfs, g, cells, err);

@@ -40,9 +40,9 @@ void hf_graph_forest_start(struct hf_graph_forest *f, uint32_t object, uint32_t 
 		reached(f, object, HF_GRAPH_NONE, (struct hf_graph_link){HF_GRAPH_NONE, tag, 0});
 }
 
-/* Ask early for the link, the offset and the edges of objects that will be looked at soon. GCC takes
- * a function that only prefetches for one without effect and drops its calls, unless it is inlined
- * before that pass. */
+/* Ask early for the link, the offset and the edges of objects that will be looked at soon. GCC
+ * takes a function that only prefetches for one without effect and drops its calls, unless it is
+ * inlined before that pass. */
 static inline __attribute__((always_inline)) void prefetch_ahead(const struct hf_graph_forest *f)
 {
 	const struct hf_graph *g = f->g;
