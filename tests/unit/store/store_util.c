@@ -40,9 +40,9 @@ void temp_done(void)
 
 const char *temp_path(const char *name)
 {
-	static char path[4][200];
+	static char path[64][200];
 	static unsigned at;
-	char *p = path[at++ % 4];
+	char *p = path[at++ % 64];
 	snprintf(p, sizeof(path[0]), "%s/%s", temp_dir(), name);
 	return p;
 }

@@ -19,7 +19,7 @@ void check_ok(enum hf_status status, const struct hf_err *err);
 /* A temporary directory, removed with what is in it by temp_done(). Returns a static path. */
 const char *temp_dir(void);
 void temp_done(void);
-/* DIR/name in one of a few static buffers. */
+/* DIR/name in one of 64 static buffers. */
 const char *temp_path(const char *name);
 
 void built_write(

@@ -1,0 +1,167 @@
+#include "analyzer/analyze.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "analyzer/analysis.h"
+#include "base/cleanup.h"
+#include "source/dump/dump.h"
+#include "store/store.h"
+
+struct load {
+	const struct hf_analyze_options *options;
+	struct hf_heap heap;
+	struct hf_analysis analysis;
+	struct hf_store store;
+	bool has_store;
+	atomic_bool cancelled; /* by the progress hook; read by the thread that writes edges */
+};
+
+/* The edges are written while the graph is worked on: they need nothing of it. */
+struct edge_writer {
+	struct load *load;
+	pthread_t thread;
+	bool started;
+	enum hf_status status;
+	struct hf_err err;
+};
+
+static bool on_stage(void *ctx, const char *stage, uint64_t done, uint64_t total)
+{
+	struct load *load = ctx;
+	const struct hf_analyze_options *o = load->options;
+	if (o->progress && !o->progress(o->ctx, stage, done, total))
+		atomic_store(&load->cancelled, true);
+	return !atomic_load(&load->cancelled);
+}
+
+static void on_read(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
+{
+	on_stage(ctx, "reading", done_bytes, total_bytes);
+}
+
+/* Also called on the thread that writes edges, so the hook is left alone. */
+static bool on_write(void *ctx, uint64_t bytes)
+{
+	struct load *load = ctx;
+	return !atomic_load(&load->cancelled);
+}
+
+static enum hf_status cancelled(struct load *load, struct hf_err *err)
+{
+	return atomic_load(&load->cancelled) ? hf_err_set(err, HF_E_FAILED, "cancelled") : HF_OK;
+}
+
+static void *write_edges(void *arg)
+{
+	struct edge_writer *w = arg;
+	w->status = hf_store_edges(&w->load->store, &w->load->heap, NULL, &w->err);
+	return NULL;
+}
+
+static void edge_writer_start(struct edge_writer *w, struct load *load)
+{
+	*w = (struct edge_writer){.load = load};
+	w->started = pthread_create(&w->thread, NULL, write_edges, w) == 0;
+	if (!w->started)
+		write_edges(w);
+}
+
+/* status: of the work beside it, which goes first. */
+static enum hf_status edge_writer_join(
+	struct edge_writer *w, enum hf_status status, struct hf_err *err)
+{
+	if (status) /* no point in going on */
+		atomic_store(&w->load->cancelled, true);
+	if (w->started)
+		pthread_join(w->thread, NULL);
+	if (status || !w->status)
+		return status;
+	if (err)
+		*err = w->err;
+	return w->status;
+}
+
+static enum hf_status read_heap(struct load *load, const char *path, struct hf_err *err)
+{
+	struct hf_dump_options options = {.progress = on_read, .progress_ctx = load};
+	enum hf_status status = hf_dump_read(path, &options, &load->heap, err);
+	return status ? status : cancelled(load, err);
+}
+
+/* The file comes first, so that a directory that may not be written is found out before the work.
+ */
+static enum hf_status make_store(struct load *load, const char *db_path, struct hf_err *err)
+{
+	struct hf_store_options options = {
+		.page_size = load->options->page_size, .progress = on_write, .progress_ctx = load};
+	enum hf_status status = hf_store_init(&load->store, db_path, &options, err);
+	load->has_store = !status;
+	return status;
+}
+
+static enum hf_status write_all(struct load *load, struct hf_err *err)
+{
+	enum hf_status status = hf_analysis_init(&load->analysis, &load->heap, NULL, err);
+	if (status)
+		return status;
+
+	struct edge_writer edges;
+	edge_writer_start(&edges, load);
+	status = hf_analysis_run(&load->analysis, on_stage, load, err);
+	if (!status)
+		on_stage(load, "writing edges", 0, 0);
+	status = edge_writer_join(&edges, status, err);
+	if (status)
+		return status;
+
+	/* What the load held at its largest, by count: the same on every machine. */
+	struct hf_store_figure figure = {
+		"load_memory", hf_heap_memory(&load->heap) + hf_analysis_memory(&load->analysis)};
+	const struct hf_analysis *a = &load->analysis;
+	struct hf_store_input input = {.heap = &load->heap,
+		.graph = &a->graph,
+		.reach = &a->reach,
+		.heads = &a->heads,
+		.dominators = &a->dominators,
+		.held = &a->held,
+		.figures = &figure,
+		.n_figures = 1};
+	on_stage(load, "writing objects", 0, 0);
+	status = hf_store_objects(&load->store, &input, err);
+	if (!status)
+		status = hf_store_tables(&load->store, &input, err);
+	if (!status)
+		status = cancelled(load, err);
+	if (!status)
+		status = hf_store_commit(&load->store, err);
+	return status;
+}
+
+static void load_deinit(struct load *load)
+{
+	if (load->has_store)
+		hf_store_deinit(&load->store);
+	hf_analysis_deinit(&load->analysis);
+	hf_heap_deinit(&load->heap);
+}
+
+enum hf_status hf_analyze(const char *input_path, const char *db_path,
+	const struct hf_analyze_options *options, struct hf_analyze_result *ret, struct hf_err *err)
+{
+	static const struct hf_analyze_options none;
+	_cleanup_(load_deinit) struct load load = {.options = options ? options : &none};
+	hf_heap_init(&load.heap);
+	enum hf_status status = HF_OK;
+	if (hf_dump_is_dump(input_path))
+		status = make_store(&load, db_path, err);
+	if (!status)
+		status = read_heap(&load, input_path, err); /* fails for what is not a dump */
+	if (!status)
+		status = write_all(&load, err);
+	if (!status && ret)
+		*ret = (struct hf_analyze_result){.partial = load.heap.partial,
+			.n_objects = load.heap.n_objects,
+			.n_edges = load.heap.n_edges};
+	return status;
+}
