@@ -299,7 +299,8 @@ static uint64_t search(const struct dump_file *file, struct block_buffer *buffer
 	uint64_t *allowance)
 {
 	static const uint32_t magic = HF_FORMAT_BLOCK_MAGIC;
-	uint8_t *chunk = malloc(SEARCH_CHUNK);
+	uint64_t most = file->blocks_end - offset;
+	uint8_t *chunk = malloc(most < SEARCH_CHUNK ? most + 1 : SEARCH_CHUNK);
 	uint64_t found = 0;
 	buffer->no_memory |= !chunk;
 	while (chunk && !found && offset < file->blocks_end) {

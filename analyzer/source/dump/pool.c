@@ -4,7 +4,11 @@
 
 #include "source/dump/reader.h"
 
-enum { MAX_THREADS = 16, DEFAULT_THREADS = 2 };
+enum {
+	MAX_THREADS = 16,
+	DEFAULT_THREADS = 2,
+	ALONE_BYTES = 128 << 10, /* up to so many stored bytes, one thread is faster */
+};
 
 struct pool {
 	struct reader *reader;
@@ -60,12 +64,18 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static unsigned n_threads(const struct reader *reader)
+static unsigned n_threads(const struct reader *reader, uint32_t sections)
 {
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < reader->blocks.n; i++) {
+		const struct dump_block *block = &reader->blocks.at[i];
+		if (block->section <= HF_SECTION_INDEX && sections & 1u << block->section)
+			bytes += block->stored_size;
+	}
 	unsigned n = reader->options.n_threads;
 	if (!n)
 		n = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? DEFAULT_THREADS : 1;
-	return n < MAX_THREADS ? n : MAX_THREADS;
+	return bytes <= ALONE_BYTES ? 1 : n < MAX_THREADS ? n : MAX_THREADS;
 }
 
 enum hf_status decode_all(struct reader *reader, uint32_t sections, struct hf_err *err)
@@ -73,10 +83,9 @@ enum hf_status decode_all(struct reader *reader, uint32_t sections, struct hf_er
 	struct pool pool = {
 		.reader = reader, .sections = sections, .done_bytes = reader->done_bytes};
 	pthread_t threads[MAX_THREADS];
-	unsigned n = 0, wanted = n_threads(reader);
+	unsigned n = 0, wanted = n_threads(reader, sections);
 	/* a thread that cannot be had only makes it slower */
-	while (n + 1 < wanted && reader->blocks.n > 4 &&
-		!pthread_create(&threads[n], NULL, thread_main, &pool))
+	while (n + 1 < wanted && !pthread_create(&threads[n], NULL, thread_main, &pool))
 		n++;
 	work(&pool, true);
 	while (n)

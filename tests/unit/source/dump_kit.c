@@ -137,7 +137,7 @@ const char *kit_path(const void *data, size_t size)
 		assert_true(fd >= 0);
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	}
-	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
 	for (size_t done = 0; done < size;) {
 		ssize_t n = pwrite(fd, (const char *)data + done, size - done, (off_t)done);
 		assert_true(n > 0);

@@ -9,6 +9,7 @@
 #include "dump_kit.h"
 
 static uint64_t state;
+static bool long_texts; /* not in the smallest models */
 
 static uint64_t rnd(void)
 {
@@ -37,7 +38,7 @@ static const char *any_text(struct hf_heap *heap)
 	uint64_t r = rnd();
 	if (r % 16 == 0)
 		return "";
-	if (r % 512 == 1) {
+	if (long_texts && r % 512 == 1) {
 		memset(long_text, 'x', sizeof(long_text));
 		return hf_heap_string(heap, long_text, sizeof(long_text));
 	}
@@ -163,13 +164,13 @@ static void model_references(struct hf_heap *heap, uint32_t n)
 
 static void model_roots(struct hf_heap *heap, uint32_t n)
 {
-	for (unsigned i = 0; i < 30; i++) {
+	for (unsigned i = 0; i < (n < 50 ? 5 : 30); i++) {
 		struct hf_heap_variable *v = hf_heap_push(&heap->variables);
 		*v = (struct hf_heap_variable){any_text(heap), any(), any(),
 			1 + (uint32_t)rnd() % 7, below_or_none(heap->modules.n),
 			below_or_none(heap->threads.n)};
 	}
-	for (unsigned i = 0; n && i < 200; i++) {
+	for (unsigned i = 0; n && i < (n < 50 ? 10 : 200); i++) {
 		uint32_t object = (uint32_t)(rnd() % n);
 		struct hf_heap_root *r = hf_heap_push(&heap->roots);
 		*r = (struct hf_heap_root){any(),
@@ -186,6 +187,7 @@ static void model_roots(struct hf_heap *heap, uint32_t n)
 void kit_model(struct hf_heap *ret, uint64_t seed, uint32_t n_objects)
 {
 	hf_heap_init(ret);
+	long_texts = n_objects >= 50;
 	state = seed * 0x9e3779b97f4a7c15 + 88172645463325252ull;
 	for (unsigned i = 0; i < 6; i++) {
 		struct hf_heap_property *p = hf_heap_push(&ret->properties);
