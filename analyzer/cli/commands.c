@@ -75,6 +75,7 @@ static const struct hf_option top_options[] = {
 
 static const struct hf_option tree_options[] = {
 	{"dominators", 0, NULL, "the dominator tree with retained sizes, not the holder tree", 0},
+	{"min", 0, "PCT", "sum up children below PCT % of the whole (default 5)", 0},
 	{"depth", 0, "N", "drops shown below one another (default 4)", 0},
 	{NULL, 'n', "N", "children shown of each (default 6)", 0},
 	JSON_OPTION,

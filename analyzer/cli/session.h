@@ -43,5 +43,9 @@ enum hf_status hf_session_open(
  * HF_EXIT_PARTIAL for a good answer about a partial heap. */
 int hf_session_close(struct hf_session *session, enum hf_status status, struct hf_err *err);
 
+struct hf_analyze_options;
+/* Hooks that show the progress of a load on a terminal; done: take the line of progress away. */
+void hf_input_options(struct hf_analyze_options *ret);
+void hf_input_done(void);
 /* Open INPUT: a database, or a dump of any readable kind, which is loaded first. */
 enum hf_status hf_input_open(const char *path, sqlite3 **ret, struct hf_err *err);

@@ -110,15 +110,36 @@ static void put_safe(struct hf_emit *emit, const char *text)
 	}
 }
 
-static void put_line(struct hf_emit *emit, const char *colour, const char *format, va_list ap)
+/* Goes on in further lines, a little indented, where the terminal is narrow. */
+static void put_wrapped(struct hf_emit *emit, const char *s)
 {
-	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	size_t width = emit->o.width > 0 ? (size_t)emit->o.width : 0;
+	size_t indent = strspn(s, " ") + 2, room = width;
+	while (width && hf_text_width(s) > room) {
+		size_t n = hf_text_break(s, room);
+		_cleanup_(hf_text_deinit) struct hf_text line = HF_TEXT_INIT;
+		hf_text_add(&line, s, n);
+		put_safe(emit, hf_text_get(&line));
+		s += n;
+		s += strspn(s, " ");
+		fprintf(emit->o.out, "\n%*s", (int)indent, "");
+		room = width > indent + 8 ? width - indent : 8;
+	}
+	put_safe(emit, s);
+}
+
+static void put_line(
+	struct hf_emit *emit, const char *colour, bool wrapped, const char *format, va_list ap)
+{
 	char *s = NULL;
 	if (vasprintf(&s, format, ap) < 0)
 		return;
 	if (emit->o.colour)
 		fputs(colour, emit->o.out);
-	put_safe(emit, s);
+	if (wrapped)
+		put_wrapped(emit, s);
+	else
+		put_safe(emit, s);
 	if (emit->o.colour && *colour)
 		fputs("\033[0m", emit->o.out);
 	putc('\n', emit->o.out);
@@ -134,7 +155,7 @@ void hf_emit_title(struct hf_emit *emit, const char *format, ...)
 		putc('\n', emit->o.out);
 	va_list ap;
 	va_start(ap, format);
-	put_line(emit, "\033[1m", format, ap);
+	put_line(emit, "\033[1m", true, format, ap);
 	va_end(ap);
 }
 
@@ -144,15 +165,23 @@ void hf_emit_line(struct hf_emit *emit, const char *format, ...)
 		return;
 	va_list ap;
 	va_start(ap, format);
-	put_line(emit, "", format, ap);
+	put_line(emit, "", true, format, ap);
 	va_end(ap);
 }
 
+static void put_unwrapped(struct hf_emit *emit, const char *format, ...)
+{
+	va_list ap;
+	va_start(ap, format);
+	put_line(emit, "", false, format, ap);
+	va_end(ap);
+}
+
+/* A command is to be copied, so it is not broken into lines. */
 void hf_emit_hint(struct hf_emit *emit, const char *command, const char *what)
 {
-	if (emit->o.form != HF_EMIT_HUMAN)
-		return;
-	hf_emit_line(emit, "  %-26s %s", what, command);
+	if (emit->o.form == HF_EMIT_HUMAN)
+		put_unwrapped(emit, "  %-26s %s", what, command);
 }
 
 void hf_emit_warning(struct hf_emit *emit, const char *format, ...)
@@ -163,7 +192,7 @@ void hf_emit_warning(struct hf_emit *emit, const char *format, ...)
 	if (emit->o.form == HF_EMIT_HUMAN) {
 		_cleanup_(hf_text_deinit) struct hf_text marked = HF_TEXT_INIT;
 		hf_text_addf(&marked, "! %s", format);
-		put_line(emit, "\033[33m", hf_text_get(&marked), ap);
+		put_line(emit, "\033[33m", true, hf_text_get(&marked), ap);
 	} else if (emit->n_warnings < MAX_WARNINGS) {
 		char *s = NULL;
 		if (vasprintf(&s, format, again) >= 0)

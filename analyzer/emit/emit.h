@@ -114,8 +114,8 @@ enum hf_column_flag {
 	HF_COLUMN_JSON = 1,  /* not for people */
 	HF_COLUMN_HUMAN = 2, /* for people only */
 	HF_COLUMN_TREE = 4,  /* where the lines of a tree are drawn */
-	HF_COLUMN_ELIDE = 8, /* shortened in its middle when the terminal is narrow; at most one */
-	HF_COLUMN_LEFT = 16, /* a number that reads better on the left */
+	HF_COLUMN_ELIDE = 8, /* shortened in its middle when the terminal is narrow */
+	HF_COLUMN_WRAP = 16, /* goes on in the next line then; a table has one of these at most */
 };
 
 struct hf_column {

@@ -68,7 +68,7 @@ static bool shown(const struct hf_column *column)
 static bool is_right(const struct hf_column *column)
 {
 	return column->kind != HF_VALUE_TEXT && column->kind != HF_VALUE_ADDRESS &&
-	       column->kind != HF_VALUE_BOOL && !(column->flags & HF_COLUMN_LEFT);
+	       column->kind != HF_VALUE_BOOL;
 }
 
 /* How deep a row hangs in the tree; parents come before their children. */
@@ -100,7 +100,7 @@ static size_t elastic_width(const struct hf_table *table, int width)
 		const struct hf_column *column = &table->columns[c];
 		if (!shown(column))
 			continue;
-		if (!(column->flags & HF_COLUMN_ELIDE))
+		if (!(column->flags & (HF_COLUMN_ELIDE | HF_COLUMN_WRAP)))
 			used += column_width(table, c);
 		used++;
 	}
@@ -132,6 +132,56 @@ static void elide(struct hf_table *table, const struct hf_emit_options *options)
 			}
 		}
 	}
+}
+
+/* Split a row's text at c into rows of their own, each with nothing else. */
+static bool wrap_row(
+	struct hf_table *to, const struct hf_table *from, size_t r, size_t c, size_t room)
+{
+	const char *texts[HF_TABLE_MAX_COLUMNS];
+	char **cells = from->texts + r * from->n_columns;
+	for (size_t i = 0; i < from->n_columns; i++)
+		texts[i] = cells[i];
+	const char *rest = cells[c] ? cells[c] : "";
+	do {
+		size_t n = hf_text_break(rest, room);
+		char *line = strndup(rest, n);
+		if (!line)
+			return false;
+		texts[c] = line;
+		hf_table_add(to, from->parents[r], texts);
+		free(line);
+		rest += n;
+		rest += strspn(rest, " ");
+		for (size_t i = 0; i < from->n_columns; i++)
+			texts[i] = NULL;
+	} while (*rest);
+	return true;
+}
+
+/* Rows of a table with a wrapped column become as many as they need; such a table is no tree. */
+static bool wrap(struct hf_table *table, const struct hf_emit_options *options)
+{
+	size_t c = 0;
+	while (c < table->n_columns && !(table->columns[c].flags & HF_COLUMN_WRAP))
+		c++;
+	if (c == table->n_columns || table->n_columns > HF_TABLE_MAX_COLUMNS)
+		return true;
+	size_t room = elastic_width(table, options->width);
+	struct hf_table wrapped;
+	hf_table_init(&wrapped, table->columns, table->n_columns);
+	bool ok = true;
+	for (size_t r = 0; ok && r < table->n_rows; r++)
+		ok = wrap_row(&wrapped, table, r, c, room);
+	ok = ok && !wrapped.failed;
+	wrapped.first_row = table->first_row;
+	if (ok) {
+		hf_table_deinit(table);
+		*table = wrapped;
+	} else {
+		hf_table_deinit(&wrapped);
+	}
+	return ok;
 }
 
 static void table_unref(struct libscols_table **tb)
@@ -200,6 +250,8 @@ enum hf_status hf_table_print(
 		return HF_OK;
 	if (options->width > 0)
 		elide(table, options);
+	if (options->width > 0 && !wrap(table, options))
+		return hf_err_set(err, HF_E_NOMEM, "no memory for a table");
 	_cleanup_(table_unref) struct libscols_table *tb = scols_new_table();
 	if (!tb || !fill(table, tb))
 		return hf_err_set(err, HF_E_NOMEM, "no memory for a table");

@@ -168,3 +168,17 @@ const char *hf_text_elide(struct hf_text *text, const char *s, size_t width, con
 	hf_text_add(text, end, strlen(end));
 	return hf_text_get(text);
 }
+
+size_t hf_text_break(const char *s, size_t width)
+{
+	const char *end = character_at(s, width ? width : 1);
+	if (!*end)
+		return (size_t)(end - s);
+	size_t at = 0;
+	for (const char *p = s + 1; p <= end; p++) {
+		if (*p == ' ' || (p[0] == '-' && p[1] == '>'))
+			at = (size_t)(p - s);
+	}
+	/* A word that is longer than the line is cut. */
+	return at ? at : (size_t)(end - s);
+}

@@ -45,5 +45,8 @@ double hf_percent(uint64_t part, uint64_t whole);
 
 /* Columns that the UTF-8 text s takes, counting one a character. */
 size_t hf_text_width(const char *s);
+/* Bytes of s that make a line of at most width columns, cut after a blank or before "->" where
+ * there is one; all of s if it fits. At least one character. */
+size_t hf_text_break(const char *s, size_t width);
 /* s, or a copy in text with its middle replaced by mark so that it takes at most width columns. */
 const char *hf_text_elide(struct hf_text *text, const char *s, size_t width, const char *mark);

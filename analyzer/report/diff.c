@@ -71,7 +71,7 @@ static void root_key(struct hf_text *text, sqlite3_stmt *q)
 {
 	const char *thread = hf_column_text(q, 5);
 	hf_text_addf(text, "%s  ", hf_column_text(q, 0));
-	hf_root_where_of(text, hf_column_text(q, 4), hf_column_text(q, 6), 0, NULL);
+	hf_heapdb_root_where_of(text, hf_column_text(q, 4), hf_column_text(q, 6), 0, NULL);
 	if (*thread)
 		hf_text_addf(text, " of thread %s", thread);
 }

@@ -155,7 +155,7 @@ static void findings(struct hf_emit *emit, const struct hf_heap *heap)
 	static const struct hf_column columns[] = {
 		{"severity", "SEVERITY", HF_VALUE_TEXT, 0},
 		{"addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
-		{"text", "FINDING", HF_VALUE_TEXT, 0},
+		{"text", "FINDING", HF_VALUE_TEXT, HF_COLUMN_WRAP},
 	};
 	static const char *const severities[] = {"", "info", "warning", "partial"};
 	if (heap->findings.n)
@@ -197,7 +197,7 @@ static void problems(struct hf_emit *emit, const struct hf_dump_verdict *verdict
 	static const struct hf_column columns[] = {
 		{"offset", "OFFSET", HF_VALUE_ADDRESS, 0},
 		{"section", "SECTION", HF_VALUE_TEXT, 0},
-		{"text", "PROBLEM", HF_VALUE_TEXT, 0},
+		{"text", "PROBLEM", HF_VALUE_TEXT, HF_COLUMN_WRAP},
 	};
 	char more[HF_NUMBER_SIZE];
 	hf_emit_table_begin(emit, "problems", columns, sizeof(columns) / sizeof(columns[0]));

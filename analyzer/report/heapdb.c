@@ -206,14 +206,14 @@ const char *hf_base_name(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
-void hf_root_name(struct hf_text *text, const struct hf_root *root)
+void hf_heapdb_root_name(struct hf_text *text, const struct hf_root *root)
 {
 	hf_text_addf(text, "%s", root->name[0] ? root->name : root->kind);
 	if (root->word_offset && root->word_offset < root->variable_size)
 		hf_text_addf(text, "[+0x%llx]", (unsigned long long)root->word_offset);
 }
 
-void hf_root_where_of(
+void hf_heapdb_root_where_of(
 	struct hf_text *text, const char *kind, const char *module, int64_t tid, const char *thread)
 {
 	if (!strcmp(kind, "tls"))
@@ -230,12 +230,12 @@ void hf_root_where_of(
 	}
 }
 
-void hf_root_where(struct hf_text *text, const struct hf_root *root)
+void hf_heapdb_root_where(struct hf_text *text, const struct hf_root *root)
 {
-	hf_root_where_of(text, root->kind, root->module, root->tid, root->thread);
+	hf_heapdb_root_where_of(text, root->kind, root->module, root->tid, root->thread);
 }
 
-void hf_word_name(struct hf_text *text, const struct hf_word *word)
+void hf_heapdb_word_name(struct hf_text *text, const struct hf_word *word)
 {
 	if (word->field[0])
 		hf_text_addf(text, "->%s", word->field);
@@ -243,7 +243,7 @@ void hf_word_name(struct hf_text *text, const struct hf_word *word)
 		hf_text_addf(text, "->[+%llu]", (unsigned long long)word->src_offset);
 }
 
-void hf_object_what(struct hf_text *text, const struct hf_object *object)
+void hf_heapdb_object_what(struct hf_text *text, const struct hf_object *object)
 {
 	const char *separator = "";
 	if (object->label[0]) {

@@ -71,15 +71,15 @@ enum hf_status hf_heapdb_root(
 	struct hf_heapdb *heap, int64_t id, struct hf_root *ret, struct hf_err *err);
 
 /* "g_table[+0x10]" */
-void hf_root_name(struct hf_text *text, const struct hf_root *root);
+void hf_heapdb_root_name(struct hf_text *text, const struct hf_root *root);
 /* "global in server", "register of thread 12 (worker)" */
-void hf_root_where(struct hf_text *text, const struct hf_root *root);
+void hf_heapdb_root_where(struct hf_text *text, const struct hf_root *root);
 /* The same from columns: kind, module path, tid, thread name; NULL or 0 where there is none. */
-void hf_root_where_of(struct hf_text *text, const char *kind, const char *module, int64_t tid,
-	const char *thread);
+void hf_heapdb_root_where_of(struct hf_text *text, const char *kind, const char *module,
+	int64_t tid, const char *thread);
 /* "->[+16]" or "->next" */
-void hf_word_name(struct hf_text *text, const struct hf_word *word);
+void hf_heapdb_word_name(struct hf_text *text, const struct hf_word *word);
 /* What is known of an object besides its address: label, type, site; "" if nothing is. */
-void hf_object_what(struct hf_text *text, const struct hf_object *object);
+void hf_heapdb_object_what(struct hf_text *text, const struct hf_object *object);
 /* The last component of a path. */
 const char *hf_base_name(const char *path);

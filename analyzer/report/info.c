@@ -61,7 +61,7 @@ static enum hf_status findings(struct hf_report *report, struct hf_err *err)
 	static const struct hf_column columns[] = {
 		{"severity", "SEVERITY", HF_VALUE_TEXT, 0},
 		{"addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
-		{"text", "FINDING", HF_VALUE_TEXT, 0},
+		{"text", "FINDING", HF_VALUE_TEXT, HF_COLUMN_WRAP},
 	};
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err,

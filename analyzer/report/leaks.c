@@ -101,7 +101,7 @@ static enum hf_status heads(
 		if (!*ret_first)
 			*ret_first = o.addr;
 		_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-		hf_object_what(&what, &o);
+		hf_heapdb_object_what(&what, &o);
 		hf_emit_row(report->emit, HF_NO_ROW,
 			(struct hf_cell[]){
 				hf_cell_int((int64_t)o.held_size),

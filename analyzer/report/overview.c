@@ -75,8 +75,8 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 	hf_emit_line(emit, "%-14s %s in %s live objects", "heap",
 		hf_human_size(size, heap->live_size), hf_human_count(count, heap->live_count));
 	if (heap->leak_count)
-		hf_emit_line(emit, "%-14s %s (%s of the heap) in %s objects that nothing reaches",
-			"leaked", hf_human_size(size, heap->leak_size),
+		hf_emit_line(emit, "%-14s %s (%s) in %s objects that nothing reaches", "leaked",
+			hf_human_size(size, heap->leak_size),
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)),
 			hf_human_count(count, heap->leak_count));
 	else
@@ -172,8 +172,7 @@ static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number)
 			hf_human_count(count, (uint64_t)hf_column_int(q, POINT_CHILDREN)));
 	uint64_t retained = (uint64_t)hf_column_int(q, RETAINED_SIZE);
 	if (!strcmp(basis, "held") && retained < bytes / 2)
-		hf_emit_line(emit,
-			"   retains only %s: other words reach in too, see who (also reached)",
+		hf_emit_line(emit, "   retains only %s: other words reach in, too; who says which",
 			hf_human_size(size, retained));
 }
 

@@ -140,7 +140,7 @@ enum hf_status hf_path_read(struct hf_heapdb *heap, const struct hf_object *obje
 void hf_hop_name(struct hf_text *text, const struct hf_hop *hop, const char *times)
 {
 	char number[HF_NUMBER_SIZE];
-	hf_word_name(text, &hop->word);
+	hf_heapdb_word_name(text, &hop->word);
 	if (hop->times > 1)
 		hf_text_addf(text, " %s%s", times, hf_human_count(number, hop->times));
 }
@@ -149,7 +149,7 @@ void hf_path_text(
 	struct hf_text *text, const struct hf_path *path, const char *times, const char *dots)
 {
 	if (path->rooted)
-		hf_root_name(text, &path->root);
+		hf_heapdb_root_name(text, &path->root);
 	else
 		hf_text_addf(text, "(leaked)");
 	if (path->cut)

@@ -47,7 +47,7 @@ static struct hf_cell at_cell(struct hf_report *report, struct hf_text *text, sq
 static void what_text(
 	struct hf_text *text, const struct hf_object *other, uint64_t dst_offset, const char *note)
 {
-	hf_object_what(text, other);
+	hf_heapdb_object_what(text, other);
 	if (dst_offset)
 		hf_text_addf(
 			text, "%sto +%llu", text->len ? ", " : "", (unsigned long long)dst_offset);
@@ -76,9 +76,9 @@ static enum hf_status root_rows(struct hf_report *report, const struct hf_object
 		if (status != HF_OK)
 			return status;
 		_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
-		hf_root_name(&text, &root);
+		hf_heapdb_root_name(&text, &root);
 		hf_text_addf(&text, "  ");
-		hf_root_where(&text, &root);
+		hf_heapdb_root_where(&text, &root);
 		if (root.offset)
 			hf_text_addf(&text, ", to +%llu", (unsigned long long)root.offset);
 		bool holder = root.id == object->holder_root_id && !object->holder_id;
@@ -254,7 +254,7 @@ enum hf_status hf_report_refs(struct hf_report *report, uint64_t addr,
 		return status;
 	char size[HF_NUMBER_SIZE];
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-	hf_object_what(&what, &object);
+	hf_heapdb_object_what(&what, &object);
 	hf_report_object(report, "object", &object);
 	hf_emit_title(report->emit, "0x%llx  %s%s%s", (unsigned long long)object.addr,
 		hf_human_size(size, object.size), what.len ? "  " : "", hf_text_get(&what));

@@ -130,7 +130,7 @@ static enum hf_status run_root(struct hf_report *report, const struct by *by, co
 			hf_percent((uint64_t)hf_column_int(q, 0), report->heap.live_size));
 		_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
 		hf_text_addf(&name, "%s  ", hf_column_text(q, 5));
-		hf_root_where_of(&name, hf_column_text(q, 6), hf_column_text(q, 7),
+		hf_heapdb_root_where_of(&name, hf_column_text(q, 6), hf_column_text(q, 7),
 			hf_column_int(q, 8), hf_column_text(q, 11));
 		if (human)
 			cells[5] = hf_cell_text(hf_text_get(&name));
@@ -145,7 +145,7 @@ static void object_row(struct hf_report *report, const struct hf_object *o, uint
 {
 	char number[HF_NUMBER_SIZE];
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-	hf_object_what(&what, o);
+	hf_heapdb_object_what(&what, o);
 	if (chain && hf_emit_form(report->emit) == HF_EMIT_HUMAN)
 		hf_text_addf(&what, "%s(heads a chain of %s)", what.len ? " " : "",
 			hf_human_count(number, chain + 1));

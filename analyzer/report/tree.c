@@ -19,7 +19,7 @@ enum {
 	MAX_RUNS = 12, /* of equal hops, in a row's path */
 	DROP_PERCENT = 90,
 	ALIKE_COUNT = 8,
-	SHOW_PERCENT = 1, /* children below this share of the whole are summed up */
+	CHAIN_LINKS = 8, /* equal links in a row that make a chain */
 };
 
 struct child {
@@ -60,6 +60,7 @@ struct tree {
 	sqlite3_stmt *of_object, *of_variable;
 	struct pending pending[MAX_PENDING];
 	int n_pending;
+	uint64_t whole; /* what shares are taken of to tell large children: the heap, or ADDR's */
 	int64_t steps;
 	bool tired; /* the bound on steps was met */
 };
@@ -185,7 +186,7 @@ static void trail_text(struct hf_text *text, const struct trail *trail, struct h
 		else if (run->of_root)
 			hf_text_addf(text, "%s", arrow);
 		else if (run->direct)
-			hf_word_name(text, &run->word);
+			hf_heapdb_word_name(text, &run->word);
 		else
 			hf_text_addf(text, "=>");
 		if (run->times > 1)
@@ -233,12 +234,17 @@ static void push(struct tree *t, const struct pending *p)
 		t->pending[t->n_pending++] = *p;
 }
 
+static bool is_large(const struct tree *t, uint64_t size)
+{
+	return hf_percent(size, t->whole) >= (double)t->options->min_percent;
+}
+
 /* How many of the children are shown one by one. Of many that are much alike, the largest stands
  * for all. */
 static int large_children(struct tree *t, const struct children *c)
 {
 	int n = 0;
-	while (n < c->n && hf_percent(c->top[n].size, t->report->heap.live_size) >= SHOW_PERCENT)
+	while (n < c->n && is_large(t, c->top[n].size))
 		n++;
 	bool alike = c->n_all >= ALIKE_COUNT && c->top[0].size * ALIKE_COUNT <= c->size * 2;
 	if (n > 1 && alike)
@@ -262,7 +268,7 @@ static void queue_children(struct tree *t, int row, int level, const struct chil
 		rest.self.size -= c->top[i].size;
 		rest.self.count -= c->top[i].count;
 	}
-	if (rest.rest)
+	if (rest.rest && (!n || is_large(t, rest.self.size)))
 		push(t, &rest);
 	for (int i = n; i-- > 0;) {
 		struct pending child = {.parent = row,
@@ -279,35 +285,49 @@ struct drop {
 	uint64_t links; /* > 0: it heads a chain of so many equal links, none of which divides */
 };
 
+static bool nearly_all(uint64_t part, uint64_t whole)
+{
+	return part >= whole / 100 * DROP_PERCENT;
+}
+
 /* Go down from an object while one child has nearly all of what its parent has. Where that wears
- * off slowly, as along a list, the head of the list is where to look; else it is the last one. */
+ * off slowly, as along a list, the head of the list is where to look; else the last object that has
+ * nearly all of the first one. c: the children of what is shown. */
 static enum hf_status descend(struct tree *t, const struct child *first, struct trail *trail,
 	struct children *c, struct drop *ret, struct hf_err *err)
 {
 	struct child at = *first;
-	int64_t run_head = at.id;
+	struct trail solid_trail = *trail;
+	int64_t solid = at.id, run_head = at.id;
 	for (;;) {
 		enum hf_status status = children_of(t, false, at.id, c, err);
 		if (status != HF_OK)
 			return status;
-		if (!c->n || c->top[0].size < at.size / 100 * DROP_PERCENT)
+		if (!c->n || !nearly_all(c->top[0].size, at.size))
 			break;
 		if (t->steps++ == MAX_STEPS) {
 			t->tired = true;
 			break;
 		}
-		int runs = trail->n;
 		trail_add(trail, &c->top[0]);
-		if (trail->n != runs || trail->runs[runs - 1].times == 1)
+		if (trail->runs[trail->n - 1].times == 1)
 			run_head = at.id;
 		at = c->top[0];
+		if (nearly_all(at.size, first->size)) {
+			solid = at.id;
+			solid_trail = *trail;
+		}
 	}
-	bool worn = at.size < first->size / 100 * DROP_PERCENT && trail->n;
-	*ret = (struct drop){
-		.id = worn ? run_head : at.id,
-		.links = worn ? trail->runs[trail->n - 1].times : 0,
-	};
-	return HF_OK;
+	*ret = (struct drop){.id = solid};
+	if (solid == at.id)
+		return HF_OK;
+	uint64_t links = trail->runs[trail->n - 1].times;
+	if (links >= CHAIN_LINKS) {
+		*ret = (struct drop){.id = run_head, .links = links};
+		return HF_OK;
+	}
+	*trail = solid_trail;
+	return children_of(t, false, solid, c, err);
 }
 
 /* The row of a chain has no children: a line says what its links are like. */
@@ -340,7 +360,7 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
 	trail_text(&text, &trail, t->report->emit);
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-	hf_object_what(&what, &object);
+	hf_heapdb_object_what(&what, &object);
 	hf_text_addf(&text, "%s%s", text.len && what.len ? "  " : "", hf_text_get(&what));
 	int row = emit_row(t, p, p->self.size, p->self.count, (int64_t)object.addr,
 		hf_text_get(&text), "object", &object);
@@ -363,7 +383,7 @@ static enum hf_status show_variable(struct tree *t, const struct pending *p, str
 	if (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
 		hf_text_addf(&text, "%s  ", hf_column_text(q, 0));
-		hf_root_where_of(&text, hf_column_text(q, 1), hf_column_text(q, 3),
+		hf_heapdb_root_where_of(&text, hf_column_text(q, 1), hf_column_text(q, 3),
 			hf_column_int(q, 4), hf_column_text(q, 5));
 		row = emit_row(t, p, p->self.size, p->self.count, hf_column_int(q, 2),
 			hf_text_get(&text), "root", NULL);
@@ -442,6 +462,7 @@ static enum hf_status start(struct tree *t, struct hf_err *err)
 	if (status == HF_OK)
 		status = hf_query(db, &t->of_variable, err,
 			dominators ? dominated_of_variable : held_of_variable, "");
+	t->whole = t->report->heap.live_size;
 	if (status != HF_OK || !t->options->has_addr)
 		return status == HF_OK ? queue_roots(t, err) : status;
 	struct hf_object object;
@@ -451,6 +472,7 @@ static enum hf_status start(struct tree *t, struct hf_err *err)
 	struct pending p = {.object_id = object.id, .self.id = object.id, .parent = HF_NO_ROW};
 	p.self.size = dominators ? object.retained_size : object.held_size;
 	p.self.count = dominators ? object.retained_count : object.held_count;
+	t->whole = p.self.size;
 	push(t, &p);
 	return HF_OK;
 }

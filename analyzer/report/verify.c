@@ -73,7 +73,7 @@ static const struct hf_column columns[] = {
 	{"result", "RESULT", HF_VALUE_TEXT, 0},
 	{"violations", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
 	{"example", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
-	{"what", "WHAT", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+	{"what", "WHAT", HF_VALUE_TEXT, HF_COLUMN_WRAP},
 };
 
 static void emit_check(struct hf_report *report, const char *name, const char *what,

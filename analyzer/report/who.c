@@ -37,9 +37,9 @@ static void root_row(struct hf_report *report, const struct hf_path *path)
 	const struct hf_root *root = &path->root;
 	_cleanup_(hf_text_deinit) struct hf_text hop = HF_TEXT_INIT;
 	_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
-	hf_root_name(&name, root);
+	hf_heapdb_root_name(&name, root);
 	hf_text_addf(&hop, "%s  ", hf_text_get(&name));
-	hf_root_where(&hop, root);
+	hf_heapdb_root_where(&hop, root);
 	hf_emit_row(report->emit, HF_NO_ROW,
 		(struct hf_cell[N_HOP_COLUMNS]){
 			hf_cell_int((int64_t)root->held_size),
@@ -72,7 +72,7 @@ static void hop_text(
 		hf_hop_name(text, hop, hf_emit_times(report->emit));
 	if (hop->word.dst_offset && (!first || hop->word.src_offset != UINT64_MAX))
 		hf_text_addf(text, " to +%llu", (unsigned long long)hop->word.dst_offset);
-	hf_object_what(&what, &hop->object);
+	hf_heapdb_object_what(&what, &hop->object);
 	if (what.len)
 		hf_text_addf(text, "  %s", hf_text_get(&what));
 }
@@ -166,7 +166,7 @@ static void describe(struct hf_report *report, const struct hf_object *object, u
 		count[HF_NUMBER_SIZE], retained[HF_NUMBER_SIZE];
 	struct hf_emit *emit = report->emit;
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-	hf_object_what(&what, object);
+	hf_heapdb_object_what(&what, object);
 	hf_emit_fact(emit, "address", NULL, HF_VALUE_ADDRESS, hf_cell_int((int64_t)addr));
 	hf_emit_fact(
 		emit, "offset", NULL, HF_VALUE_PLAIN, hf_cell_int((int64_t)(addr - object->addr)));
@@ -205,7 +205,7 @@ static enum hf_status dominator(
 	hf_report_object(report, "dominator", &idom);
 	char size[HF_NUMBER_SIZE];
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-	hf_object_what(&what, &idom);
+	hf_heapdb_object_what(&what, &idom);
 	hf_emit_line(emit, "Every way to it goes through 0x%llx%s%s, which retains %s.",
 		(unsigned long long)idom.addr, what.len ? " " : "", hf_text_get(&what),
 		hf_human_size(size, idom.retained_size));
