@@ -6,6 +6,9 @@
  *
  * Pages of shared mappings are not copied by fork() and show as absent in a snapshot until touched;
  * they are read by process_vm_readv(), which fails where a load would raise SIGBUS.
+ *
+ * A look at pagemap costs as much as reading thousands of words, and lists of free chunks lead all
+ * over the heap: residency is remembered, a bit a page, by blocks of 8 MiB.
  */
 #include <sys/uio.h>
 
@@ -15,17 +18,26 @@
 #include "memory/memory.h"
 
 enum {
-	ENTRIES = 2048,          /* pagemap entries a look: 8 MiB of memory */
+	BLOCK_PAGES = 2048,
+	BLOCK_SHIFT = 23,        /* of a block's bytes */
+	N_BLOCKS = 4096,         /* remembered: 32 GiB */
 	SHARED_WINDOW = 1 << 20, /* bytes copied at a time of shared memory */
 };
 
 static const uint64_t PRESENT = 1ull << 63, SWAPPED = 1ull << 62, GUARD = 1ull << 58;
 
+struct block {
+	uint64_t number; /* address >> BLOCK_SHIFT, + 1; 0: empty */
+	uint64_t
+		usable[BLOCK_PAGES / 64]; /* pages of private readable mappings that are resident */
+};
+
 struct mem_self {
 	struct hf_mem mem;
 	int pagemap;
 	long pid;
-	uint64_t entries[ENTRIES];
+	struct block *blocks; /* of N_BLOCKS, by number % N_BLOCKS; in the pool */
+	uint64_t entries[BLOCK_PAGES];
 };
 
 static bool copy_from_self(struct mem_self *self, uint64_t addr, void *buf, size_t size)
@@ -33,16 +45,6 @@ static bool copy_from_self(struct mem_self *self, uint64_t addr, void *buf, size
 	struct iovec local = {buf, size}, remote = {(void *)addr, size};
 	return hf_syscall6(SYS_process_vm_readv, self->pid, (long)&local, 1, (long)&remote, 1, 0) ==
 	       (long)size;
-}
-
-static enum hf_status self_read(
-	struct hf_mem *mem, uint64_t addr, void *buf, size_t size, struct hf_err *err)
-{
-	if (copy_from_self((struct mem_self *)mem, addr, buf, size))
-		return HF_OK;
-	if (err)
-		err->at = addr;
-	return hf_err_set(err, HF_E_CORRUPT, "no %zu readable bytes at 0x%lx", size, addr);
 }
 
 static bool usable(struct mem_self *self, uint64_t entry, uint64_t page)
@@ -55,19 +57,74 @@ static bool usable(struct mem_self *self, uint64_t entry, uint64_t page)
 	return (entry & SWAPPED) && copy_from_self(self, page, &byte, 1);
 }
 
-static void window_private(
-	struct mem_self *self, struct hf_window *win, uint64_t addr, uint64_t limit)
+/* The block of addr, from pagemap if it is not remembered. */
+static const struct block *block_of(struct mem_self *self, uint64_t addr)
 {
-	uint64_t page = hf_align_down(addr, HF_PAGE);
-	uint64_t n = (limit - page) / HF_PAGE;
-	n = n < ENTRIES ? n : ENTRIES;
-	int64_t got = hf_sys_pread_full(self->pagemap, self->entries, n * 8, page / HF_PAGE * 8);
-	n = got > 0 ? (uint64_t)got / 8 : 0;
-	uint64_t run = 1;
-	bool first = n && usable(self, self->entries[0], page);
-	while (run < n && usable(self, self->entries[run], page + run * HF_PAGE) == first)
-		run++;
-	*win = (struct hf_window){page, page + run * HF_PAGE, first ? (const uint8_t *)page : NULL};
+	const uint64_t number = addr >> BLOCK_SHIFT, start = number << BLOCK_SHIFT;
+	struct block *block = &self->blocks[number % N_BLOCKS];
+	if (block->number == number + 1)
+		return block;
+	*block = (struct block){.number = number + 1};
+	int64_t got = hf_sys_pread_full(
+		self->pagemap, self->entries, sizeof(self->entries), start / HF_PAGE * 8);
+	const uint64_t end = start + (got > 0 ? (uint64_t)got / 8 * HF_PAGE : 0);
+	const struct hf_maps *maps = self->mem.maps;
+	for (size_t i = hf_maps_lower(maps, start); i < hf_maps_count(maps); i++) {
+		const struct hf_map *map = hf_maps_at(maps, i);
+		if (map->start >= end)
+			break;
+		if (!(map->perms & HF_PERM_R) || (map->perms & HF_PERM_SHARED))
+			continue;
+		uint64_t page = map->start > start ? map->start : start;
+		for (; page < map->end && page < end; page += HF_PAGE) {
+			uint64_t k = (page - start) / HF_PAGE;
+			if (usable(self, self->entries[k], page))
+				block->usable[k / 64] |= 1ull << (k % 64);
+		}
+	}
+	return block;
+}
+
+static bool is_usable(const struct block *block, uint64_t page)
+{
+	uint64_t k = page / HF_PAGE % BLOCK_PAGES;
+	return block->usable[k / 64] >> (k % 64) & 1;
+}
+
+static enum hf_status self_read(
+	struct hf_mem *mem, uint64_t addr, void *buf, size_t size, struct hf_err *err)
+{
+	struct mem_self *self = (struct mem_self *)mem;
+	if (size <= HF_PAGE && size && addr + size > addr && addr >> 47 == 0) {
+		const uint64_t last = addr + size - 1;
+		if (is_usable(block_of(self, addr), addr) &&
+			is_usable(block_of(self, last), last)) {
+			memcpy(buf, (const void *)addr, size);
+			return HF_OK;
+		}
+	}
+	if (copy_from_self(self, addr, buf, size))
+		return HF_OK;
+	if (err)
+		err->at = addr;
+	return hf_err_set(err, HF_E_CORRUPT, "no %zu readable bytes at 0x%lx", size, addr);
+}
+
+static void window_private(
+	struct mem_self *self, struct hf_window *win, uint64_t addr, const struct hf_map *map)
+{
+	const struct block *block = block_of(self, addr);
+	const uint64_t first = hf_align_down(addr, 1ull << BLOCK_SHIFT),
+		       last = first + (1ull << BLOCK_SHIFT);
+	const uint64_t lo = map->start > first ? map->start : first,
+		       hi = map->end < last ? map->end : last;
+	const bool resident = is_usable(block, addr);
+	uint64_t start = hf_align_down(addr, HF_PAGE), end = start + HF_PAGE;
+	while (start > lo && is_usable(block, start - HF_PAGE) == resident)
+		start -= HF_PAGE;
+	while (end < hi && is_usable(block, end) == resident)
+		end += HF_PAGE;
+	*win = (struct hf_window){start, end, resident ? (const uint8_t *)start : NULL};
 }
 
 static void window_shared(struct mem_self *self, struct hf_reader *r, uint64_t addr, uint64_t limit)
@@ -104,7 +161,7 @@ static void self_window(struct hf_reader *r, uint64_t addr)
 	else if (map->perms & HF_PERM_SHARED)
 		window_shared(self, r, addr, map->end);
 	else
-		window_private(self, &r->win, addr, map->end);
+		window_private(self, &r->win, addr, map);
 }
 
 static void self_destroy(struct hf_mem *mem)
@@ -118,13 +175,15 @@ enum hf_status hf_mem_self(
 	const struct hf_maps *maps, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)
 {
 	struct mem_self *self = hf_pool_alloc(pool, sizeof(*self));
-	if (!self)
+	struct block *blocks = hf_pool_alloc(pool, N_BLOCKS * sizeof(*blocks));
+	if (!self || !blocks)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to read with");
 	int fd = hf_sys_open_read("/proc/self/pagemap");
 	if (fd < 0)
 		return hf_err_sys(err, HF_E_IO, -fd, "cannot open /proc/self/pagemap");
 	self->mem = (struct hf_mem){&self_ops, maps};
 	self->pagemap = fd;
+	self->blocks = blocks;
 	self->pid = hf_syscall0(SYS_getpid);
 	*ret = &self->mem;
 	return HF_OK;
