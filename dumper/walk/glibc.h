@@ -96,6 +96,17 @@ static inline uint64_t glibc_chunk_size(uint64_t head)
 	return head & ~(uint64_t)GLIBC_FLAGS;
 }
 
+/* A few bytes anywhere: without looking up what is resident around them, unless that is known. */
+static inline bool glibc_peek(struct glibc *g, uint64_t addr, void *buf, size_t size)
+{
+	const struct hf_window *win = &g->probe.win;
+	if (win->data && addr >= win->start && addr < win->end && size <= win->end - addr) {
+		memcpy(buf, win->data + (addr - win->start), size);
+		return true;
+	}
+	return !hf_mem_read(g->walk->mem, addr, buf, size, NULL);
+}
+
 /* A link of a list that is kept at address pos. */
 static inline uint64_t glibc_reveal(const struct glibc *g, uint64_t pos, uint64_t link)
 {

@@ -28,21 +28,32 @@ static const struct hf_index_region *region_of(const struct glibc *g, uint64_t a
 	return region && addr < region->end ? region : NULL;
 }
 
+/* Granules from a start to the next one; there is one behind every chunk. */
+static uint64_t granules_to_next(const struct hf_index_region *region, uint64_t granule)
+{
+	uint64_t n = (region->end - region->start) / HF_GRANULE, cell = granule / 64;
+	uint64_t above =
+		granule % 64 == 63 ? 0 : region->cells[cell].starts & ~0ull << (granule % 64 + 1);
+	while (!above && (cell + 1) * 64 < n)
+		above = region->cells[++cell].starts;
+	uint64_t next = above ? cell * 64 + (uint64_t)__builtin_ctzll(above) : n;
+	return next - granule;
+}
+
 bool glibc_live_chunk(struct glibc *g, uint64_t user, uint64_t *ret_size, uint32_t *ret_arena)
 {
-	uint64_t head;
-	const struct hf_index_region *region = user % 16 ? NULL : region_of(g, user);
-	if (!region || !hf_reader_u64(&g->probe, user - 8, &head))
+	const struct hf_index_region *region = user % HF_GRANULE ? NULL : region_of(g, user);
+	if (!region)
 		return false;
-	if (region->cells) {
-		uint64_t granule = (user - region->start) / HF_GRANULE;
-		if (!(region->cells[granule / 64].live >> granule % 64 & 1))
-			return false;
-	} else if (region->start != user || !region->live) {
-		return false;
-	}
-	*ret_size = glibc_chunk_size(head);
 	*ret_arena = region->arena;
+	if (!region->cells) {
+		*ret_size = region->end - region->start + 8;
+		return region->start == user && region->live;
+	}
+	uint64_t granule = (user - region->start) / HF_GRANULE;
+	if (!(region->cells[granule / 64].live >> granule % 64 & 1))
+		return false;
+	*ret_size = granules_to_next(region, granule) * HF_GRANULE;
 	return true;
 }
 
@@ -58,7 +69,7 @@ static struct glibc_arena *arena_by_id(struct glibc *g, uint32_t id)
 static void walk_fastbin(struct glibc *g, struct glibc_arena *arena, unsigned bin)
 {
 	uint64_t at, size = GLIBC_MIN_CHUNK + 16ull * bin;
-	if (!hf_reader_u64(&g->probe, arena->addr + g->layout->fastbins + 8ull * bin, &at))
+	if (!glibc_peek(g, arena->addr + g->layout->fastbins + 8ull * bin, &at, 8))
 		return;
 	/* Each step takes a live chunk, so the list ends. */
 	while (at) {
@@ -66,7 +77,7 @@ static void walk_fastbin(struct glibc *g, struct glibc_arena *arena, unsigned bi
 		uint32_t id;
 		if (at % 16 || !glibc_live_chunk(g, at + GLIBC_HEADER, &found, &id) ||
 			found != size || id != arena->id ||
-			!hf_reader_u64(&g->probe, at + GLIBC_HEADER, &link)) {
+			!glibc_peek(g, at + GLIBC_HEADER, &link, 8)) {
 			hf_walk_finding(g->walk, HF_WARNING, at,
 				"glibc arena %u: fastbin of %lu bytes breaks at 0x%lx after %lu "
 				"chunks",
@@ -100,8 +111,8 @@ static bool read_tcache(struct glibc *g, uint64_t user, struct tcache *ret)
 {
 	unsigned n = g->layout->tcache_bins;
 	ret->addr = user;
-	return hf_reader_copy(&g->probe, user, ret->counts, n * 2) &&
-	       hf_reader_copy(&g->probe, user + g->layout->tcache_entries, ret->entries, n * 8);
+	return glibc_peek(g, user, ret->counts, n * 2) &&
+	       glibc_peek(g, user + g->layout->tcache_entries, ret->entries, n * 8);
 }
 
 /* How many chunks list `bin` says it has; MAX_TCACHE if that is not known. */
@@ -132,7 +143,7 @@ static uint64_t follow_list(
 		uint64_t size, link;
 		uint32_t id;
 		if (n > most || !glibc_live_chunk(g, at, &size, &id) || !size_fits_bin(size, bin) ||
-			!hf_reader_u64(&g->probe, at, &link)) {
+			!glibc_peek(g, at, &link, 8)) {
 			*ret_broken = at;
 			break;
 		}
@@ -149,7 +160,7 @@ static uint64_t follow_list(
 		}
 		at = glibc_reveal(g, at, link);
 	}
-	if (!*ret_broken && g->layout->tcache_counts_free_slots ? false : n + 1 < t->counts[bin])
+	if (!*ret_broken && !g->layout->tcache_counts_free_slots && n + 1 < t->counts[bin])
 		*ret_broken = t->addr;
 	return n;
 }

@@ -16,29 +16,32 @@ struct bins_sum {
 /* Sum the free lists, as int_mallinfo() does. Bounded by the number of free chunks there are. */
 static struct bins_sum sum_bins(struct glibc *g, const struct glibc_arena *arena)
 {
+	struct {
+		uint64_t prev_size, head, next, back;
+	} chunk;
 	struct bins_sum sum = {0};
 	uint64_t left = arena->n_free + GLIBC_BINS;
 	for (unsigned bin = 0; bin < GLIBC_BINS; bin++) {
-		uint64_t head = arena->bins + 16ull * bin - 16, at = head, before = head, back;
-		while (hf_reader_u64(&g->probe, at + 16, &at) && at != head) {
-			struct glibc_header h;
-			if (at % 16 || !left-- || !glibc_read_header(&g->probe, at, &h) ||
-				!hf_reader_u64(&g->probe, at + 24, &back)) {
+		const uint64_t head = arena->bins + 16ull * bin - 16;
+		uint64_t before = head, at;
+		if (!glibc_peek(g, head + 16, &at, 8))
+			continue;
+		for (; at != head; before = at, at = chunk.next) {
+			if (at % 16 || !left-- || !glibc_peek(g, at, &chunk, sizeof(chunk))) {
 				sum.broken = true;
 				hf_walk_finding(g->walk, HF_WARNING, at,
 					"glibc arena %u: free list %u breaks at 0x%lx", arena->id,
 					bin, at);
 				break;
 			}
-			if (back != before)
+			if (chunk.back != before && !sum.broken)
 				hf_walk_finding(g->walk, HF_WARNING, at,
 					"glibc arena %u: free list %u: chunk 0x%lx points back to "
 					"0x%lx, not 0x%lx",
-					arena->id, bin, at, back, before);
-			sum.broken |= back != before;
-			sum.bytes += glibc_chunk_size(h.head);
+					arena->id, bin, at, chunk.back, before);
+			sum.broken |= chunk.back != before;
+			sum.bytes += glibc_chunk_size(chunk.head);
 			sum.n++;
-			before = at;
 		}
 	}
 	return sum;
