@@ -32,6 +32,13 @@ enum {
 
 static const uint64_t TOMBSTONE = 1;
 
+#ifndef __GLIBC_PREREQ
+#	error "glibc only"
+#endif
+#if !__GLIBC_PREREQ(2, 33)
+#	define mallinfo2 mallinfo
+#endif
+
 /* In shared memory: the child sees what it was at the fork because nobody runs meanwhile. */
 struct truth {
 	uint64_t tp[MAX_THREADS];
@@ -209,9 +216,9 @@ static void check_counters(const struct hf_walk *walk, struct result *r, bool st
 	bool count = counter_is(walk, "glibc.mmapped_count", info->hblks);
 	bool bytes = counter_is(walk, "glibc.mmapped_bytes", info->hblkhd);
 	if (!in_use || !count || !bytes) {
-		say("  mallinfo2: uordblks %lu%s hblks %lu%s hblkhd %lu%s\n", info->uordblks,
-			in_use ? "" : " WRONG", info->hblks, count ? "" : " WRONG", info->hblkhd,
-			bytes ? "" : " WRONG");
+		say("  mallinfo2: uordblks %lu%s hblks %lu%s hblkhd %lu%s\n",
+			(size_t)info->uordblks, in_use ? "" : " WRONG", (size_t)info->hblks,
+			count ? "" : " WRONG", (size_t)info->hblkhd, bytes ? "" : " WRONG");
 		r->bad_counters++;
 	}
 }

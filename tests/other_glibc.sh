@@ -1,0 +1,69 @@
+#!/bin/sh
+# usage: tests/other_glibc.sh BUILD_DIR WORK_DIR [SUITE...]
+#
+# Runs the program that walks its own heap against the C libraries of other Debian releases: 2.31
+# (bullseye), 2.41 (trixie), 2.43 (sid). Needs the Debian archive and apt; nothing is installed: the
+# packages libc6 and libc6-dev are unpacked under WORK_DIR and the program is linked to them.
+set -eu
+cd "$(dirname "$0")/.."
+build=$(realpath "$1")
+mkdir -p "$2"
+work=$(realpath "$2")
+shift 2
+[ $# -gt 0 ] || set -- bullseye trixie sid
+
+# Unpack the C library of a suite under $work/SUITE.
+unpack() {
+	root=$work/$1
+	[ -e "$root/done" ] && return
+	mkdir -p "$root/apt/lists/partial" "$root/apt/cache/archives/partial" "$root/debs"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+		"http://deb.debian.org/debian $1 main" >"$root/apt/sources.list"
+	: >"$root/apt/status"
+	apt="apt-get -q -o Dir::Etc::sourcelist=$root/apt/sources.list -o Dir::Etc::sourceparts=/dev/null
+		-o Dir::State::lists=$root/apt/lists -o Dir::State::status=$root/apt/status
+		-o Dir::Cache=$root/apt/cache -o Dir::Etc::preferencesparts=/dev/null
+		-o APT::Sandbox::User=root -o Acquire::Languages=none"
+	$apt update
+	(cd "$root/debs" && $apt download libc6 libc6-dev)
+	for deb in "$root"/debs/*.deb; do
+		dpkg-deb -x "$deb" "$root/tree"
+	done
+	[ -e "$root/tree/usr/include/malloc.h" ] || return 1
+	touch "$root/done"
+}
+
+# Link the program to the unpacked library, to be loaded by that library's own loader.
+link() {
+	tree=$work/$1/tree
+	libs=$tree/lib/x86_64-linux-gnu
+	[ -e "$libs/libc.so.6" ] || libs=$tree/usr/lib/x86_64-linux-gnu
+	dev=$tree/usr/lib/x86_64-linux-gnu
+	a=$build/lib/static
+	# The linker scripts of libc6-dev name absolute paths: give the linker the files themselves.
+	cc -O2 -g -std=gnu17 -D_GNU_SOURCE -fno-builtin-malloc -Iinclude \
+		-I"$build/inc/base" -I"$build/inc/memory" -I"$build/inc/image" -I"$build/inc/index" \
+		-I"$build/inc/walk" -nostdlib -pie -fPIE "$dev/Scrt1.o" "$dev/crti.o" \
+		-include "$tree/usr/include/malloc.h" \
+		tests/integration/walk_self.c \
+		"$a/libhf_walk_so.a" "$a/libhf_image_so.a" "$a/libhf_index_so.a" \
+		"$a/libhf_memory_so.a" "$a/libhf_base_so.a" \
+		"$libs/libc.so.6" "$libs/libpthread.so.0" "$dev/libc_nonshared.a" -lgcc \
+		"$libs/ld-linux-x86-64.so.2" "$dev/crtn.o" \
+		-Wl,-rpath,"$libs" -Wl,-dynamic-linker,"$libs/ld-linux-x86-64.so.2" \
+		-o "$work/$1/walk_self"
+}
+
+failed=0
+for suite in "$@"; do
+	unpack "$suite" >"$work/$suite.log" 2>&1 || { cat "$work/$suite.log"; exit 1; }
+	link "$suite"
+	for scenario in single threads arena_max mxfast perturb trim mmapped mmap_threshold \
+		foreign_sbrk block_brk heaps orphans damage speed; do
+		"$work/$suite/walk_self" $scenario >"$work/out" 2>&1 && result=ok || result=FAILED
+		[ $result = ok ] || failed=1
+		echo "$suite $scenario: $result"
+		grep -v '^ok' "$work/out" | sed 's/^/    /' | head -20
+	done
+done
+exit $failed
