@@ -44,7 +44,7 @@ link() {
 	cc -O2 -g -std=gnu17 -D_GNU_SOURCE -fno-builtin-malloc -Iinclude \
 		-I"$build/inc/base" -I"$build/inc/memory" -I"$build/inc/image" -I"$build/inc/index" \
 		-I"$build/inc/walk" -nostdlib -pie -fPIE "$dev/Scrt1.o" "$dev/crti.o" \
-		-include "$tree/usr/include/malloc.h" \
+		-isystem "$tree/usr/include/x86_64-linux-gnu" -isystem "$tree/usr/include" \
 		tests/integration/walk_self.c \
 		"$a/libhf_walk_so.a" "$a/libhf_image_so.a" "$a/libhf_index_so.a" \
 		"$a/libhf_memory_so.a" "$a/libhf_base_so.a" \
