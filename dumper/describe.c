@@ -353,6 +353,5 @@ void hf_describe_checks(const struct hf_describe *d, const struct hf_scan_totals
 	if (d->roots->n_unnamed_images)
 		finding(d, HF_INFO, "%lu modules have no symbols: their roots are shown by address",
 			d->roots->n_unnamed_images);
-	finding(d, HF_INFO, "%lu bytes of objects were resident and scanned",
-		totals->scanned_bytes);
+	finding(d, HF_INFO, "%lu bytes of heap were resident and scanned", totals->scanned_bytes);
 }

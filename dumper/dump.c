@@ -79,11 +79,14 @@ static enum hf_status write_file(struct dump *d, struct hf_err *err)
 	hf_describe_threads(&about);
 	hf_describe_arenas(&about);
 	hf_describe_objects(&about);
-	hf_scan_objects(d->in->mem, &d->index, &d->images, d->writer, &totals);
+	enum hf_status status =
+		hf_scan_objects(d->in->mem, &d->index, &d->images, d->writer, &totals, err);
+	if (status)
+		return status;
 	hf_describe_roots(&about);
 	hf_describe_labels(&about);
 	hf_describe_checks(&about, &totals);
-	enum hf_status status = hf_writer_finish(d->writer, err);
+	status = hf_writer_finish(d->writer, err);
 	if (!status && hf_writer_partial(d->writer))
 		return hf_err_set(
 			err, HF_E_PARTIAL, "the dump is partial; `holdfast info` says why");

@@ -207,7 +207,7 @@ enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err)
 	return build_slots(index, err);
 }
 
-static const struct hf_index_region *find_region(const struct hf_index *index, uint64_t addr)
+const struct hf_index_region *hf_index_search_region(const struct hf_index *index, uint64_t addr)
 {
 	if (addr < index->lo || addr >= index->hi)
 		return NULL;
@@ -231,11 +231,20 @@ static const struct hf_index_region *find_region(const struct hf_index *index, u
 	return addr >= region->start && addr < region->end ? region : NULL;
 }
 
-int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret_start)
+/* Where the extent that starts at granule (cell, bit) ends: the next start, or the region's end. */
+static uint64_t extent_end(const struct hf_index_region *region, uint64_t cell, unsigned bit)
 {
-	const struct hf_index_region *region = find_region(index, addr);
-	if (!region)
-		return HF_NO_OBJECT;
+	uint64_t above = bit == 63 ? 0 : region->cells[cell].starts & (~0ull << (bit + 1));
+	uint64_t n = region_cells(region);
+	while (!above && ++cell < n)
+		above = region->cells[cell].starts;
+	if (!above)
+		return region->end;
+	return region->start + (cell * 64 + (unsigned)__builtin_ctzll(above)) * HF_GRANULE;
+}
+
+int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start)
+{
 	if (!region->cells) {
 		*ret_start = region->start;
 		return region->live ? (int64_t)region->first_id : HF_NO_OBJECT;
@@ -266,6 +275,41 @@ int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret
 			 (uint32_t)__builtin_popcountll(cell->live & ((1ull << top) - 1)));
 }
 
+int64_t hf_index_extent(
+	const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end)
+{
+	if (!region->cells) {
+		*ret_start = region->start;
+		*ret_end = region->end;
+		return region->live ? (int64_t)region->first_id : HF_NO_OBJECT;
+	}
+	uint64_t granule = (addr - region->start) / HF_GRANULE;
+	uint64_t cell = granule / 64;
+	uint64_t below = region->cells[cell].starts & (~0ull >> (63 - granule % 64));
+	if (!below) {
+		cell -= region->cells[cell].back;
+		below = region->cells[cell].starts;
+	}
+	unsigned top = below ? 63 - (unsigned)__builtin_clzll(below) : 0;
+	uint64_t live = region->cells[cell].live;
+	*ret_start = region->start + (cell * 64 + top) * HF_GRANULE;
+	*ret_end = extent_end(region, cell, top) - region->tail_bytes;
+	if (addr >= *ret_end) { /* in the tail: until the next start */
+		*ret_end += region->tail_bytes;
+		return HF_NO_OBJECT;
+	}
+	if (!below || !(live >> top & 1))
+		return HF_NO_OBJECT;
+	return (int64_t)(region->cells[cell].rank +
+			 (uint32_t)__builtin_popcountll(live & ((1ull << top) - 1)));
+}
+
+int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret_start)
+{
+	const struct hf_index_region *region = hf_index_search_region(index, addr);
+	return region ? hf_index_find_in(region, addr, ret_start) : HF_NO_OBJECT;
+}
+
 void hf_index_iter_init(struct hf_index_iter *iter, const struct hf_index *index)
 {
 	*iter = (struct hf_index_iter){.index = index};
@@ -273,18 +317,6 @@ void hf_index_iter_init(struct hf_index_iter *iter, const struct hf_index *index
 		const struct hf_index_region *first = index->regions.data;
 		iter->left = first->cells ? first->cells[0].live : first->live;
 	}
-}
-
-/* Where the extent that starts at granule (cell, bit) ends: the next start, or the region's end. */
-static uint64_t extent_end(const struct hf_index_region *region, uint64_t cell, unsigned bit)
-{
-	uint64_t above = bit == 63 ? 0 : region->cells[cell].starts & (~0ull << (bit + 1));
-	uint64_t n = region_cells(region);
-	while (!above && ++cell < n)
-		above = region->cells[cell].starts;
-	if (!above)
-		return region->end;
-	return region->start + (cell * 64 + (unsigned)__builtin_ctzll(above)) * HF_GRANULE;
 }
 
 bool hf_index_next(struct hf_index_iter *iter, struct hf_object *ret)

@@ -90,6 +90,26 @@ void hf_index_sort_regions(struct hf_index *index);
  * heap), number the objects. HF_E_NOMEM, or HF_E_UNSUPPORTED for 2^32 - 1 objects or more. */
 enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err);
 
+/* The region that contains addr (its tail included), or NULL. hint: a region that is likely (the
+ * last one found), or NULL. */
+const struct hf_index_region *hf_index_search_region(const struct hf_index *index, uint64_t addr);
+static inline const struct hf_index_region *hf_index_find_region(
+	const struct hf_index *index, uint64_t addr, const struct hf_index_region *hint)
+{
+	if (hint && addr - hint->start < hint->end - hint->start)
+		return hint;
+	return hf_index_search_region(index, addr);
+}
+
+/* The object of this region that contains addr, which is inside the region: as hf_index_find. */
+int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start);
+
+/* What starts at or before addr, which is inside the region, and where its bytes end: [*ret_start,
+ * *ret_end) contains addr, or addr is in a tail and *ret_end is after it. Its id if it is an
+ * object, else HF_NO_OBJECT. For walking through a region from its start. */
+int64_t hf_index_extent(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start,
+	uint64_t *ret_end);
+
 /* The object that contains addr: its id, or HF_NO_OBJECT; *ret_start is its address. */
 int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret_start);
 

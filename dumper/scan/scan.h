@@ -10,10 +10,12 @@
 #include "write/writer.h"
 
 struct hf_scan_totals {
-	uint64_t scanned_bytes; /* resident bytes of objects that were looked at */
+	uint64_t scanned_bytes; /* resident bytes of heap regions that were read */
 	uint64_t n_edges, n_modrefs;
 };
 
-/* Scan all objects of the (sealed) index in address order and write what is found. */
-void hf_scan_objects(struct hf_mem *mem, const struct hf_index *index,
-	const struct hf_images *images, struct hf_writer *writer, struct hf_scan_totals *ret);
+/* Scan all regions of the (sealed) index in address order and write what live objects hold. writer
+ * NULL: only count. HF_E_NOMEM; errors of the writer stay in the writer. */
+enum hf_status hf_scan_objects(struct hf_mem *mem, const struct hf_index *index,
+	const struct hf_images *images, struct hf_writer *writer, struct hf_scan_totals *ret,
+	struct hf_err *err);

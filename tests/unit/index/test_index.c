@@ -80,6 +80,15 @@ static void check(const struct hf_index *index, const struct plain *list, size_t
 	uint64_t want_start = 0, start = 0;
 	int64_t want = plain_find(list, n, addr, &want_start);
 	int64_t got = hf_index_find(index, addr, &start);
+	const struct hf_index_region *region = hf_index_find_region(index, addr, NULL);
+	uint64_t extent_start, extent_end;
+	if (region) {
+		int64_t id = hf_index_extent(region, addr, &extent_start, &extent_end);
+		if (id != want || extent_end <= addr || (want >= 0 && extent_start != want_start))
+			fail_msg("0x%lx: extent of %ld, want %ld", addr, id, want);
+	} else {
+		assert_int_equal(want, HF_NO_OBJECT);
+	}
 	if (got != want || (want >= 0 && start != want_start))
 		fail_msg("0x%lx: got %ld (0x%lx), want %ld (0x%lx)", addr, got, start, want,
 			want_start);

@@ -1,0 +1,170 @@
+/*
+ * Speed of the pointer scan against the memory bandwidth of one thread, measured in the same run on
+ * the same heap. A synthetic heap of small objects (mean 96 bytes, as glibc lays them out) is
+ * filled with words, a part of which point to objects, a fifth of those inside them.
+ *
+ *     bench_scan [MiB=512] [percent of pointers=25] [local=1: pointers go near, 0: anywhere]
+ *
+ * Prints one JSON line a writer codec: GB/s of the plain read, of the scan with everything it
+ * writes, and the ratio.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "scan/scan.h"
+
+/* CPU time: the machine may be shared. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static uint8_t *heap;
+static uint64_t heap_size;
+
+static void window(struct hf_reader *r, uint64_t addr)
+{
+	uint64_t start = (uint64_t)heap;
+	bool inside = addr >= start && addr < start + heap_size;
+	r->win = inside ? (struct hf_window){start, start + heap_size, heap}
+			: (struct hf_window){addr, UINT64_MAX, NULL};
+}
+
+static enum hf_status discard(
+	struct hf_sink *sink, const void *data, size_t size, struct hf_err *err)
+{
+	(void)sink, (void)data, (void)size, (void)err;
+	return HF_OK;
+}
+
+static uint64_t rng = 88172645463325252ull;
+static uint64_t next_random(void)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return rng;
+}
+
+static uint32_t *make_heap(struct hf_index *index, uint32_t *ret_n)
+{
+	uint64_t base = (uint64_t)heap, at = 16;
+	uint32_t n = 0, cap = (uint32_t)(heap_size / 32);
+	uint32_t *offsets = malloc(cap * sizeof(*offsets)); /* of starts, in granules */
+	int64_t region = hf_index_add_region(index, base + 16, base + heap_size, 0, 8);
+	while (at + 512 < heap_size) {
+		offsets[n++] = (uint32_t)(at / 16);
+		hf_index_put(index, region, base + at, next_random() % 16 != 0);
+		at += 16 * (2 + next_random() % 9);
+	}
+	hf_index_put(index, region, base + at, false);
+	*ret_n = n;
+	return offsets;
+}
+
+static void fill(const uint32_t *offsets, uint32_t n, unsigned percent, bool local)
+{
+	uint64_t *words = (uint64_t *)heap, base = (uint64_t)heap;
+	uint32_t near = 0;
+	for (uint64_t i = 0; i < heap_size / 8; i++) {
+		while (near + 1 < n && (uint64_t)offsets[near + 1] * 2 <= i)
+			near++;
+		uint64_t r = next_random();
+		if (r % 100 >= percent) {
+			words[i] = r % 3 ? r >> 40 : 0;
+			continue;
+		}
+		uint64_t to = local ? (near + (r >> 32) % 2000) % n : (r >> 32) * n >> 32;
+		words[i] = base + (uint64_t)offsets[to] * 16 + (r >> 8 & 3 ? 0 : 8);
+	}
+}
+
+static double read_gb_s(void)
+{
+	double best = 0;
+	for (int k = 0; k < 3; k++) {
+		uint64_t t = cpu_ns(), sum[8] = {0};
+		const uint64_t *w = (const uint64_t *)heap;
+		for (uint64_t i = 0; i + 8 <= heap_size / 8; i += 8) {
+			for (int j = 0; j < 8; j++)
+				sum[j] += w[i + j];
+		}
+		__asm__ volatile("" : : "r"(sum) : "memory");
+		double gb_s = (double)heap_size / (double)(cpu_ns() - t);
+		best = gb_s > best ? gb_s : best;
+	}
+	return best;
+}
+
+enum { NO_WRITER = 100 };
+
+static void bench(const struct hf_index *index, int codec, unsigned percent, bool local)
+{
+	static const struct hf_mem_ops ops = {.window = window};
+	struct hf_mem mem = {&ops, NULL};
+	struct hf_images images = {0};
+	double times[3];
+	struct hf_scan_totals totals;
+	uint64_t bytes = 0;
+	for (int k = 0; k < 3; k++) {
+		struct hf_sink sink = {discard};
+		struct hf_writer *writer = NULL;
+		struct hf_writer_options options = {.codec = codec == NO_WRITER ? 0 : codec};
+		if (codec != NO_WRITER && hf_writer_create(&sink, &options, &writer, NULL))
+			exit(1);
+		uint64_t t = cpu_ns();
+		if (hf_scan_objects(&mem, index, &images, writer, &totals, NULL))
+			exit(1);
+		if (writer)
+			hf_writer_finish(writer, NULL);
+		times[k] = (double)totals.scanned_bytes / (double)(cpu_ns() - t);
+		bytes = writer ? hf_writer_bytes(writer) : 0;
+		hf_writer_destroy(writer);
+	}
+	double median = times[0] > times[1] ? (times[1] > times[2]          ? times[1]
+						      : times[0] < times[2] ? times[0]
+									    : times[2])
+					    : (times[0] > times[2]          ? times[0]
+						      : times[1] < times[2] ? times[1]
+									    : times[2]);
+	double read = read_gb_s();
+	printf("{\"bench\":\"scan\",\"codec\":\"%s\",\"mib\":%lu,\"percent\":%u,\"local\":%d,"
+	       "\"objects\":%u,"
+	       "\"edges\":%lu,\"edges_per_s\":%.3g,\"scan_gb_s\":%.2f,\"read_gb_s\":%.2f,\"ratio\":"
+	       "%.3f,"
+	       "\"file_mb\":%.1f}\n",
+		codec == NO_WRITER ? "not written"
+		: codec            ? "zlib"
+				   : "none",
+		heap_size >> 20, percent, local, index->n_objects, totals.n_edges,
+		(double)totals.n_edges * median * 1e9 / (double)totals.scanned_bytes, median, read,
+		median / read, (double)bytes / 1e6);
+}
+
+int main(int argc, char **argv)
+{
+	heap_size = (argc > 1 ? strtoull(argv[1], NULL, 10) : 512) << 20;
+	unsigned percent = argc > 2 ? (unsigned)atoi(argv[2]) : 25;
+	bool local = argc > 3 ? atoi(argv[3]) : true;
+	heap = mmap(NULL, heap_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (heap == MAP_FAILED)
+		return 1;
+	struct hf_index index;
+	uint32_t n;
+	hf_index_init(&index);
+	uint32_t *offsets = make_heap(&index, &n);
+	fill(offsets, n, percent, local);
+	free(offsets);
+	if (hf_index_seal(&index, NULL))
+		return 1;
+	bench(&index, NO_WRITER, percent, local);
+	bench(&index, HF_CODEC_NONE, percent, local);
+	bench(&index, HF_CODEC_ZLIB, percent, local);
+	hf_index_deinit(&index);
+	return 0;
+}
