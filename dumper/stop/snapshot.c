@@ -299,9 +299,9 @@ static int run_work(struct hf_snapshot *s)
 static void fork_snapshot(struct collector *c)
 {
 	struct hf_snapshot *s = c->snapshot;
-	s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
 	long pid = hf_syscall5(SYS_clone, 0, 0, 0, 0, 0);
 	if (pid == 0) {
+		s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
 		prepare_snapshot_process();
 		hf_syscall1(SYS_exit_group, run_work(s) & 0xff);
 	}

@@ -48,8 +48,7 @@ struct hf_snapshot {
 	uint32_t not_stopped; /* threads whose registers could not be had */
 	int trace_errno;      /* why */
 	uint64_t time_ns;     /* CLOCK_REALTIME of the stop */
-	uint64_t
-		stop_ns; /* how long the threads stood still; known to work() only up to the fork */
+	uint64_t stop_ns;     /* how long the threads stood still, the fork included */
 	/* out, for the caller of hf_snapshot_take */
 	int pid;    /* of the snapshot; 0: in place, done */
 	int result; /* of work(), in place */
