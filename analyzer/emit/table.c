@@ -65,10 +65,22 @@ static bool shown(const struct hf_column *column)
 	return !(column->flags & HF_COLUMN_JSON);
 }
 
-static bool is_right(const struct hf_column *column)
+static bool is_number(const char *s)
 {
-	return column->kind != HF_VALUE_TEXT && column->kind != HF_VALUE_ADDRESS &&
-	       column->kind != HF_VALUE_BOOL;
+	return !s || s[strspn(s, "+-.,0123456789eE")] == 0;
+}
+
+/* Numbers are to the right; what a query gives is a number if all of it is. */
+static bool is_right(const struct hf_table *table, size_t c)
+{
+	enum hf_value_kind kind = table->columns[c].kind;
+	if (kind != HF_VALUE_PLAIN)
+		return kind != HF_VALUE_TEXT && kind != HF_VALUE_ADDRESS && kind != HF_VALUE_BOOL;
+	for (size_t r = 0; r < table->n_rows; r++) {
+		if (!is_number(table->texts[r * table->n_columns + c]))
+			return false;
+	}
+	return true;
 }
 
 /* How deep a row hangs in the tree; parents come before their children. */
@@ -193,7 +205,7 @@ static bool fill(struct hf_table *table, struct libscols_table *tb)
 {
 	for (size_t c = 0; c < table->n_columns; c++) {
 		const struct hf_column *column = &table->columns[c];
-		int flags = (is_right(column) ? SCOLS_FL_RIGHT : 0) |
+		int flags = (is_right(table, c) ? SCOLS_FL_RIGHT : 0) |
 			    (column->flags & HF_COLUMN_TREE ? SCOLS_FL_TREE : 0);
 		if (shown(column) && !scols_table_new_column(tb, column->title, 0, flags))
 			return false;

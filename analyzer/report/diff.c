@@ -66,12 +66,19 @@ static enum hf_status push(
 	return HF_OK;
 }
 
-/* A thread's number differs from run to run: its name stands for it. */
+/* Numbers of threads and processes differ from run to run, so threads are told by name alone:
+ * "registers of thread 12 (worker)" is "registers of thread (worker)". */
 static void root_key(struct hf_text *text, sqlite3_stmt *q)
 {
-	const char *thread = hf_column_text(q, 5);
-	hf_text_addf(text, "%s  ", hf_column_text(q, 0));
-	hf_heapdb_root_where_of(text, hf_column_text(q, 4), hf_column_text(q, 6), 0, NULL);
+	const char *name = hf_column_text(q, 0), *thread = hf_column_text(q, 5);
+	const char *of = strstr(name, "of thread ");
+	if (of) {
+		const char *number = of + strlen("of thread ");
+		hf_text_addf(text, "%.*s%s", (int)(number - name), name,
+			number + strspn(number, "0123456789 "));
+		return;
+	}
+	hf_heapdb_root_label_of(text, name, hf_column_text(q, 4), hf_column_text(q, 6), 0, NULL);
 	if (*thread)
 		hf_text_addf(text, " of thread %s", thread);
 }
@@ -291,9 +298,9 @@ enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *old,
 	hf_emit_fact(emit, "new_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t) new->live_size));
 	hf_emit_fact(emit, "leak_growth", NULL, HF_VALUE_SIZE_DELTA,
 		hf_cell_int((int64_t)(new->leak_size - old->leak_size)));
-	hf_emit_title(emit, "Live heap %s in %s objects: %s -> %s", hf_human_size_delta(a, size),
-		hf_human_count_delta(b, count), hf_human_size(c, old->live_size),
-		hf_human_size(d, new->live_size));
+	hf_emit_title(emit, "Live heap: %s -> %s (%s), %s objects",
+		hf_human_size(c, old->live_size), hf_human_size(d, new->live_size),
+		hf_human_size_delta(a, size), hf_human_count_delta(b, count));
 	if (new->leak_size != old->leak_size)
 		hf_emit_line(emit, "%-14s %s", "leaked",
 			hf_human_size_delta(a, (int64_t)(new->leak_size - old->leak_size)));

@@ -213,14 +213,18 @@ void hf_heapdb_root_name(struct hf_text *text, const struct hf_root *root)
 		hf_text_addf(text, "[+0x%llx]", (unsigned long long)root->word_offset);
 }
 
-void hf_heapdb_root_where_of(
-	struct hf_text *text, const char *kind, const char *module, int64_t tid, const char *thread)
+void hf_heapdb_root_label_of(struct hf_text *text, const char *name, const char *kind,
+	const char *module, int64_t tid, const char *thread)
 {
+	hf_text_addf(text, "%s", name);
+	/* "registers of thread 12 (worker)" says it all. */
+	if (strstr(name, "of thread "))
+		return;
 	if (!strcmp(kind, "tls"))
 		kind = "thread-local";
 	else if (!strcmp(kind, "registered"))
 		kind = "registered root";
-	hf_text_addf(text, "%s", kind);
+	hf_text_addf(text, "  %s", kind);
 	if (module && *module)
 		hf_text_addf(text, " in %s", hf_base_name(module));
 	if (tid) {
@@ -230,9 +234,12 @@ void hf_heapdb_root_where_of(
 	}
 }
 
-void hf_heapdb_root_where(struct hf_text *text, const struct hf_root *root)
+void hf_heapdb_root_label(struct hf_text *text, const struct hf_root *root)
 {
-	hf_heapdb_root_where_of(text, root->kind, root->module, root->tid, root->thread);
+	_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
+	hf_heapdb_root_name(&name, root);
+	hf_heapdb_root_label_of(
+		text, hf_text_get(&name), root->kind, root->module, root->tid, root->thread);
 }
 
 void hf_heapdb_word_name(struct hf_text *text, const struct hf_word *word)

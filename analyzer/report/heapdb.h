@@ -72,11 +72,11 @@ enum hf_status hf_heapdb_root(
 
 /* "g_table[+0x10]" */
 void hf_heapdb_root_name(struct hf_text *text, const struct hf_root *root);
-/* "global in server", "register of thread 12 (worker)" */
-void hf_heapdb_root_where(struct hf_text *text, const struct hf_root *root);
+/* What a root is, for people: "g_table[+0x10]  global in server", "stack of thread 12 (worker)". */
+void hf_heapdb_root_label(struct hf_text *text, const struct hf_root *root);
 /* The same from columns: kind, module path, tid, thread name; NULL or 0 where there is none. */
-void hf_heapdb_root_where_of(struct hf_text *text, const char *kind, const char *module,
-	int64_t tid, const char *thread);
+void hf_heapdb_root_label_of(struct hf_text *text, const char *name, const char *kind,
+	const char *module, int64_t tid, const char *thread);
 /* "->[+16]" or "->next" */
 void hf_heapdb_word_name(struct hf_text *text, const struct hf_word *word);
 /* What is known of an object besides its address: label, type, site; "" if nothing is. */

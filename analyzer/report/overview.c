@@ -158,7 +158,8 @@ static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number)
 	struct hf_emit *emit = report->emit;
 	const char *basis = hf_column_text(q, BASIS);
 	uint64_t bytes = (uint64_t)hf_column_int(q, SIZE);
-	hf_emit_line(emit, "%d. %s  %s %s (%s)", number, hf_column_text(q, PATH),
+	hf_emit_line(emit, "%d. %s%s  %s %s (%s)", number, hf_column_text(q, PATH),
+		hf_column_int(q, POINT_CHILDREN) > 1 ? "->[*]" : "",
 		!strcmp(basis, "retained") ? "retains"
 		: !strcmp(basis, "leaked") ? "leaked, holds"
 					   : "holds",
@@ -232,7 +233,7 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 static enum hf_status roots(struct hf_report *report, struct hf_err *err)
 {
 	hf_emit_title(report->emit, "Largest roots");
-	struct hf_top_options top = {.by = "root", .n = SHOWN_ROOTS};
+	struct hf_top_options top = {.by = "root", .n = SHOWN_ROOTS, .min_percent = 1};
 	hf_emit_object_begin(report->emit, "roots");
 	enum hf_status status = hf_report_top(report, &top, err);
 	hf_emit_object_end(report->emit);

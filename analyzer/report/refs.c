@@ -76,9 +76,7 @@ static enum hf_status root_rows(struct hf_report *report, const struct hf_object
 		if (status != HF_OK)
 			return status;
 		_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
-		hf_heapdb_root_name(&text, &root);
-		hf_text_addf(&text, "  ");
-		hf_heapdb_root_where(&text, &root);
+		hf_heapdb_root_label(&text, &root);
 		if (root.offset)
 			hf_text_addf(&text, ", to +%llu", (unsigned long long)root.offset);
 		bool holder = root.id == object->holder_root_id && !object->holder_id;

@@ -61,16 +61,16 @@ struct sort {
 struct by {
 	const char *name;
 	struct sort sorts[5]; /* the first is the default */
-	enum hf_status (*run)(struct hf_report *, const struct by *, const char *order, int64_t n,
-		struct hf_err *);
+	enum hf_status (*run)(struct hf_report *, const struct by *, const char *order,
+		const struct hf_top_options *options, struct hf_err *);
 	const char *sql;
 	const struct hf_column *columns;
 	size_t n_columns;
 	const char *none; /* what to say when there is nothing to rank */
 };
 
-static enum hf_status count_more(
-	struct hf_report *report, const struct by *by, int64_t shown, struct hf_err *err)
+static enum hf_status count_more(struct hf_report *report, const struct by *by,
+	const struct hf_top_options *options, int64_t shown, struct hf_err *err)
 {
 	char sql[1024], number[HF_NUMBER_SIZE];
 	int64_t all = 0;
@@ -79,7 +79,11 @@ static enum hf_status count_more(
 	if (status != HF_OK)
 		return status;
 	hf_emit_fact(report->emit, "total_rows", NULL, HF_VALUE_COUNT, hf_cell_int(all));
-	if (all > shown)
+	if (all > shown && options->min_percent > 0)
+		hf_emit_line(report->emit, "%s and %s smaller: holdfast top %s --by %s",
+			hf_emit_dots(report->emit), hf_human_count(number, (uint64_t)(all - shown)),
+			report->input, by->name);
+	else if (all > shown)
 		hf_emit_line(report->emit, "%s and %s more (-n)", hf_emit_dots(report->emit),
 			hf_human_count(number, (uint64_t)(all - shown)));
 	if (!all)
@@ -89,12 +93,12 @@ static enum hf_status count_more(
 
 /* Queries whose columns are the figures and then the texts of by->columns. */
 static enum hf_status run_group(struct hf_report *report, const struct by *by, const char *order,
-	int64_t n, struct hf_err *err)
+	const struct hf_top_options *options, struct hf_err *err)
 {
 	char sql[2048];
 	snprintf(sql, sizeof(sql), "%s ORDER BY %s DESC, name LIMIT ?", by->sql, order);
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", n);
+	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", options->n);
 	int64_t shown = 0;
 	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
 	while (hf_row(q, &status, err)) {
@@ -109,36 +113,37 @@ static enum hf_status run_group(struct hf_report *report, const struct by *by, c
 		shown++;
 	}
 	hf_emit_table_end(report->emit);
-	return status == HF_OK ? count_more(report, by, shown, err) : status;
+	return status == HF_OK ? count_more(report, by, options, shown, err) : status;
 }
 
 static enum hf_status run_root(struct hf_report *report, const struct by *by, const char *order,
-	int64_t n, struct hf_err *err)
+	const struct hf_top_options *options, struct hf_err *err)
 {
 	char sql[2048];
 	snprintf(sql, sizeof(sql), "%s ORDER BY %s DESC, name LIMIT ?", by->sql, order);
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", n);
+	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", options->n);
 	int64_t shown = 0;
 	bool human = hf_emit_form(report->emit) == HF_EMIT_HUMAN;
 	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
 	while (hf_row(q, &status, err)) {
+		double share = hf_percent((uint64_t)hf_column_int(q, 0), report->heap.live_size);
+		if (shown && share < options->min_percent)
+			break;
 		struct hf_cell cells[N(root_columns)];
 		for (size_t c = 0; c < N(root_columns); c++)
 			cells[c] = hf_column_cell(q, (int)c);
-		cells[1] = hf_cell_real(
-			hf_percent((uint64_t)hf_column_int(q, 0), report->heap.live_size));
+		cells[1] = hf_cell_real(share);
 		_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
-		hf_text_addf(&name, "%s  ", hf_column_text(q, 5));
-		hf_heapdb_root_where_of(&name, hf_column_text(q, 6), hf_column_text(q, 7),
-			hf_column_int(q, 8), hf_column_text(q, 11));
+		hf_heapdb_root_label_of(&name, hf_column_text(q, 5), hf_column_text(q, 6),
+			hf_column_text(q, 7), hf_column_int(q, 8), hf_column_text(q, 11));
 		if (human)
 			cells[5] = hf_cell_text(hf_text_get(&name));
 		hf_emit_row(report->emit, HF_NO_ROW, cells);
 		shown++;
 	}
 	hf_emit_table_end(report->emit);
-	return status == HF_OK ? count_more(report, by, shown, err) : status;
+	return status == HF_OK ? count_more(report, by, options, shown, err) : status;
 }
 
 static void object_row(struct hf_report *report, const struct hf_object *o, uint64_t chain)
@@ -175,7 +180,7 @@ static bool continues_chain(const struct hf_object *tail, const struct hf_object
 }
 
 static enum hf_status run_object(struct hf_report *report, const struct by *by, const char *order,
-	int64_t n, struct hf_err *err)
+	const struct hf_top_options *options, struct hf_err *err)
 {
 	struct hf_heapdb *heap = &report->heap;
 	bool held = !strcmp(order, "held_size"), ranked = held || !strcmp(order, "retained_size");
@@ -185,14 +190,15 @@ static enum hf_status run_object(struct hf_report *report, const struct by *by, 
 			held ? "stat_top_held" : "stat_top_retained");
 	else
 		snprintf(sql, sizeof(sql),
-			"SELECT id FROM object ORDER BY size DESC, id LIMIT %lld", (long long)n);
+			"SELECT id FROM object ORDER BY size DESC, id LIMIT %lld",
+			(long long)options->n);
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(heap->db, &q, err, sql, "");
 	struct hf_object head = {0}, tail = {0}, o;
 	uint64_t chain = 0;
 	int64_t shown = 0;
 	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
-	while (shown < n && hf_row(q, &status, err)) {
+	while (shown < options->n && hf_row(q, &status, err)) {
 		status = hf_heapdb_object(heap, hf_column_int(q, 0), &o, err);
 		if (status == HF_E_NOTFOUND)
 			status = hf_err_set(err, HF_E_CORRUPT, "the database lacks object %lld",
@@ -211,7 +217,7 @@ static enum hf_status run_object(struct hf_report *report, const struct by *by, 
 		head = tail = o;
 		chain = 0;
 	}
-	if (status == HF_OK && head.id && shown < n)
+	if (status == HF_OK && head.id && shown < options->n)
 		object_row(report, &head, chain);
 	hf_emit_table_end(report->emit);
 	return status;
@@ -278,5 +284,5 @@ enum hf_status hf_report_top(
 	hf_emit_fact(emit, "sort", NULL, HF_VALUE_TEXT, hf_cell_text(sort->name));
 	hf_emit_fact(emit, "live_size", NULL, HF_VALUE_SIZE,
 		hf_cell_int((int64_t)report->heap.live_size));
-	return by->run(report, by, sort->column, options->n, err);
+	return by->run(report, by, sort->column, options, err);
 }

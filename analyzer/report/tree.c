@@ -60,6 +60,9 @@ struct tree {
 	sqlite3_stmt *of_object, *of_variable;
 	struct pending pending[MAX_PENDING];
 	int n_pending;
+	struct {
+		uint64_t n_all, size, count;
+	} roots;        /* that are shown */
 	uint64_t whole; /* what shares are taken of to tell large children: the heap, or ADDR's */
 	int64_t steps;
 	bool tired; /* the bound on steps was met */
@@ -382,9 +385,8 @@ static enum hf_status show_variable(struct tree *t, const struct pending *p, str
 	int row = HF_NO_ROW;
 	if (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
-		hf_text_addf(&text, "%s  ", hf_column_text(q, 0));
-		hf_heapdb_root_where_of(&text, hf_column_text(q, 1), hf_column_text(q, 3),
-			hf_column_int(q, 4), hf_column_text(q, 5));
+		hf_heapdb_root_label_of(&text, hf_column_text(q, 0), hf_column_text(q, 1),
+			hf_column_text(q, 3), hf_column_int(q, 4), hf_column_text(q, 5));
 		row = emit_row(t, p, p->self.size, p->self.count, hf_column_int(q, 2),
 			hf_text_get(&text), "root", NULL);
 	}
@@ -396,44 +398,62 @@ static enum hf_status show_variable(struct tree *t, const struct pending *p, str
 	return status;
 }
 
+/* A root is shown from a fifth of the share that a child needs. */
+static bool is_large_root(const struct tree *t, uint64_t size)
+{
+	return hf_percent(size, t->whole) * 5 >= (double)t->options->min_percent;
+}
+
 /* The largest roots, smallest first for the stack. */
 static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	const char *figures =
-		t->options->dominators ? "retained_size, retained_count" : "held_size, held_count";
-	char sql[512];
-	snprintf(sql, sizeof(sql),
-		"SELECT * FROM (SELECT id, %s FROM variable WHERE %.*s > 0 ORDER BY 2 DESC, 1 "
-		"LIMIT ?) ORDER BY 2, 1 DESC",
-		figures, (int)strcspn(figures, ","), figures);
-	enum hf_status status = hf_query(t->report->heap.db, &q, err, sql, "i", t->options->n);
+	enum hf_status status = hf_query(t->report->heap.db, &q, err,
+		t->options->dominators
+			? "SELECT id, retained_size, retained_count FROM variable WHERE "
+			  "retained_size > 0 ORDER BY retained_size DESC, id LIMIT ?"
+			: "SELECT id, held_size, held_count FROM variable WHERE held_size > 0 "
+			  "ORDER BY held_size DESC, id LIMIT ?",
+		"i", t->options->n);
 	while (hf_row(q, &status, err)) {
 		struct pending p = {.variable_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
 		p.self.size = (uint64_t)hf_column_int(q, 1);
 		p.self.count = (uint64_t)hf_column_int(q, 2);
+		if (t->n_pending && !is_large_root(t, p.self.size))
+			break;
 		push(t, &p);
+		t->roots.n_all++;
+		t->roots.size += p.self.size;
+		t->roots.count += p.self.count;
+	}
+	for (int i = 0, j = t->n_pending - 1; i < j; i++, j--) {
+		struct pending p = t->pending[i];
+		t->pending[i] = t->pending[j];
+		t->pending[j] = p;
 	}
 	return status;
 }
 
-/* What the shown roots do not have. */
+/* What the shown roots do not have: held sizes add up to the heap, retained ones do not. */
 static enum hf_status other_roots(struct tree *t, struct hf_err *err)
 {
 	struct pending top = {.parent = HF_NO_ROW};
 	struct hf_heapdb *heap = &t->report->heap;
-	char text[96], number[HF_NUMBER_SIZE];
 	if (!t->options->dominators) {
 		_cleanup_stmt_ sqlite3_stmt *q = NULL;
 		enum hf_status status = hf_query(heap->db, &q, err,
-			"SELECT count(*), sum(held_size), sum(held_count) FROM (SELECT held_size, "
-			"held_count FROM variable ORDER BY held_size DESC, id LIMIT -1 OFFSET ?)",
-			"i", t->options->n);
-		if (hf_row(q, &status, err) && hf_column_int(q, 1)) {
-			snprintf(text, sizeof(text), "%s other roots",
-				hf_human_count(number, (uint64_t)hf_column_int(q, 0)));
-			emit_row(t, &top, (uint64_t)hf_column_int(q, 1),
-				(uint64_t)hf_column_int(q, 2), 0, text, "rest", NULL);
+			"SELECT count(*), coalesce(sum(held_size), 0), coalesce(sum(held_count), "
+			"0) "
+			"FROM root_summary WHERE held_size > 0",
+			"");
+		if (hf_row(q, &status, err) && (uint64_t)hf_column_int(q, 0) > t->roots.n_all) {
+			char text[96], number[HF_NUMBER_SIZE];
+			uint64_t n = (uint64_t)hf_column_int(q, 0) - t->roots.n_all;
+			snprintf(text, sizeof(text), "%s other root%s", hf_human_count(number, n),
+				n == 1 ? "" : "s");
+			emit_row(t, &top, (uint64_t)hf_column_int(q, 1) - t->roots.size,
+				(uint64_t)hf_column_int(q, 2) - t->roots.count, 0, text, "rest",
+				NULL);
 		}
 		if (status != HF_OK)
 			return status;

@@ -38,8 +38,7 @@ static void root_row(struct hf_report *report, const struct hf_path *path)
 	_cleanup_(hf_text_deinit) struct hf_text hop = HF_TEXT_INIT;
 	_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
 	hf_heapdb_root_name(&name, root);
-	hf_text_addf(&hop, "%s  ", hf_text_get(&name));
-	hf_heapdb_root_where(&hop, root);
+	hf_heapdb_root_label(&hop, root);
 	hf_emit_row(report->emit, HF_NO_ROW,
 		(struct hf_cell[N_HOP_COLUMNS]){
 			hf_cell_int((int64_t)root->held_size),
@@ -177,10 +176,10 @@ static void describe(struct hf_report *report, const struct hf_object *object, u
 			(unsigned long long)(addr - object->addr));
 	hf_emit_title(emit, "0x%llx  %s%s%s", (unsigned long long)object->addr,
 		hf_human_size(size, object->size), what.len ? "  " : "", hf_text_get(&what));
-	hf_emit_line(emit, "  holds %s (%s of the heap) in %s objects, retains %s",
+	hf_emit_line(emit, "  holds %s (%s of the heap) in %s object%s, retains %s",
 		hf_human_size(held, object->held_size),
 		hf_human_share(share, hf_percent(object->held_size, report->heap.live_size)),
-		hf_human_count(count, object->held_count),
+		hf_human_count(count, object->held_count), object->held_count == 1 ? "" : "s",
 		hf_human_size(retained, object->retained_size));
 }
 
