@@ -21,9 +21,9 @@ static int unknown(const char *name)
 static int finish(int code)
 {
 	/* A full disk behind a redirection is a failure, however late it shows. */
-	if (fflush(stdout) != 0 || ferror(stdout)) {
+	if ((fflush(stdout) != 0 || ferror(stdout)) && code == HF_EXIT_OK) {
 		perror("holdfast: cannot write the result");
-		return code ? code : HF_EXIT_FAILED;
+		return HF_EXIT_FAILED;
 	}
 	return code;
 }

@@ -209,7 +209,7 @@ static enum hf_status emit_groups(struct hf_report *report, const struct kind *k
 		shown++;
 	}
 	hf_emit_table_end(report->emit);
-	if (!shown)
+	if (!shown && groups->n)
 		hf_emit_line(report->emit, "nothing changed");
 	return status;
 }
@@ -306,6 +306,10 @@ enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *old,
 			hf_human_size_delta(a, (int64_t)(new->leak_size - old->leak_size)));
 	if (!options->by && !kind->sql)
 		hf_emit_line(emit, "By root: these heaps know no allocation sites and no types.");
+	if (kind->sql && !groups.n)
+		hf_emit_warning(emit,
+			"neither heap knows any %s: there is nothing to compare; try --by root",
+			kind->name);
 	status = emit_groups(report, kind, &groups, options->n, err);
 	if (status == HF_OK && !kind->sql)
 		status = paths_of_growth(report, &groups, err);

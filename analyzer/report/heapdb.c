@@ -71,7 +71,8 @@ static enum hf_status found(sqlite3_stmt *stmt, bool row, enum hf_status status)
 	"o.idom_id, o.holder_id, o.holder_root_id, o.retained_size, o.retained_count, "            \
 	"o.held_size, o.held_count, coalesce(o.depth, -1), "                                       \
 	"(SELECT name FROM type WHERE id = o.type_id), "                                           \
-	"(SELECT function FROM site WHERE id = o.site_id), o.label FROM object o "
+	"(SELECT function FROM site WHERE id = o.site_id), o.label, o.idom_variable_id FROM "      \
+	"object o "
 
 static enum hf_status read_object(
 	sqlite3_stmt *q, enum hf_status status, struct hf_object *ret, struct hf_err *err)
@@ -95,6 +96,7 @@ static enum hf_status read_object(
 			.held_size = (uint64_t)hf_column_int(q, 13),
 			.held_count = (uint64_t)hf_column_int(q, 14),
 			.depth = hf_column_int(q, 15),
+			.idom_variable_id = hf_column_int(q, 19),
 		};
 		copy_text(ret->type, sizeof(ret->type), q, 16);
 		copy_text(ret->site, sizeof(ret->site), q, 17);

@@ -30,7 +30,7 @@ struct hf_object {
 	int64_t id;
 	uint64_t addr, size, usable;
 	bool reachable;
-	int64_t arena_id, type_id, site_id, idom_id, holder_id, holder_root_id;
+	int64_t arena_id, type_id, site_id, idom_id, idom_variable_id, holder_id, holder_root_id;
 	uint64_t retained_size, retained_count, held_size, held_count;
 	int64_t depth;                                                    /* -1: unreachable */
 	char type[HF_NAME_SIZE], site[HF_NAME_SIZE], label[HF_NAME_SIZE]; /* "": none */

@@ -151,7 +151,8 @@ void hf_path_text(
 	if (path->rooted)
 		hf_heapdb_root_name(text, &path->root);
 	else
-		hf_text_addf(text, "(leaked)");
+		hf_text_addf(text, "(leaked) 0x%llx",
+			path->n_hops ? (unsigned long long)path->hops[0].object.addr : 0ull);
 	if (path->cut)
 		hf_text_addf(text, "->%s", dots);
 	for (size_t i = path->cut ? 0 : 1; i < path->n_hops; i++) {

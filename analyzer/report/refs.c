@@ -201,8 +201,8 @@ static enum hf_status references(
 		return status;
 	char number[HF_NUMBER_SIZE];
 	hf_emit_fact(report->emit, "reference_count", NULL, HF_VALUE_COUNT, hf_cell_int(total));
-	hf_emit_title(report->emit, "Objects that it points to: %s words",
-		hf_human_count(number, (uint64_t)total));
+	hf_emit_title(report->emit, "Objects that it points to: %s word%s",
+		hf_human_count(number, (uint64_t)total), total == 1 ? "" : "s");
 	const char *sql =
 		total <= SORTED_MAX
 			? "SELECT e.dst_id, e.src_offset, e.dst_offset, "

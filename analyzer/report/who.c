@@ -66,7 +66,8 @@ static void hop_text(
 {
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
 	if (first)
-		hf_text_addf(text, "->");
+		hf_text_addf(
+			text, "%s", hop->word.src_offset == UINT64_MAX ? "head of the leak" : "->");
 	else
 		hf_hop_name(text, hop, hf_emit_times(report->emit));
 	if (hop->word.dst_offset && (!first || hop->word.src_offset != UINT64_MAX))
@@ -183,14 +184,39 @@ static void describe(struct hf_report *report, const struct hf_object *object, u
 		hf_human_size(retained, object->retained_size));
 }
 
+/* A variable of several words can be the one way in although none of its words is. */
+static enum hf_status dominating_variable(
+	struct hf_report *report, int64_t variable, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(report->heap.db, &q, err,
+		"SELECT v.name, v.kind, m.path, t.tid, t.name, v.retained_size FROM variable v "
+		"LEFT JOIN module m ON m.id = v.module_id LEFT JOIN thread t ON t.id = v.thread_id "
+		"WHERE v.id = ?",
+		"i", variable);
+	if (!hf_row(q, &status, err))
+		return status;
+	char size[HF_NUMBER_SIZE];
+	_cleanup_(hf_text_deinit) struct hf_text label = HF_TEXT_INIT;
+	hf_heapdb_root_label_of(&label, hf_column_text(q, 0), hf_column_text(q, 1),
+		hf_column_text(q, 2), hf_column_int(q, 3), hf_column_text(q, 4));
+	hf_emit_fact(report->emit, "dominator_variable", NULL, HF_VALUE_TEXT,
+		hf_cell_text(hf_column_text(q, 0)));
+	hf_emit_line(report->emit, "Every way to it starts at %s, which retains %s.",
+		hf_text_get(&label), hf_human_size(size, (uint64_t)hf_column_int(q, 5)));
+	return HF_OK;
+}
+
 static enum hf_status dominator(
 	struct hf_report *report, const struct hf_object *object, struct hf_err *err)
 {
 	struct hf_emit *emit = report->emit;
 	if (!object->idom_id) {
 		hf_emit_fact(emit, "dominator", NULL, HF_VALUE_TEXT, hf_cell_null());
+		if (object->idom_variable_id)
+			return dominating_variable(report, object->idom_variable_id, err);
 		if (object->reachable)
-			hf_emit_line(emit, "No single object dominates it: roots reach it on ways "
+			hf_emit_line(emit, "Nothing dominates it: several roots reach it, on ways "
 					   "that share no object.");
 		return HF_OK;
 	}
@@ -220,7 +246,7 @@ static void hints(struct hf_report *report, const struct hf_object *object, bool
 		snprintf(rest, sizeof(rest), "%s --all", addr);
 		hf_report_hint(report, "who", rest, "paths from other roots");
 	}
-	hf_report_hint(report, "refs", addr, "every word that points to it");
+	hf_report_hint(report, "refs", addr, "every word to it");
 	hf_report_hint(report, "tree", addr, "what it holds");
 }
 

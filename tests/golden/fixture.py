@@ -1,0 +1,318 @@
+#!/usr/bin/env python3
+"""Makes a small database for the tests of the reports: tests/golden/fixture.py SCHEMA_DIR OUT [NAME].
+
+The heap is drawn by hand below; what the analyzer would compute (dominators, holders, sums,
+summaries) is worked out here in the plainest way, so that it can serve as an oracle as well.
+
+NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
+that spoil dominance, leaks. `grown`: the same after more sessions came. `partial`: the same with
+findings that make it partial. `empty`: no objects.
+"""
+import os
+import sqlite3
+import sys
+
+KIND_ORDER = {"global": 0, "static": 0, "tls": 1, "registered": 2, "stack": 3, "mapping": 4, "register": 5}
+
+
+class Heap:
+    def __init__(self):
+        self.next = 0x555555770010
+        self.objects = []  # [addr, size, usable, label]
+        self.edges = {}  # (src, offset) -> (dst, dst_offset)
+        self.variables = []  # dicts
+        self.roots = []  # dicts
+
+    def alloc(self, size, label=None, gap=0):
+        usable = max(24, (size + 8 + 15) // 16 * 16 - 8)
+        self.objects.append([self.next, size, usable, label])
+        self.next += usable + 8 + gap
+        return len(self.objects)  # its id
+
+    def point(self, src, offset, dst, dst_offset=0):
+        self.edges[(src, offset)] = (dst, dst_offset)
+
+    def variable(self, kind, name, addr, size, module=None, thread=None):
+        self.variables.append(
+            dict(kind=kind, name=name, addr=addr, size=size, module=module, thread=thread))
+        return len(self.variables)
+
+    def root(self, variable, word, obj, offset=0):
+        v = self.variables[variable - 1]
+        addr = None if v["kind"] == "register" else v["addr"] + word
+        self.roots.append(dict(variable=variable, addr=addr, object=obj, offset=offset, **{
+            k: v[k] for k in ("kind", "name", "module", "thread")}))
+
+
+def sessions(n_sessions):
+    h = Heap()
+    h.variable("global", "g_sessions", 0x555555760100, 8, module=1)
+    h.variable("static", "cache", 0x555555760140, 64, module=1)
+    h.variable("tls", "worker_buffer", 0x7ffff7d8a6e0, 8, module=1, thread=2)
+    h.variable("stack", "stack", 0x7fffffffe000, 0x800, thread=1)
+    h.variable("register", "rbx", None, 8, thread=2)
+    table = h.alloc(40, "session table")
+    buckets = h.alloc(8 * 64)
+    h.root(1, 0, table)
+    h.point(table, 16, buckets)
+    for i in range(n_sessions):
+        session = h.alloc(64)
+        h.point(buckets, 8 * i, session)
+        node = session
+        for _ in range(4):
+            new = h.alloc(48)
+            h.point(node, 8, new)
+            node = new
+        payload = h.alloc(1000)
+        h.point(session, 24, payload)
+        h.point(session, 32, table)  # back to its table
+        if i == 3:
+            middle = payload
+    # A list with a head in `cache`, 300 links of 32 bytes with 200 bytes each.
+    head = node = h.alloc(32)
+    for _ in range(299):
+        data = h.alloc(200)
+        new = h.alloc(32)
+        h.point(node, 0, new)
+        h.point(node, 8, data)
+        node = new
+    h.root(2, 0x10, head)
+    tail = node
+    # Stray words: into the middle of a payload and into the list.
+    h.root(4, 0x28, middle, 504)
+    h.root(5, 0, tail)
+    buffer = h.alloc(4096)
+    h.root(3, 0, buffer)
+    # Leaks: a lone block, a chain of three, and a ring of two.
+    h.alloc(2000)
+    first = h.alloc(100)
+    second = h.alloc(100)
+    third = h.alloc(100)
+    h.point(first, 0, second)
+    h.point(second, 0, third)
+    a = h.alloc(24)
+    b = h.alloc(24, gap=4096)
+    h.point(a, 0, b)
+    h.point(b, 0, a)
+    h.alloc(16)
+    return h
+
+
+def analyse(h):
+    """Reachability, parents, dominators, holders and their sums, plainly."""
+    n = len(h.objects)
+    out = [[] for _ in range(n + 1)]
+    for (src, offset), (dst, _) in sorted(h.edges.items()):
+        out[src].append(dst)
+
+    def reach(starts, without=0):
+        seen = set(s for s in starts if s != without)
+        todo = list(seen)
+        while todo:
+            for d in out[todo.pop()]:
+                if d != without and d not in seen:
+                    seen.add(d)
+                    todo.append(d)
+        return seen
+
+    root_ids = sorted(range(1, len(h.roots) + 1),
+                      key=lambda r: (KIND_ORDER[h.roots[r - 1]["kind"]], r))
+    starts = [h.roots[r - 1]["object"] for r in root_ids]
+    live = reach(starts)
+    # Heads of leaks: what no other unreachable object reaches; of a ring, its first.
+    heads = []
+    covered = set()
+    dead = [o for o in range(1, n + 1) if o not in live]
+    for o in dead:
+        if not any(o in reach([p]) and p not in reach([o]) for p in dead if p != o) and o not in covered:
+            heads.append(o)
+            covered |= reach([o])
+
+    def tree(starts_with_roots):
+        """Breadth first: (parent, root, depth) of every object."""
+        result = {}
+        todo = []
+        for r, o in starts_with_roots:
+            if o not in result:
+                result[o] = (None, r, 1)
+                todo.append(o)
+        for o in todo:
+            for d in out[o]:
+                if d not in result:
+                    result[d] = (o, result[o][1], result[o][2] + 1)
+                    todo.append(d)
+        return result
+
+    shortest = tree([(r, h.roots[r - 1]["object"]) for r in range(1, len(h.roots) + 1)])
+    best = {}
+    for rank in sorted(set(KIND_ORDER[r["kind"]] for r in h.roots)):
+        # Better roots first: what they reach is taken before worse ones look.
+        part = [(r, h.roots[r - 1]["object"]) for r in root_ids
+                if KIND_ORDER[h.roots[r - 1]["kind"]] == rank]
+        for o, got in tree(part).items():
+            best.setdefault(o, got)
+    for o, got in tree([(None, o) for o in heads]).items():
+        best.setdefault(o, got)
+
+    everything = starts + heads
+    dominated = {o: (live if o in live else covered) - reach(everything, o) - {o}
+                 for o in range(1, n + 1)}
+    idom = {}
+    for o in range(1, n + 1):
+        above = [d for d in range(1, n + 1) if o in dominated[d]]
+        idom[o] = min(above, key=lambda d: len(dominated[d]), default=None)
+
+    def sums(parent):
+        size = {o: h.objects[o - 1][1] for o in range(1, n + 1)}
+        count = {o: 1 for o in range(1, n + 1)}
+        depth = {}
+        for o in range(1, n + 1):
+            d, p = 0, parent(o)
+            while p:
+                d, p = d + 1, parent(p)
+            depth[o] = d
+        for o in sorted(size, key=lambda o: -depth[o]):
+            if parent(o):
+                size[parent(o)] += size[o]
+                count[parent(o)] += count[o]
+        return size, count
+
+    retained = sums(lambda o: idom[o])
+    held = sums(lambda o: best[o][0])
+    return dict(live=live, heads=heads, shortest=shortest, best=best, idom=idom, retained=retained,
+                held=held, out=out, reach=reach, starts=starts)
+
+
+def insert(db, table, **row):
+    names = ", ".join(row)
+    db.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+
+
+def summaries(db, h, a):
+    size = {o: h.objects[o - 1][1] for o in range(1, len(h.objects) + 1)}
+    dead = [o for o in size if o not in a["live"]]
+    for table, figures in (("stat_top_retained", a["retained"][0]), ("stat_top_held", a["held"][0])):
+        order = sorted(size, key=lambda o: (-figures[o], o))
+        db.executemany(f"INSERT INTO {table} VALUES (?, ?)", enumerate(order, 1))
+    groups = {}
+    for o in dead:
+        groups.setdefault(size[o], []).append(o)
+    for s, members in sorted(groups.items()):
+        own = [o for o in members if o in a["heads"]]
+        insert(db, "stat_leak", object_size=s, count=len(members), size=s * len(members),
+               head_count=len(own), held_size=sum(a["held"][0][o] for o in own))
+    order = sorted(a["heads"], key=lambda o: (-a["held"][0][o], o))
+    db.executemany("INSERT INTO stat_leak_head VALUES (?, ?)", enumerate(order, 1))
+    live = sum(size.values())
+    usable = sum(o[2] for o in h.objects)
+    for category, name, resident, size in (
+            ("live objects", "glibc 2.36", usable, usable),
+            ("allocator free", "glibc 2.36", 36864, 40960),
+            ("allocator metadata", "glibc 2.36", 4096, 4096), ("stacks", "", 16384, 8 << 20),
+            ("file mappings", "", 1 << 20, 3 << 20)):
+        insert(db, "stat_memory", category=category, name=name, resident=resident,
+               resident_min=resident, size=size)
+    if not h.objects:
+        return live
+    held, retained = a["held"], a["retained"]
+
+    def suspect(variable, start, point, hops, path):
+        insert(db, "stat_suspect", basis="held", variable_id=variable, held_size=held[0][start],
+               held_count=held[1][start], retained_size=retained[0][start],
+               retained_count=retained[1][start], point_id=point, point_held_size=held[0][point],
+               point_retained_size=retained[0][point], point_children=len(set(a["out"][point])),
+               hops=hops, path=path)
+
+    head = h.roots[1]["object"]
+    suspect(2, head, head, 1, "cache[+0x10]")
+    suspect(1, 1, 2, 2, "g_sessions->[+16]")
+    return live
+
+
+def root_columns(root):
+    return dict(kind=root["kind"], name=root["name"], addr=root["addr"], object_id=root["object"],
+                offset=root["offset"], module_id=root["module"], thread_id=root["thread"],
+                variable_id=root["variable"])
+
+
+def build(schema_dir, path, h, partial):
+    if os.path.exists(path):
+        os.unlink(path)
+    db = sqlite3.connect(path)
+    for name in sorted(os.listdir(schema_dir)):
+        if name.endswith(".sql"):
+            with open(os.path.join(schema_dir, name), encoding="utf-8") as script:
+                db.executescript(script.read())
+    many = lambda table, names, rows: [insert(db, table, **dict(zip(names.split(), r))) for r in rows]
+    many("module", "id path build_id base size bias", [
+        (1, "/usr/bin/server", "0123456789abcdef0123456789abcdef01234567", 0x555555554000, 0x210000, 0x555555554000),
+        (2, "/lib/x86_64-linux-gnu/libc.so.6", None, 0x7ffff7d90000, 0x1d0000, 0x7ffff7d90000)])
+    many("thread", "id tid name stack_start stack_size pc sp tp registers caller crashed", [
+        (1, 4711, "server", 0x7fffffffe000, 0x800, 0x7ffff7e50000, 0x7fffffffe000, 0x7ffff7d8a740, 1, 1, 0),
+        (2, 4712, "worker-1", 0x7ffff7588000, 0x400, 0x7ffff7e50000, 0x7ffff7588000, 0x7ffff7589740, 1, 0, 0)])
+    heap_size = (h.next - 0x555555770000 + 0x2000) & ~0xfff
+    many("mapping", "id start size perms path kind rss file_offset", [m + (0,) for m in [
+        (1, 0x555555554000, 0x210000, "rw-p", "/usr/bin/server", "module", 0x40000),
+        (2, 0x555555770000, heap_size, "rw-p", "[heap]", "heap", heap_size),
+        (3, 0x7ffff6d8a000, 0x800000, "rw-p", "", "stack", 0x2000),
+        (4, 0x7ffff7d90000, 0x1d0000, "r-xp", "/lib/x86_64-linux-gnu/libc.so.6", "module", 0x100000),
+        (5, 0x7ffff8000000, 0x100000, "rw-s", "/dev/shm/ring", "shared", 0x1000),
+        (6, 0x7ffffffde000, 0x21000, "rw-p", "[stack]", "stack", 0x2000)]])
+    a = analyse(h)
+    usable = sum(o[2] for o in h.objects)
+    retained, held = a["retained"], a["held"]
+    dead = [o for o in range(1, len(h.objects) + 1) if o not in a["live"]]
+    leak_size = sum(h.objects[o - 1][1] for o in dead)
+    insert(db, "arena", id=1, allocator="glibc 2.36", kind="main", addr=0x7ffff7f62c60, size=heap_size,
+           live_bytes=usable, live_count=len(h.objects), free_bytes=40960, free_count=12,
+           metadata_bytes=4096, retained_size=sum(o[1] for o in h.objects), leak_bytes=leak_size,
+           leak_count=len(dead))
+    for o, (addr, size, use, label) in enumerate(h.objects, 1):
+        near = a["shortest"].get(o)
+        best = a["best"][o]
+        insert(db, "object", id=o, addr=addr, size=size, usable=use, arena_id=1,
+               reachable=int(o in a["live"]), depth=near and near[2] - 1, parent_id=near and near[0],
+               root_id=near and near[1], idom_id=a["idom"][o], retained_size=retained[0][o],
+               retained_count=retained[1][o], holder_id=best[0], holder_root_id=best[1],
+               held_size=held[0][o], held_count=held[1][o], label=label)
+    for v, variable in enumerate(h.variables, 1):
+        words = [(r, root) for r, root in enumerate(h.roots, 1) if root["variable"] == v]
+        direct = sorted(set(root["object"] for _, root in words))
+        own = [o for o in range(1, len(h.objects) + 1)
+               if a["best"][o][0] is None and a["best"][o][1] in [r for r, _ in words]]
+        others = [root["object"] for root in h.roots if root["variable"] != v]
+        gone = a["live"] - a["reach"](others)
+        insert(db, "variable", id=v, kind=variable["kind"], name=variable["name"],
+               module_id=variable["module"], thread_id=variable["thread"], addr=variable["addr"],
+               size=variable["size"], word_count=len(words), direct_count=len(direct),
+               direct_size=sum(h.objects[o - 1][1] for o in direct),
+               retained_size=sum(h.objects[o - 1][1] for o in gone), retained_count=len(gone),
+               held_size=sum(held[0][o] for o in own), held_count=sum(held[1][o] for o in own))
+    for r, root in enumerate(h.roots, 1):
+        insert(db, "root", id=r, **root_columns(root))
+    db.executemany("INSERT INTO edge VALUES (?, ?, ?, ?, NULL)",
+                   [(s, o, d, do) for (s, o), (d, do) in sorted(h.edges.items())])
+    insert(db, "counter", name="glibc main arena live bytes", expected=usable, found=usable, must_match=1)
+    live = summaries(db, h, a)
+    if partial:
+        insert(db, "finding", severity="partial", addr=0x7ffff0000030,
+               text="arena 0x7ffff0000030: its top chunk has a bad size; 1.2 MiB were not walked")
+        insert(db, "counter", name="glibc arena 2 system bytes", expected=4096, found=2048, must_match=1)
+    insert(db, "finding", severity="info", text="thread 4712 was inside malloc")
+    meta = dict(program="server", exe="/usr/bin/server", pid=4711, time=1795212903, hostname="db7",
+                trigger="signal SIGUSR2", partial=int(partial), live_size=live,
+                object_count=len(h.objects), leak_size=leak_size, leak_count=len(dead),
+                format_version="holdfast 1.0")
+    db.executemany("INSERT INTO meta VALUES (?, ?)", sorted(meta.items()))
+    db.commit()
+    db.close()
+
+
+def main():
+    schema_dir, path = sys.argv[1:3]
+    name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
+    h = Heap() if name == "empty" else sessions(24 if name == "grown" else 16)
+    build(schema_dir, path, h, name == "partial")
+
+
+main()

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""Golden tests of the reports: run.py HOLDFAST SCHEMA_DIR [--rewrite].
+
+Every command of CASES runs on a database drawn by fixture.py; what it prints is compared with
+expected/NAME.txt, and with --json with expected/NAME.json. No line may be wider than 80 columns,
+and the figures of the table must be those of the JSON. --rewrite writes the expected files anew:
+look at the difference before committing it.
+"""
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+
+import fcntl
+import termios
+
+HERE = pathlib.Path(__file__).resolve().parent
+holdfast, schema = sys.argv[1:3]
+rewrite = "--rewrite" in sys.argv
+failures = 0
+
+# name: (exit code, arguments); the words {a}, {b} ... are addresses, see addresses().
+CASES = {
+    "report": (0, "report sessions.hfdb"),
+    "report_partial": (4, "report partial.hfdb"),
+    "report_empty": (0, "report empty.hfdb"),
+    "who_payload": (0, "who sessions.hfdb {payload}"),
+    "who_interior": (0, "who sessions.hfdb {interior} --all"),
+    "who_list_tail": (0, "who sessions.hfdb {tail} --all=3"),
+    "who_leaked": (0, "who sessions.hfdb {leaked}"),
+    "who_gap": (3, "who sessions.hfdb {gap}"),
+    "who_module": (3, "who sessions.hfdb 0x7ffff7d90123"),
+    "who_variable": (3, "who sessions.hfdb 0x555555760150"),
+    "who_stack": (3, "who sessions.hfdb 0x7ffff6e00000"),
+    "who_mapping": (3, "who sessions.hfdb 0x7ffff8000010"),
+    "who_unmapped": (3, "who sessions.hfdb 4096"),
+    "top": (0, "top sessions.hfdb -n 6"),
+    "top_held": (0, "top sessions.hfdb --sort held -n 3"),
+    "top_size": (0, "top sessions.hfdb --sort size -n 3"),
+    "top_root": (0, "top sessions.hfdb --by root"),
+    "top_root_retained": (0, "top sessions.hfdb --by root --sort retained -n 2"),
+    "top_arena": (0, "top sessions.hfdb --by arena"),
+    "top_type": (0, "top sessions.hfdb --by type"),
+    "top_site": (0, "top sessions.hfdb --by site"),
+    "tree": (0, "tree sessions.hfdb"),
+    "tree_addr": (0, "tree sessions.hfdb {table}"),
+    "tree_dominators": (0, "tree sessions.hfdb --dominators"),
+    "refs": (0, "refs sessions.hfdb {table} --limit 5"),
+    "refs_in": (0, "refs sessions.hfdb {tail} --in"),
+    "refs_out": (0, "refs sessions.hfdb {buckets} --out --limit 3"),
+    "leaks": (0, "leaks sessions.hfdb"),
+    "leaks_over": (6, "leaks sessions.hfdb --fail-over 2K"),
+    "leaks_under": (0, "leaks sessions.hfdb --fail-over 4K"),
+    "leaks_empty": (0, "leaks empty.hfdb"),
+    "diff": (0, "diff sessions.hfdb grown.hfdb"),
+    "diff_over": (6, "diff sessions.hfdb grown.hfdb --fail-over 1K"),
+    "diff_partial": (4, "diff partial.hfdb sessions.hfdb"),
+    "diff_type": (0, "diff sessions.hfdb grown.hfdb --by type"),
+    "info": (0, "info sessions.hfdb"),
+    "info_partial": (4, "info partial.hfdb"),
+    "verify": (0, "verify sessions.hfdb"),
+}
+SQL = "SELECT id, size, label, held_size * 1.0 / 3 AS third FROM object ORDER BY size DESC, id LIMIT 3"
+
+
+def check(name, ok, detail=""):
+    global failures
+    if not ok:
+        failures += 1
+        print(f"FAILED: {name}\n{detail}")
+
+
+def addresses(path):
+    db = sqlite3.connect(path)
+    one = lambda sql: db.execute(sql).fetchone()[0]
+    payload = one("SELECT addr FROM object WHERE size = 1000 ORDER BY id LIMIT 1 OFFSET 3")
+    last = db.execute("SELECT addr, usable FROM object ORDER BY id DESC LIMIT 1 OFFSET 1").fetchone()
+    return {name: hex(value) for name, value in dict(
+        payload=payload, interior=payload + 504, gap=last[0] + last[1] + 64,
+        tail=one("SELECT o.addr FROM root r JOIN object o ON o.id = r.object_id WHERE r.kind = 'register'"),
+        leaked=one("SELECT o.addr FROM object o WHERE NOT reachable AND holder_id IS NOT NULL LIMIT 1"),
+        table=one("SELECT addr FROM object WHERE id = 1"),
+        buckets=one("SELECT addr FROM object WHERE id = 2")).items()}
+
+
+def run(folder, args, **env):
+    return subprocess.run([holdfast, *args], capture_output=True, cwd=folder, stdin=subprocess.DEVNULL, check=False,
+                          env={**os.environ, "LC_ALL": "C.UTF-8", "COLUMNS": "80", **env})
+
+
+def compare(path, text, name):
+    if rewrite:
+        path.write_text(text, encoding="utf-8")
+    elif not path.exists():
+        check(name, False, f"{path} is not there; --rewrite makes it")
+    else:
+        want = path.read_text(encoding="utf-8")
+        if want != text:
+            import difflib
+            check(name, False, "".join(difflib.unified_diff(
+                want.splitlines(True), text.splitlines(True), "expected", "printed")))
+
+
+def human_size(n):
+    units, v, u = ["B", "KiB", "MiB", "GiB"], float(n), 0
+    while v >= (1023.95 if u else 1024):
+        v, u = v / 1024, u + 1
+    return f"{v:.1f} {units[u]}" if u else f"{n} B"
+
+
+def same_figures(name, text, value):
+    """Every size of a JSON table that people are shown is in the table."""
+    shown = {"report": ["suspects"], "top": ["rows"], "tree": ["rows"], "refs": ["referrers", "references"]}
+    for key in shown.get(value["report"], []):
+        for row in value.get(key, []):
+            for column in ("held_size", "size"):
+                if key != "suspects" and row.get(column) is not None:
+                    check(f"{name}: {key}.{column}", human_size(row[column]) in text, str(row))
+
+
+def golden(folder):
+    words = addresses(folder / "sessions.hfdb")
+    for name, (code, line) in CASES.items():
+        args = line.format(**words).split()
+        got = run(folder, args)
+        text = got.stdout.decode()
+        check(f"{name}: exit code {got.returncode}, not {code}", got.returncode == code, got.stderr.decode())
+        wide = [l for l in text.splitlines() if len(l) > 80 and "holdfast " not in l]
+        check(f"{name}: wider than 80 columns", not wide, "\n".join(wide))
+        check(f"{name}: blanks at the end of a line", not re.search(r" $", text, re.M), text)
+        compare(HERE / "expected" / f"{name}.txt", text, name)
+        got = run(folder, args + ["--json"])
+        check(f"{name} --json: exit code {got.returncode}", got.returncode == code, got.stderr.decode())
+        try:
+            value = json.loads(got.stdout)
+        except ValueError as error:
+            check(f"{name} --json: no JSON", False, f"{error}\n{got.stdout.decode()}")
+            continue
+        check(f"{name} --json: says what it is", value.get("report") == args[0] and "warnings" in value)
+        compare(HERE / "expected" / f"{name}.json", got.stdout.decode(), name + " --json")
+        same_figures(name, text, value)
+
+
+def sql(folder):
+    for form in ("", "--json", "--csv"):
+        got = run(folder, ["sql", "sessions.hfdb", SQL] + ([form] if form else []))
+        check(f"sql {form}", got.returncode == 0, got.stderr.decode())
+        compare(HERE / "expected" / f"sql{form.replace('--', '.') or '.txt'}", got.stdout.decode(), f"sql {form}")
+    piped = subprocess.run([holdfast, "sql", "sessions.hfdb"], input=b"SELECT 1 AS one;\nSELECT 2 AS two",
+                           capture_output=True, cwd=folder, check=False)
+    check("sql from a pipe", piped.stdout.split() == [b"one", b"1", b"two", b"2"], piped.stdout)
+    before = (folder / "sessions.hfdb").read_bytes()
+    for write in ("DELETE FROM object", "CREATE TABLE x (y)", "PRAGMA user_version = 9"):
+        got = run(folder, ["sql", "sessions.hfdb", write])
+        check(f"sql {write}", got.returncode != 0 and got.stderr.count(b"\n") == 1, got.stderr)
+    check("sql: the file is as it was", (folder / "sessions.hfdb").read_bytes() == before)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    got = run(folder, ["sql", "sessions.hfdb", endless, "--time-limit", "0.2"])
+    check("sql --time-limit", got.returncode == 1 and b"time limit" in got.stderr, got.stderr)
+
+
+def csv(folder):
+    got = run(folder, ["top", "sessions.hfdb", "--by", "root", "--csv"])
+    lines = got.stdout.decode().splitlines()
+    check("top --csv", lines[0].startswith("held_size,") and len(lines) == 6, got.stdout)
+
+
+def verify_finds(folder):
+    """Each change breaks one invariant, and verify names it."""
+    for check_name, change in {
+            "holder_sum": "UPDATE object SET held_size = held_size + 1 WHERE id = 5",
+            "dominator_sum": "UPDATE object SET retained_size = 1 WHERE id = 2",
+            "object_order": "UPDATE object SET usable = usable + 64 WHERE id = 9",
+            "edge_target": "UPDATE edge SET dst_offset = 100000 WHERE src_id = 1",
+            "reachable": "UPDATE object SET reachable = 0 WHERE id = 2",
+            "variable_held": "UPDATE variable SET held_size = 7 WHERE id = 1",
+            "totals": "UPDATE meta SET value = 1 WHERE key = 'live_size'",
+            "root_object": "UPDATE root SET object_id = 99999 WHERE id = 1"}.items():
+        broken = folder / "broken.hfdb"
+        broken.write_bytes((folder / "sessions.hfdb").read_bytes())
+        with sqlite3.connect(broken) as db:
+            db.execute(change)
+        db.close()
+        got = run(folder, ["verify", "broken.hfdb", "--json"])
+        failed = [c["check"] for c in json.loads(got.stdout)["checks"] if c["violations"]]
+        check(f"verify finds {check_name}", got.returncode == 3 and check_name in failed, str(failed))
+
+
+def on_a_terminal(folder, args, **env):
+    """What the command writes to a terminal of 80 columns."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.environ.pop("COLUMNS", None)
+        os.environ.update({"LC_ALL": "C.UTF-8", "TERM": "xterm", **env})
+        os.execv(holdfast, [holdfast, *args])
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    out = b""
+    while select.select([fd], [], [], 20)[0]:
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        out += data
+    os.waitpid(pid, 0)
+    return out.decode()
+
+
+def terminal(folder):
+    words = addresses(folder / "sessions.hfdb")
+    for line in ("report sessions.hfdb", "tree sessions.hfdb", "who sessions.hfdb {interior} --all", "info partial.hfdb"):
+        text = on_a_terminal(folder, line.format(**words).split())
+        check(f"{line}: colour on a terminal", "\033[1m" in text or "tree" in line, text)
+        plain = re.sub(r"\033\[[0-9;]*m", "", text).replace("\r", "")
+        wide = [l for l in plain.splitlines() if len(l) > 80 and "holdfast " not in l]
+        check(f"{line}: wider than the terminal", not wide, "\n".join(wide))
+        check(f"{line}: NO_COLOR", "\033" not in on_a_terminal(folder, line.format(**words).split(), NO_COLOR="1"))
+    ascii_only = run(folder, "tree sessions.hfdb".split(), LC_ALL="C")
+    check("tree in the C locale is ASCII", ascii_only.stdout.isascii() and b"x290" in ascii_only.stdout, ascii_only.stdout)
+
+
+def pipes(folder):
+    closed = subprocess.run(f"'{holdfast}' sql sessions.hfdb 'SELECT a.* FROM edge a, edge b' | head -1", shell=True,
+                            capture_output=True, cwd=folder, check=False)
+    check("a closed pipe is no message", closed.stderr == b"" and closed.stdout.count(b"\n") == 1, closed.stderr)
+    full = subprocess.run(f"'{holdfast}' report sessions.hfdb > /dev/full", shell=True, capture_output=True, cwd=folder,
+                          check=False)
+    check("a full disk is a failure", full.returncode == 1 and full.stderr.count(b"\n") == 1, full.stderr)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for kind in ("sessions", "grown", "partial", "empty"):
+            subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
+        (HERE / "expected").mkdir(exist_ok=True)
+        golden(folder)
+        sql(folder)
+        csv(folder)
+        verify_finds(folder)
+        terminal(folder)
+        pipes(folder)
+    sys.exit(1 if failures else 0)
+
+
+main()
