@@ -5,18 +5,20 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "base/fmt.h"
 #include "base/sys.h"
 #include "dump.h"
 #include "stop/snapshot.h"
+#include "walk/glibc_locks.h"
 
 enum {
 	STACK_SIZE = 512 << 10,
-	POOL_SIZE = 1 << 20,
+	POOL_SIZE = 4 << 20,
 	MAX_REGISTERED = 256,
 	MAX_LABELS = 1024,
-	MAX_RETRIES = 20,
+	MAX_RETRIES = 10,
 	REPORT_SIZE = 4096,
 };
 
@@ -38,6 +40,7 @@ static struct {
 	ino_t stderr_ino;
 	struct hf_sink_file file;
 	char path[HF_PATH_MAX];
+	struct hf_glibc_locks locks;
 	int list_lock; /* of the lists below; never taken while anything else can block */
 	struct hf_registered_root registered[MAX_REGISTERED];
 	struct hf_label labels[MAX_LABELS];
@@ -241,6 +244,46 @@ static int work(struct hf_snapshot *s)
 
 /* In the target. */
 
+/* Where the arenas' locks are. Looked for before the first dump, while all threads run; a program
+ * that has not used malloc by then is looked at again by the next. */
+static void find_locks(struct hf_pool *pool)
+{
+	struct hf_maps maps;
+	struct hf_mem *mem = NULL;
+	struct hf_images images = {0};
+	if (state.locks.main_arena || hf_maps_read(&maps, "/proc/self", pool, NULL))
+		return;
+	if (!hf_mem_self(&maps, pool, &mem, NULL)) {
+		struct hf_walk walk;
+		hf_walk_init(&walk);
+		walk.mem = mem;
+		walk.maps = &maps;
+		walk.images = &images;
+		walk.pool = pool;
+		if (!hf_images_read(&images, mem, pool, NULL, NULL))
+			hf_glibc_locks_find(&walk, &state.locks);
+		hf_walk_deinit(&walk);
+		hf_images_deinit(&images);
+	}
+	hf_mem_destroy(mem);
+	hf_maps_deinit(&maps);
+}
+
+static bool copy_own(void *ctx, uint64_t addr, void *buf, size_t size)
+{
+	(void)ctx;
+	struct iovec local = {buf, size}, remote = {(void *)addr, size};
+	return hf_syscall6(SYS_process_vm_readv, hf_syscall0(SYS_getpid), (long)&local, 1,
+		       (long)&remote, 1, 0) == (long)size;
+}
+
+/* Asked by the collector, which shares this memory. */
+static bool locks_held(void *ctx)
+{
+	(void)ctx;
+	return hf_glibc_locks_held(&state.locks, copy_own, NULL);
+}
+
 /* Wait until the snapshot, which is no child of ours, has ended. */
 static void wait_for(int pid, const struct report *report)
 {
@@ -280,6 +323,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		return errno_of(&err);
 	}
 	hf_pool_init(&pool, state.pool_memory, POOL_SIZE);
+	find_locks(&pool);
 	struct report *report =
 		&state.reports[state.serial++ % (REPORT_SIZE / sizeof(struct report))];
 	*report = (struct report){0};
@@ -290,6 +334,9 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.stack_size = STACK_SIZE,
 		.pool = &pool,
 		.work = work,
+		.busy = locks_held,
+		.busy_start = state.locks.text_start,
+		.busy_end = state.locks.text_end,
 		.ctx = &w,
 		.max_retries = MAX_RETRIES,
 		.keep_fd = stderr_is_ours() ? 2 : -1,

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -16,8 +17,9 @@
 #include "base/sys.h"
 
 enum {
-	STOP_TIMEOUT_MS = 2000,  /* for a thread in an uninterruptible system call */
-	RETRY_PAUSE_NS = 100000, /* how long threads run on when an allocator lock was held */
+	STOP_TIMEOUT_MS = 2000,    /* for a thread in an uninterruptible system call */
+	RETRY_PAUSE_NS = 20000,    /* how long threads run on when an allocator lock was held */
+	RETRY_BUDGET_NS = 3000000, /* after which the moment is taken as it is */
 	DIRENT_BUF = 16 << 10,
 	MAX_SWEEPS = 64, /* looks at the list of threads until no new one shows */
 };
@@ -163,11 +165,20 @@ static int stop_all(struct collector *c)
 	return rc;
 }
 
+static bool is_busy(const struct collector *c, const struct tracee *t)
+{
+	enum { RIP = offsetof(struct user, regs.rip) };
+	uint64_t pc = 0;
+	ptrace_raw(
+		PTRACE_PEEKUSER, t->thread.tid, RIP, (long)&pc); /* the raw call stores at data */
+	return pc >= c->snapshot->busy_start && pc < c->snapshot->busy_end;
+}
+
 static void run_for_a_moment(struct collector *c)
 {
 	for (size_t i = 0; i < c->tracees.n; i++) {
 		struct tracee *t = hf_vec_at(&c->tracees, i);
-		if (!t->stopped)
+		if (!t->stopped || !is_busy(c, t))
 			continue;
 		t->stopped = false;
 		if (ptrace_raw(PTRACE_CONT, t->thread.tid, 0, t->signal) < 0)
@@ -177,7 +188,7 @@ static void run_for_a_moment(struct collector *c)
 	hf_sys_sleep_ns(RETRY_PAUSE_NS);
 	for (size_t i = 0; i < c->tracees.n; i++) {
 		struct tracee *t = hf_vec_at(&c->tracees, i);
-		if (t->seized && !t->gone)
+		if (t->seized && !t->gone && !t->stopped)
 			ptrace_raw(PTRACE_INTERRUPT, t->thread.tid, 0, 0);
 	}
 }
@@ -343,11 +354,11 @@ static int collector_main(void *arg)
 	int rc = stop_all(c);
 	c->stopped_at_ns = hf_sys_monotonic_ns();
 	s->time_ns = hf_sys_realtime_ns();
-	while (rc >= 0 && s->busy && s->retries < s->max_retries && s->busy(s->ctx)) {
+	while (rc >= 0 && s->busy && s->retries < s->max_retries &&
+		hf_sys_monotonic_ns() - c->stopped_at_ns < RETRY_BUDGET_NS && s->busy(s->ctx)) {
 		s->retries++;
 		run_for_a_moment(c);
 		rc = stop_all(c);
-		c->stopped_at_ns = hf_sys_monotonic_ns();
 		s->time_ns = hf_sys_realtime_ns();
 	}
 	if (rc < 0)

@@ -31,9 +31,11 @@ struct hf_snapshot {
 	size_t stack_size;
 	struct hf_pool *pool; /* reserved memory for the list of threads */
 	/* Is some other thread in the middle of changing what is to be seen (an allocator's lock
-	 * held)? Asked with all threads stopped; if so they run on for a moment and are stopped
-	 * again, at most max_retries times. May be NULL. */
+	 * held)? Asked with all threads stopped; if so, those that are in the code [busy_start,
+	 * busy_end) run on for a moment, at most max_retries times and for 3 ms. The others stay
+	 * where they are, so it comes to an end. NULL: nobody asks. */
 	bool (*busy)(void *ctx);
+	uint64_t busy_start, busy_end;
 	/* The work, in the snapshot (or in place). Its result is stored in `result`. */
 	int (*work)(struct hf_snapshot *snapshot);
 	void *ctx;

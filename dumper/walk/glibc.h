@@ -67,6 +67,10 @@ struct glibc {
 	bool busy;       /* a thread may be inside malloc */
 };
 
+/* walk_glibc.c: the struct itself; nothing is read. */
+void glibc_init(struct glibc *g, struct hf_walk *walk);
+void glibc_deinit(struct glibc *g);
+
 static inline struct glibc_arena *glibc_arena_at(struct glibc *g, size_t i)
 {
 	return hf_vec_at(&g->arenas, i);

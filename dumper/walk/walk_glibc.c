@@ -3,7 +3,7 @@
  */
 #include "walk/glibc.h"
 
-static void glibc_init(struct glibc *g, struct hf_walk *walk)
+void glibc_init(struct glibc *g, struct hf_walk *walk)
 {
 	*g = (struct glibc){.walk = walk, .image = -1};
 	hf_reader_init(&g->reader, walk->mem);
@@ -15,7 +15,7 @@ static void glibc_init(struct glibc *g, struct hf_walk *walk)
 	hf_vec_init(&g->tcaches, sizeof(struct glibc_tcache));
 }
 
-static void glibc_deinit(struct glibc *g)
+void glibc_deinit(struct glibc *g)
 {
 	hf_reader_deinit(&g->reader);
 	hf_reader_deinit(&g->probe);
