@@ -11,6 +11,9 @@ static struct hf_block *open_block(
 		return NULL;
 	if (block->section != section) {
 		hf_writer_flush(w, block);
+		/* what comes before in the file, so that a cut one has it whole */
+		if (block == &w->main && w->note.section == HF_SECTION_PROCESS)
+			hf_writer_flush(w, &w->note);
 		if (block == &w->main && section > HF_SECTION_MODREF) {
 			hf_writer_flush(w, &w->edge);
 			hf_writer_flush(w, &w->modref);
