@@ -74,8 +74,8 @@ enum hf_status hf_sink_file_open(struct hf_sink_file *file, const char *path, st
 	} stat_buffer; /* struct stat is 144 bytes; its contents do not matter */
 	int status =
 		(int)hf_syscall4(SYS_newfstatat, AT_FDCWD, path, &stat_buffer, AT_SYMLINK_NOFOLLOW);
-	if (status == 0)
-		return path_error(-EEXIST, path, err);
+	if (status != -ENOENT)
+		return path_error(status == 0 ? -EEXIST : status, path, err);
 	for (int try = 0; try < TEMP_TRIES; try++) {
 		temp_name(file->temp, path, try);
 		file->fd = (int)hf_syscall4(SYS_openat, AT_FDCWD, file->temp,
