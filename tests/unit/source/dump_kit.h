@@ -3,6 +3,7 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "source/dump/dump.h"
 #include "write/writer.h"
@@ -49,3 +50,5 @@ uint64_t kit_verify(const struct kit_bytes *bytes);
 void kit_check_heap(const struct hf_heap *heap);
 /* Fails the test unless both are the same but for lost, partial, reasons and findings. */
 void kit_check_equal(const struct hf_heap *a, const struct hf_heap *b);
+/* Everything in it as text. */
+void kit_print(FILE *out, const struct hf_heap *heap);
