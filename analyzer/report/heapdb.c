@@ -29,8 +29,7 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 void hf_heapdb_deinit(struct hf_heapdb *heap)
 {
 	hf_stmt_done(&heap->object);
-	hf_stmt_done(&heap->at_or_before);
-	hf_stmt_done(&heap->after);
+	hf_stmt_done(&heap->addr);
 	hf_stmt_done(&heap->word);
 	hf_stmt_done(&heap->root);
 }
@@ -113,22 +112,45 @@ enum hf_status hf_heapdb_object(
 	return status == HF_OK ? read_object(heap->object, status, ret, err) : status;
 }
 
+/* Ids are ranks by address: the id of the last object at an address ≤ addr, 0: there is none. */
+static enum hf_status rank(struct hf_heapdb *heap, uint64_t addr, int64_t *ret, struct hf_err *err)
+{
+	int64_t low = 0, high;
+	enum hf_status status =
+		hf_query_int(heap->db, &high, err, "SELECT coalesce(max(id), 0) FROM object", "");
+	while (status == HF_OK && low < high) {
+		int64_t middle = low + (high - low + 1) / 2;
+		status = use(heap, &heap->addr, "SELECT addr FROM object WHERE id = ?", middle,
+			NULL, err);
+		bool row = status == HF_OK && hf_row(heap->addr, &status, err);
+		if (status == HF_OK && !row)
+			status = hf_err_set(err, HF_E_CORRUPT, "the database lacks object %lld",
+				(long long)middle);
+		if (row && (uint64_t)hf_column_int(heap->addr, 0) <= addr)
+			low = middle;
+		else
+			high = middle - 1;
+		sqlite3_reset(heap->addr);
+	}
+	if (status == HF_OK)
+		*ret = low;
+	return status;
+}
+
 enum hf_status hf_heapdb_at_or_before(
 	struct hf_heapdb *heap, uint64_t addr, struct hf_object *ret, struct hf_err *err)
 {
-	enum hf_status status = use(heap, &heap->at_or_before,
-		OBJECT_COLUMNS "WHERE o.addr <= ? ORDER BY o.addr DESC LIMIT 1", (int64_t)addr,
-		NULL, err);
-	return status == HF_OK ? read_object(heap->at_or_before, status, ret, err) : status;
+	int64_t id = 0;
+	enum hf_status status = rank(heap, addr, &id, err);
+	return status == HF_OK ? hf_heapdb_object(heap, id, ret, err) : status;
 }
 
 enum hf_status hf_heapdb_after(
 	struct hf_heapdb *heap, uint64_t addr, struct hf_object *ret, struct hf_err *err)
 {
-	enum hf_status status =
-		use(heap, &heap->after, OBJECT_COLUMNS "WHERE o.addr > ? ORDER BY o.addr LIMIT 1",
-			(int64_t)addr, NULL, err);
-	return status == HF_OK ? read_object(heap->after, status, ret, err) : status;
+	int64_t id = 0;
+	enum hf_status status = rank(heap, addr, &id, err);
+	return status == HF_OK ? hf_heapdb_object(heap, id + 1, ret, err) : status;
 }
 
 enum hf_status hf_heapdb_containing(

@@ -17,7 +17,7 @@ struct hf_heapdb {
 	sqlite3 *db; /* the caller's */
 	uint64_t live_size, live_count, leak_size, leak_count;
 	bool partial;
-	sqlite3_stmt *object, *at_or_before, *after, *word, *root; /* prepared on first use */
+	sqlite3_stmt *object, *addr, *word, *root; /* prepared on first use */
 };
 
 /* Read the totals. db must outlive it. */

@@ -200,13 +200,3 @@ enum hf_status hf_who_all(
 		hf_emit_line(emit, "  (there may be more: --all=%d)", n * 4);
 	return HF_OK;
 }
-
-enum hf_status hf_who_also(
-	struct hf_report *report, const struct hf_object *object, int n, struct hf_err *err)
-{
-	(void)report;
-	(void)object;
-	(void)n;
-	(void)err;
-	return HF_OK;
-}

@@ -267,12 +267,17 @@ def build(schema_dir, path, h, partial):
            live_bytes=usable, live_count=len(h.objects), free_bytes=40960, free_count=12,
            metadata_bytes=4096, retained_size=sum(o[1] for o in h.objects), leak_bytes=leak_size,
            leak_count=len(dead))
+    # What goes with a variable of several words, although with none of them alone.
+    gone_with = {v: a["live"] - a["reach"]([root["object"] for root in h.roots if root["variable"] != v])
+                 for v in range(1, len(h.variables) + 1)}
     for o, (addr, size, use, label) in enumerate(h.objects, 1):
         near = a["shortest"].get(o)
         best = a["best"][o]
         insert(db, "object", id=o, addr=addr, size=size, usable=use, arena_id=1,
                reachable=int(o in a["live"]), depth=near and near[2] - 1, parent_id=near and near[0],
-               root_id=near and near[1], idom_id=a["idom"][o], retained_size=retained[0][o],
+               root_id=near and near[1], idom_id=a["idom"][o],
+               idom_variable_id=None if a["idom"][o] else next((v for v in gone_with if o in gone_with[v]), None),
+               retained_size=retained[0][o],
                retained_count=retained[1][o], holder_id=best[0], holder_root_id=best[1],
                held_size=held[0][o], held_count=held[1][o], label=label)
     for v, variable in enumerate(h.variables, 1):
@@ -280,8 +285,7 @@ def build(schema_dir, path, h, partial):
         direct = sorted(set(root["object"] for _, root in words))
         own = [o for o in range(1, len(h.objects) + 1)
                if a["best"][o][0] is None and a["best"][o][1] in [r for r, _ in words]]
-        others = [root["object"] for root in h.roots if root["variable"] != v]
-        gone = a["live"] - a["reach"](others)
+        gone = gone_with[v]
         insert(db, "variable", id=v, kind=variable["kind"], name=variable["name"],
                module_id=variable["module"], thread_id=variable["thread"], addr=variable["addr"],
                size=variable["size"], word_count=len(words), direct_count=len(direct),
