@@ -339,6 +339,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.busy_end = state.locks.text_end,
 		.ctx = &w,
 		.max_retries = MAX_RETRIES,
+		.background = !request->wait,
 		.keep_fd = stderr_is_ours() ? 2 : -1,
 	};
 	int result = 0;

@@ -20,6 +20,7 @@ enum {
 	STOP_TIMEOUT_MS = 2000,    /* for a thread in an uninterruptible system call */
 	RETRY_PAUSE_NS = 20000,    /* how long threads run on when an allocator lock was held */
 	RETRY_BUDGET_NS = 3000000, /* after which the moment is taken as it is */
+	SNAPSHOT_NICE = 5,
 	DIRENT_BUF = 16 << 10,
 	MAX_SWEEPS = 64, /* looks at the list of threads until no new one shows */
 };
@@ -38,6 +39,7 @@ struct collector {
 	int done;   /* the threads run again; written last */
 	bool stays; /* until the snapshot is done, as its parent */
 	uint64_t stopped_at_ns;
+	int nice; /* of the target */
 };
 
 /* A thread of ours that reaps a collector which stays; only one at a time (one snapshot is). */
@@ -287,9 +289,23 @@ static void raise_limit(int resource)
 	}
 }
 
-static void prepare_snapshot_process(void)
+/* The stop is short only if the collector gets the CPU while more threads want to run than there
+ * are cores; it may ask for that where it is privileged. The snapshot steps back behind the target.
+ */
+static void set_nice(int nice)
+{
+	hf_syscall3(SYS_setpriority, PRIO_PROCESS, 0, nice);
+}
+
+static int get_nice(void)
+{
+	return 20 - (int)hf_syscall2(SYS_getpriority, PRIO_PROCESS, 0);
+}
+
+static void prepare_snapshot_process(int nice)
 {
 	hf_syscall2(SYS_prctl, PR_SET_NAME, "holdfast-dump");
+	set_nice(nice);
 	raise_limit(RLIMIT_AS);
 	raise_limit(RLIMIT_DATA);
 	int fd = (int)hf_syscall4(
@@ -313,12 +329,13 @@ static void fork_snapshot(struct collector *c)
 	long pid = hf_syscall5(SYS_clone, 0, 0, 0, 0, 0);
 	if (pid == 0) {
 		s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
-		prepare_snapshot_process();
+		prepare_snapshot_process(c->nice + (s->background ? SNAPSHOT_NICE : 0));
 		hf_syscall1(SYS_exit_group, run_work(s) & 0xff);
 	}
 	if (pid < 0) {
 		s->in_place = true;
 		s->fork_errno = (int)-pid;
+		set_nice(c->nice);
 		s->result = run_work(s);
 		pid = 0;
 	}
@@ -349,6 +366,8 @@ static int collector_main(void *arg)
 	struct collector *c = arg;
 	struct hf_snapshot *s = c->snapshot;
 	close_everything(s->keep_fd);
+	c->nice = get_nice();
+	set_nice(-20);
 	while (!__atomic_load_n(&c->pid, __ATOMIC_ACQUIRE))
 		hf_sys_sleep_ns(1000);
 	int rc = stop_all(c);

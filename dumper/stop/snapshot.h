@@ -40,7 +40,8 @@ struct hf_snapshot {
 	int (*work)(struct hf_snapshot *snapshot);
 	void *ctx;
 	uint32_t max_retries;
-	int keep_fd; /* the one descriptor that stays open for messages (stderr), or -1 */
+	bool background; /* nobody waits for the work: it steps back behind the target */
+	int keep_fd;     /* the one descriptor that stays open for messages (stderr), or -1 */
 	/* out, filled before work() runs */
 	struct hf_threads threads;
 	int target_pid;
