@@ -146,7 +146,7 @@ static enum hf_status insert_groupings(
 	const struct hf_heap *heap = in->heap;
 	const uint32_t *type = in->names ? in->names->object_type : NULL;
 	uint32_t n_arenas = (uint32_t)heap->arenas.n;
-	uint32_t n_types, n_sites;
+	uint32_t n_types = 0, n_sites = 0;
 	enum hf_status status = count_groups(&n_types, "type", type, heap->n_objects, err);
 	if (!status)
 		status = count_groups(&n_sites, "site", heap->site, heap->n_objects, err);
