@@ -64,8 +64,10 @@ static void put_proc_facts(const struct hf_describe *d)
 		uint64_t value;
 		if (uid && hf_parse_u64(&uid, &value))
 			put_number(d, "uid", value);
-		put_status_kb(d, text, "rss_bytes", "VmRSS:");
-		put_status_kb(d, text, "vm_bytes", "VmSize:");
+		if (!d->in->about.rss_bytes)
+			put_status_kb(d, text, "rss_bytes", "VmRSS:");
+		if (!d->in->about.vm_bytes)
+			put_status_kb(d, text, "vm_bytes", "VmSize:");
 		put_status_kb(d, text, "swap_bytes", "VmSwap:");
 	}
 }
@@ -89,6 +91,10 @@ void hf_describe_process(const struct hf_describe *d)
 	hf_write_process(d->writer, "snapshot", about->snapshot);
 	put_number(d, "stop_ns", about->stop_ns);
 	put_number(d, "stop_retries", about->retries);
+	if (about->rss_bytes)
+		put_number(d, "rss_bytes", about->rss_bytes);
+	if (about->vm_bytes)
+		put_number(d, "vm_bytes", about->vm_bytes);
 	hf_write_process(d->writer, "contents", "none");
 	if (d->walk->arenas.n)
 		hf_write_process(d->writer, "allocator",
@@ -190,8 +196,10 @@ void hf_describe_mappings(const struct hf_describe *d)
 	int self = fork ? hf_sys_open_read("/proc/self/pagemap") : -1;
 	for (size_t i = 0; i < hf_maps_count(d->in->maps); i++) {
 		const struct hf_map *map = hf_maps_at(d->in->maps, i);
-		int fd = self >= 0 && !map->inode && !(map->perms & HF_PERM_SHARED) ? self : target;
 		enum hf_mapping_kind kind = mapping_kind(d, map);
+		bool copied =
+			!map->inode && !(map->perms & HF_PERM_SHARED) && kind != HF_MAPPING_OWN;
+		int fd = self >= 0 && copied ? self : target;
 		uint64_t rss = kind == HF_MAPPING_KERNEL || fd < 0 ? 0 : resident_bytes(fd, map);
 		hf_write_mapping(d->writer, map->start, map->end - map->start, map->perms, kind,
 			rss, map->offset, map->path);

@@ -25,6 +25,7 @@ struct hf_dump_about {
 	const char *trigger;  /* "signal USR2", "api", "exit" … */
 	const char *snapshot; /* "fork", "in-place", "ptrace", "core" */
 	uint64_t time_ns, stop_ns;
+	uint64_t rss_bytes, vm_bytes; /* at the stop; 0: as /proc says now */
 	uint32_t retries;
 };
 

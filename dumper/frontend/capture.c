@@ -181,9 +181,15 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 			.mem = mem,
 			.maps = &maps,
 			.threads = &s->threads,
-			.about = {s->target_pid, w->ppid, w->request->trigger,
-				s->in_place ? "in-place" : "fork", s->time_ns, s->stop_ns,
-				s->retries},
+			.about = {.pid = s->target_pid,
+				.ppid = w->ppid,
+				.trigger = w->request->trigger,
+				.snapshot = s->in_place ? "in-place" : "fork",
+				.time_ns = s->time_ns,
+				.stop_ns = s->stop_ns,
+				.rss_bytes = s->rss_bytes,
+				.vm_bytes = s->vm_bytes,
+				.retries = s->retries},
 			.proc_dir = proc_dir,
 			.root_dir = "",
 			.own_code = (uint64_t)(uintptr_t)hf_capture,
@@ -352,6 +358,8 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	if (!result && (request->wait || snapshot.in_place))
 		result = __atomic_load_n(&report->done, __ATOMIC_ACQUIRE) ? report->result : -EIO;
 	hf_pool_deinit(&pool);
+	/* The collector may still sit on its stack where it waits for the snapshot. */
+	hf_syscall3(SYS_madvise, state.pool_memory, POOL_SIZE, MADV_DONTNEED);
 	return result;
 }
 

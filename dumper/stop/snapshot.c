@@ -214,6 +214,20 @@ static bool undo_eintr(struct user_regs_struct *regs)
 	return false;
 }
 
+/* Sizes at the moment of the stop, in pages, from statm (proc_pid_statm(5)). */
+static void read_sizes(struct hf_snapshot *s)
+{
+	char path[64], text[128];
+	hf_fmt(path, sizeof(path), "/proc/%d/statm", s->target_pid);
+	const char *at = text;
+	uint64_t vm, rss;
+	if (hf_sys_read_file(path, text, sizeof(text)) > 0 && hf_parse_u64(&at, &vm) &&
+		*at++ == ' ' && hf_parse_u64(&at, &rss)) {
+		s->vm_bytes = vm * HF_PAGE;
+		s->rss_bytes = rss * HF_PAGE;
+	}
+}
+
 static void read_registers(struct collector *c)
 {
 	for (size_t i = 0; i < c->tracees.n; i++) {
@@ -382,6 +396,7 @@ static int collector_main(void *arg)
 	}
 	if (rc < 0)
 		s->trace_errno = s->trace_errno ? s->trace_errno : -rc;
+	read_sizes(s);
 	read_registers(c);
 	if (hand_out_threads(c))
 		fork_snapshot(c);

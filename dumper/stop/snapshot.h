@@ -46,12 +46,13 @@ struct hf_snapshot {
 	struct hf_threads threads;
 	int target_pid;
 	bool in_place;
-	int fork_errno;       /* why in_place */
-	uint32_t retries;     /* stops that found somebody busy */
-	uint32_t not_stopped; /* threads whose registers could not be had */
-	int trace_errno;      /* why */
-	uint64_t time_ns;     /* CLOCK_REALTIME of the stop */
-	uint64_t stop_ns;     /* how long the threads stood still, the fork included */
+	int fork_errno;               /* why in_place */
+	uint32_t retries;             /* stops that found somebody busy */
+	uint32_t not_stopped;         /* threads whose registers could not be had */
+	int trace_errno;              /* why */
+	uint64_t rss_bytes, vm_bytes; /* at the stop; 0: not known */
+	uint64_t time_ns;             /* CLOCK_REALTIME of the stop */
+	uint64_t stop_ns;             /* how long the threads stood still, the fork included */
 	/* out, for the caller of hf_snapshot_take */
 	int pid;    /* of the snapshot; 0: in place, done */
 	int result; /* of work(), in place */
