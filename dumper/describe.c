@@ -185,6 +185,14 @@ static uint64_t resident_bytes(int pagemap, const struct hf_map *map)
 	return bytes;
 }
 
+/* A process that has ended, or is a zombie, has no memory: its statm is all zeros. */
+static bool target_lives(const struct hf_describe *d)
+{
+	char path[64], text[64];
+	hf_fmt(path, sizeof(path), "%s/statm", d->in->proc_dir);
+	return hf_sys_read_file(path, text, sizeof(text)) > 0 && text[0] != '0';
+}
+
 /* Private anonymous pages are the snapshot's own; pages of files and shared memory are not copied
  * by fork, so the target is asked, which has moved on a little. */
 void hf_describe_mappings(const struct hf_describe *d)
