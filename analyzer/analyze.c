@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "analyzer/analysis.h"
 #include "base/cleanup.h"
@@ -146,6 +147,15 @@ static void load_deinit(struct load *load)
 	hf_heap_deinit(&load->heap);
 }
 
+/* status, but "disk I/O error" alone does not say which disk. */
+static enum hf_status name_database(enum hf_status status, const char *db_path, struct hf_err *err)
+{
+	if (!err || (status != HF_E_IO && status != HF_E_FAILED) || strstr(err->msg, db_path))
+		return status;
+	struct hf_err inner = *err;
+	return hf_err_set(err, status, "%s: %s", db_path, inner.msg);
+}
+
 enum hf_status hf_analyze(const char *input_path, const char *db_path,
 	const struct hf_analyze_options *options, struct hf_analyze_result *ret, struct hf_err *err)
 {
@@ -154,11 +164,11 @@ enum hf_status hf_analyze(const char *input_path, const char *db_path,
 	hf_heap_init(&load.heap);
 	enum hf_status status = HF_OK;
 	if (hf_dump_is_dump(input_path))
-		status = make_store(&load, db_path, err);
+		status = name_database(make_store(&load, db_path, err), db_path, err);
 	if (!status)
 		status = read_heap(&load, input_path, err); /* fails for what is not a dump */
 	if (!status)
-		status = write_all(&load, err);
+		status = name_database(write_all(&load, err), db_path, err);
 	if (!status && ret)
 		*ret = (struct hf_analyze_result){.partial = load.heap.partial,
 			.n_objects = load.heap.n_objects,
