@@ -1,0 +1,52 @@
+"""Running programs under Holdfast, for the integration tests. Standard library only."""
+import json
+import os
+import pathlib
+import sqlite3
+import subprocess
+import time
+
+DUMP_TIMEOUT_S = 240
+
+
+class Failure(Exception):
+    """What a test found; the message is for the person who reads the log."""
+
+
+class Holdfast:
+    """The command, with every file it makes in one folder."""
+
+    def __init__(self, command, folder):
+        self.command = os.path.abspath(command)
+        self.folder = pathlib.Path(folder)
+
+    def run_command(self, *options):
+        """The words that start a program under the library; dumps go to the folder."""
+        return [self.command, "run", "-o", str(self.folder / "%e.%p.%n.hfd"), *options, "--"]
+
+    def __call__(self, *args, status=0):
+        """Run a command; its standard output. Fails on any other exit status."""
+        done = subprocess.run([self.command, *map(str, args)], capture_output=True, text=True)
+        if done.returncode != status:
+            raise Failure(f"holdfast {' '.join(map(str, args))}: exit status {done.returncode}, not {status}\n"
+                          f"{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def json(self, *args):
+        return json.loads(self(*args, "--json"))
+
+    def wait_for_dump(self, pattern="*.hfd", n=1):
+        """Dumps appear under their names when they are whole."""
+        until = time.monotonic() + DUMP_TIMEOUT_S
+        while time.monotonic() < until:
+            dumps = sorted(self.folder.glob(pattern))
+            if len(dumps) >= n:
+                return dumps[n - 1]
+            time.sleep(0.02)
+        raise Failure(f"no dump {pattern} in {self.folder} after {DUMP_TIMEOUT_S} s: {os.listdir(self.folder)}")
+
+    def load(self, dump):
+        """The database of a dump, opened for reading."""
+        database = pathlib.Path(dump).with_suffix(".hfdb")
+        self("load", dump, "-o", database)
+        return sqlite3.connect(f"file:{database}?mode=ro", uri=True)
