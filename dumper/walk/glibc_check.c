@@ -20,6 +20,7 @@ static struct bins_sum sum_bins(struct glibc *g, const struct glibc_arena *arena
 		uint64_t prev_size, head, next, back;
 	} chunk;
 	struct bins_sum sum = {0};
+	const enum hf_severity severity = arena->mutex || g->busy ? HF_INFO : HF_WARNING;
 	uint64_t left = arena->n_free + GLIBC_BINS;
 	for (unsigned bin = 0; bin < GLIBC_BINS; bin++) {
 		const uint64_t head = arena->bins + 16ull * bin - 16;
@@ -27,15 +28,16 @@ static struct bins_sum sum_bins(struct glibc *g, const struct glibc_arena *arena
 		if (!glibc_peek(g, head + 16, &at, 8))
 			continue;
 		for (; at != head; before = at, at = chunk.next) {
-			if (at % 16 || !left-- || !glibc_peek(g, at, &chunk, sizeof(chunk))) {
+			if (at % 16 || !left || !glibc_peek(g, at, &chunk, sizeof(chunk))) {
 				sum.broken = true;
-				hf_walk_finding(g->walk, HF_WARNING, at,
+				hf_walk_finding(g->walk, severity, at,
 					"glibc arena %u: free list %u breaks at 0x%lx", arena->id,
 					bin, at);
 				break;
 			}
+			left--;
 			if (chunk.back != before && !sum.broken)
-				hf_walk_finding(g->walk, HF_WARNING, at,
+				hf_walk_finding(g->walk, severity, at,
 					"glibc arena %u: free list %u: chunk 0x%lx points back to "
 					"0x%lx, not 0x%lx",
 					arena->id, bin, at, chunk.back, before);
