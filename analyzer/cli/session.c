@@ -95,6 +95,8 @@ enum hf_status hf_session_open(
 	enum hf_status status = hf_input_open(args->args[input], &session->db, err);
 	if (status != HF_OK)
 		return status;
+	/* One transaction for all queries of the report: else each of them locks the file again. */
+	sqlite3_exec(session->db, "BEGIN", NULL, NULL, NULL);
 	struct hf_emit_options options = hf_session_emit(args);
 	status = hf_emit_create(&options, args->command->name, &session->emit, err);
 	if (status == HF_OK)

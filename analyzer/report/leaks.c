@@ -147,7 +147,7 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 		char addr[HF_NUMBER_SIZE];
 		snprintf(addr, sizeof(addr), "0x%llx", (unsigned long long)first);
 		hf_emit_title(emit, "Next");
-		hf_report_hint(report, "tree", addr, "what hangs on the largest head");
+		hf_report_hint(report, "tree", addr, "what hangs on the first");
 		hf_report_hint(report, "refs", addr, "what it points to");
 	}
 	return status;

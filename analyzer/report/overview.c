@@ -2,6 +2,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/fmt.h"
 #include "report/report.h"
 
 enum { SHOWN_SUSPECTS = 3, SHOWN_ROOTS = 5 };
@@ -152,20 +153,61 @@ static const char suspect_sql[] =
 	"ELSE point_held_size END, point_children, held_size, retained_size, hops "
 	"FROM suspect ORDER BY id";
 
+/* Numbers of equal hops, "×746170", as people read them. */
+static void add_with_separators(struct hf_text *text, const char *path)
+{
+	static const char times[] = "×";
+	char number[HF_NUMBER_SIZE];
+	for (const char *at; (at = strstr(path, times)); path = at) {
+		at += sizeof(times) - 1;
+		hf_text_add(text, path, (size_t)(at - path));
+		uint64_t n;
+		if (hf_parse_u64(&at, &n))
+			hf_text_addf(text, "%s", hf_human_count(number, n));
+	}
+	hf_text_addf(text, "%s", path);
+}
+
+/* The stored path ends at the point; what goes on from there is shown as part of it: a chain of
+ * equal links, which is in brackets there, or all that the point points to. */
+static bool suspect_path(struct hf_text *text, sqlite3_stmt *q)
+{
+	static const char mark[] = " [chain ";
+	const char *path = hf_column_text(q, PATH), *chain = strstr(path, mark);
+	_cleanup_(hf_text_deinit) struct hf_text raw = HF_TEXT_INIT;
+	if (chain) {
+		const char *links = chain + sizeof(mark) - 1, *end = strrchr(links, ']');
+		hf_text_addf(&raw, "%.*s%.*s", (int)(chain - path), path,
+			end ? (int)(end - links) : (int)strlen(links), links);
+	} else {
+		hf_text_addf(
+			&raw, "%s%s", path, hf_column_int(q, POINT_CHILDREN) > 1 ? "->[*]" : "");
+	}
+	add_with_separators(text, hf_text_get(&raw));
+	return chain != NULL;
+}
+
 static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number)
 {
 	char size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE];
 	struct hf_emit *emit = report->emit;
 	const char *basis = hf_column_text(q, BASIS);
 	uint64_t bytes = (uint64_t)hf_column_int(q, SIZE);
-	hf_emit_line(emit, "%d. %s%s  %s %s (%s)", number, hf_column_text(q, PATH),
-		hf_column_int(q, POINT_CHILDREN) > 1 ? "->[*]" : "",
+	_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
+	bool chain = suspect_path(&path, q);
+	hf_emit_line(emit, "%d. %s  %s %s (%s)", number, hf_text_get(&path),
 		!strcmp(basis, "retained") ? "retains"
 		: !strcmp(basis, "leaked") ? "leaked, holds"
 					   : "holds",
 		hf_human_size(size, bytes),
 		hf_human_share(share, hf_percent(bytes, report->heap.live_size)));
-	if (!hf_column_null(q, POINT_ADDR))
+	if (hf_column_null(q, POINT_ADDR))
+		hf_emit_line(emit, "   spreads over %s objects right below it",
+			hf_human_count(count, (uint64_t)hf_column_int(q, POINT_CHILDREN)));
+	else if (chain)
+		hf_emit_line(emit, "   piles up along a chain that starts at 0x%llx",
+			(unsigned long long)hf_column_int(q, POINT_ADDR));
+	else
 		hf_emit_line(emit, "   piles up at 0x%llx (%s%s%s): %s objects directly below",
 			(unsigned long long)hf_column_int(q, POINT_ADDR),
 			hf_human_size(size, (uint64_t)hf_column_int(q, POINT_SIZE)),
@@ -201,6 +243,8 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 	hf_emit_table_begin(
 		report->emit, "suspects", columns, sizeof(columns) / sizeof(columns[0]));
 	while (hf_row(q, &status, err)) {
+		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
+		suspect_path(&path, q);
 		if (n++ < SHOWN_SUSPECTS)
 			suspect_lines(report, q, n);
 		if (n == 1)
@@ -213,7 +257,7 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 				hf_cell_real(hf_percent(
 					(uint64_t)hf_column_int(q, SIZE), report->heap.live_size)),
 				hf_column_cell(q, COUNT),
-				hf_column_cell(q, PATH),
+				hf_cell_text(hf_text_get(&path)),
 				hf_column_cell(q, ADDR),
 				hf_column_cell(q, POINT_ADDR),
 				hf_column_cell(q, POINT_TYPE),

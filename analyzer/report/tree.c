@@ -286,6 +286,7 @@ static void queue_children(struct tree *t, int row, int level, const struct chil
 struct drop {
 	int64_t id;     /* the object that is shown */
 	uint64_t links; /* > 0: it heads a chain of so many equal links, none of which divides */
+	bool cut;       /* and more: the bound on steps was met */
 };
 
 static bool nearly_all(uint64_t part, uint64_t whole)
@@ -302,14 +303,15 @@ static enum hf_status descend(struct tree *t, const struct child *first, struct 
 	struct child at = *first;
 	struct trail solid_trail = *trail;
 	int64_t solid = at.id, run_head = at.id;
+	bool cut = false;
 	for (;;) {
 		enum hf_status status = children_of(t, false, at.id, c, err);
 		if (status != HF_OK)
 			return status;
 		if (!c->n || !nearly_all(c->top[0].size, at.size))
 			break;
-		if (t->steps++ == MAX_STEPS) {
-			t->tired = true;
+		if (t->steps++ >= MAX_STEPS) {
+			t->tired = cut = true;
 			break;
 		}
 		trail_add(trail, &c->top[0]);
@@ -326,22 +328,11 @@ static enum hf_status descend(struct tree *t, const struct child *first, struct 
 		return HF_OK;
 	uint64_t links = trail->runs[trail->n - 1].times;
 	if (links >= CHAIN_LINKS) {
-		*ret = (struct drop){.id = run_head, .links = links};
+		*ret = (struct drop){.id = run_head, .links = links, .cut = cut};
 		return HF_OK;
 	}
 	*trail = solid_trail;
 	return children_of(t, false, solid, c, err);
-}
-
-/* The row of a chain has no children: a line says what its links are like. */
-static void chain_row(struct tree *t, int row, int level, const struct child *self, uint64_t links)
-{
-	char number[HF_NUMBER_SIZE], each[HF_NUMBER_SIZE];
-	struct pending below = {.parent = row, .level = level + 1};
-	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
-	hf_text_addf(&text, "a chain of %s links, %s a link", hf_human_count(number, links),
-		hf_human_size(each, self->size / links));
-	emit_row(t, &below, self->size, self->count, 0, hf_text_get(&text), "chain", NULL);
 }
 
 static enum hf_status show_object(struct tree *t, const struct pending *p, struct hf_err *err)
@@ -364,12 +355,16 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 	trail_text(&text, &trail, t->report->emit);
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
 	hf_heapdb_object_what(&what, &object);
+	char each[HF_NUMBER_SIZE];
+	if (drop.cut)
+		hf_text_addf(&text, " and more");
+	else if (drop.links)
+		hf_text_addf(&text, ", %s a link", hf_human_size(each, p->self.size / drop.links));
 	hf_text_addf(&text, "%s%s", text.len && what.len ? "  " : "", hf_text_get(&what));
 	int row = emit_row(t, p, p->self.size, p->self.count, (int64_t)object.addr,
-		hf_text_get(&text), "object", &object);
-	if (drop.links)
-		chain_row(t, row, p->level, &p->self, drop.links);
-	else
+		hf_text_get(&text), drop.links ? "chain" : "object", &object);
+	/* The links of a chain have nothing below them that is worth a row. */
+	if (!drop.links)
 		queue_children(t, row, p->level, &c);
 	return HF_OK;
 }

@@ -7,7 +7,7 @@
 /*
  * What an object retains is a part of what it holds: the rest is reached from outside, too. To find
  * the words that do it, go down the holder tree, the largest first, but only into objects that
- * retain fewer objects than they hold: below the others nothing enters. A word from outside can
+ * retain less than they hold: below the others nothing enters. A word from outside can
  * point to an object only where its dominator is not its holder.
  */
 
@@ -92,7 +92,9 @@ static enum hf_status is_inside(struct search *s, int64_t id, bool *ret, struct 
 {
 	struct hf_object o = {.holder_id = id};
 	*ret = false;
-	for (int step = 0; o.holder_id && step < MAX_CLIMB; step++) {
+	/* A holder holds more than what it holds: past the size of the top it cannot be met. */
+	for (int step = 0; o.holder_id && o.held_size <= s->top->held_size && step < MAX_CLIMB;
+		step++) {
 		if (o.holder_id == s->top->id) {
 			*ret = true;
 			return HF_OK;
@@ -103,7 +105,7 @@ static enum hf_status is_inside(struct search *s, int64_t id, bool *ret, struct 
 								 "the database lacks a holder")
 						       : status;
 	}
-	if (o.holder_id) {
+	if (o.holder_id && o.held_size <= s->top->held_size) {
 		/* Too far away to tell: leave it out, and say so. */
 		s->complete = false;
 		*ret = true;
@@ -149,19 +151,25 @@ static enum hf_status look_at_words(struct search *s, const struct hf_object *o,
 	return status;
 }
 
+static bool is_small(const struct search *s, uint64_t bytes)
+{
+	return hf_percent(bytes, s->top->held_size) < SMALL_PERCENT;
+}
+
 static enum hf_status look_at(struct search *s, int64_t id, struct hf_err *err)
 {
 	struct hf_object o;
 	enum hf_status status = hf_heapdb_object(&s->report->heap, id, &o, err);
 	if (status == HF_OK && (id == s->top->id || o.idom_id != o.holder_id))
 		status = look_at_words(s, &o, err);
-	if (status != HF_OK || o.retained_count == o.held_count)
+	/* What enters below it, all together. */
+	if (status != HF_OK || is_small(s, o.held_size - o.retained_size))
 		return status;
 	hf_rebind(s->children, "i", id);
 	while (hf_row(s->children, &status, err)) {
 		struct node child = {
 			hf_column_int(s->children, 0), (uint64_t)hf_column_int(s->children, 1)};
-		if (child.held * (100 / SMALL_PERCENT) >= s->top->held_size)
+		if (!is_small(s, child.held))
 			status = push(s, child, err);
 	}
 	sqlite3_reset(s->children);

@@ -54,7 +54,7 @@ void hf_root_name(char ret[HF_ROOT_NAME_SIZE], const struct hf_heap *heap,
 	const char *name = hf_variable_name(heap, names, r->variable);
 	uint64_t offset = r->addr - heap->variables.at[r->variable].addr;
 	if (offset)
-		hf_fmt(ret, HF_ROOT_NAME_SIZE, "%.*s+0x%llx", HF_ROOT_NAME_SIZE - 24, name,
+		hf_fmt(ret, HF_ROOT_NAME_SIZE, "%.*s[+0x%llx]", HF_ROOT_NAME_SIZE - 26, name,
 			(unsigned long long)offset);
 	else
 		hf_fmt(ret, HF_ROOT_NAME_SIZE, "%s", name);

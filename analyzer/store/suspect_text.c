@@ -22,7 +22,7 @@ static void step_text(
 	if (field)
 		fprintf(out, "->%s", names->fields[field - 1].name);
 	else
-		fprintf(out, "->+0x%llx", (unsigned long long)hf_heap_src_off(o->heap, edge));
+		fprintf(out, "->[+%llu]", (unsigned long long)hf_heap_src_off(o->heap, edge));
 }
 
 static bool same_step(

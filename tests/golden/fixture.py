@@ -224,7 +224,7 @@ def summaries(db, h, a):
                hops=hops, path=path)
 
     head = h.roots[1]["object"]
-    suspect(2, head, head, 1, "cache[+0x10]")
+    suspect(2, head, head, 1, "cache[+0x10] [chain ->[+0] ×298]")
     suspect(1, 1, 2, 2, "g_sessions->[+16]")
     return live
 
