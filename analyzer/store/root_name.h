@@ -13,8 +13,8 @@ enum { HF_ROOT_NAME_SIZE = 320 };
 const char *hf_variable_name(
 	const struct hf_heap *heap, const struct hf_names *names, uint32_t variable);
 
-/* "table", "table[+0x18]" for a word inside a larger variable, "rbx" for a register, or the kind and
- * address of a word without a variable. Long names are cut. */
+/* "table", "table[+0x18]" for a word inside a larger variable, "rbx" for a register, or the kind
+ * and address of a word without a variable. Long names are cut. */
 void hf_root_name(char ret[HF_ROOT_NAME_SIZE], const struct hf_heap *heap,
 	const struct hf_names *names, uint32_t root);
 
