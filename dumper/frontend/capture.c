@@ -14,7 +14,8 @@
 #include "walk/glibc_locks.h"
 
 enum {
-	STACK_SIZE = 512 << 10,
+	STACK_SIZE = 512 << 10,        /* of collector and snapshot */
+	CALLER_STACK_SIZE = 128 << 10, /* of the calling thread: a signal stack may be 2 KiB */
 	POOL_SIZE = 4 << 20,
 	MAX_REGISTERED = 256,
 	MAX_LABELS = 1024,
@@ -32,7 +33,7 @@ struct report {
 static struct {
 	bool ready;
 	int busy; /* pid of the process that is making a dump: a forked child must not inherit it */
-	void *stack, *pool_memory;
+	void *stack, *caller_stack, *pool_memory;
 	struct report *reports; /* REPORT_SIZE bytes */
 	uint64_t serial;        /* of dumps, for the slot */
 	uint64_t number;        /* for %n */
@@ -68,10 +69,12 @@ enum hf_status hf_capture_reserve(struct hf_err *err)
 		state.stderr_ino = st.st_ino;
 	}
 	state.stack = hf_page_alloc(STACK_SIZE);
+	state.caller_stack = hf_page_alloc(CALLER_STACK_SIZE);
 	state.pool_memory = hf_page_alloc(POOL_SIZE);
 	long report = hf_syscall6(SYS_mmap, 0, REPORT_SIZE, PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (!state.stack || !state.pool_memory || (report < 0 && report > -4096))
+	if (!state.stack || !state.caller_stack || !state.pool_memory ||
+		(report < 0 && report > -4096))
 		return hf_err_set(err, HF_E_NOMEM, "no memory to reserve for dumps");
 	state.reports = (struct report *)report;
 	state.ready = true;
@@ -363,17 +366,43 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	return result;
 }
 
+struct call {
+	const struct hf_config *config;
+	const struct hf_capture_request *request;
+	int result;
+};
+
+static void run_call(struct call *call)
+{
+	call->result = take(call->config, call->request);
+}
+
+/* Run fn(call) on another stack. */
+static void call_on_stack(void *stack, size_t size, void (*fn)(struct call *), struct call *call)
+{
+	uintptr_t top = ((uintptr_t)stack + size) & ~(uintptr_t)15;
+	__asm__ volatile("mov %%rsp, %%rbx\n\t"
+			 "mov %[top], %%rsp\n\t"
+			 "call *%[fn]\n\t"
+			 "mov %%rbx, %%rsp"
+			 : "+D"(call)
+			 : [top] "r"(top), [fn] "r"(fn)
+			 : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory",
+			 "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+			 "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+
 int hf_capture(const struct hf_config *config, const struct hf_capture_request *request)
 {
 	if (!state.ready)
 		return -ENOSYS;
 	if (!lock_busy())
 		return -EAGAIN;
-	int result = -EDQUOT;
+	struct call call = {config, request, -EDQUOT};
 	if (request->path || state.number < config->max_dumps)
-		result = take(config, request);
+		call_on_stack(state.caller_stack, CALLER_STACK_SIZE, run_call, &call);
 	__atomic_store_n(&state.busy, 0, __ATOMIC_RELEASE);
-	return result;
+	return call.result;
 }
 
 /* The lists: writers exclude each other by a spin lock with the signals left alone; a handler that

@@ -23,7 +23,6 @@ extern char **environ;
 static struct hf_config config;
 static bool active;          /* configured, and not in a setuid program */
 static bool handler_is_ours; /* the dump signal's */
-static uint8_t caller_xsave[HF_XSAVE_MAX];
 
 /* Registers of the calling thread. */
 
@@ -71,9 +70,9 @@ static void thread_of_context(struct hf_thread *t, const ucontext_t *uc)
 	memcpy(&magic, fp + 464, 4);
 	if (magic == 0x46505853)
 		memcpy(&size, fp + 480, 4);
-	t->xsave = caller_xsave;
+	/* In place: the frame stays while this handler runs, and the snapshot has a copy of it. */
+	t->xsave = (uint8_t *)fp;
 	t->xsave_size = size < HF_XSAVE_MAX ? size : HF_XSAVE_MAX;
-	memcpy(caller_xsave, fp, t->xsave_size);
 }
 
 /* What a caller of the API has live: its callee-saved registers and its stack. Filled by the stubs

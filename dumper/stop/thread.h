@@ -19,7 +19,7 @@ struct hf_thread {
 	uint32_t flags; /* enum hf_thread_flag */
 	struct user_regs_struct regs;
 	uint32_t xsave_size; /* 0: not had */
-	uint8_t *xsave; /* XSAVE area (Intel SDM vol. 1, ch. 13), HF_XSAVE_MAX bytes in the pool */
+	uint8_t *xsave;      /* XSAVE area (Intel SDM vol. 1, ch. 13), at most HF_XSAVE_MAX bytes */
 	char name[HF_THREAD_NAME_MAX];
 };
 
