@@ -1,40 +1,27 @@
 #include "stop/snapshot.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "base/fmt.h"
 #include "base/sys.h"
+#include "stop/tracees.h"
 
 enum {
-	STOP_TIMEOUT_MS = 2000,    /* for a thread in an uninterruptible system call */
 	RETRY_PAUSE_NS = 20000,    /* how long threads run on when an allocator lock was held */
 	RETRY_BUDGET_NS = 3000000, /* after which the moment is taken as it is */
 	SNAPSHOT_NICE = 5,
-	DIRENT_BUF = 16 << 10,
-	MAX_SWEEPS = 64, /* looks at the list of threads until no new one shows */
-};
-
-struct tracee {
-	struct hf_thread thread; /* first: the list is handed out as struct hf_thread */
-	bool seized, stopped, gone;
-	int signal; /* to deliver when it goes on */
 };
 
 struct collector {
 	struct hf_snapshot *snapshot;
-	struct hf_vec tracees; /* of struct tracee */
-	int caller_tid;
+	struct hf_tracees tracees;
 	int pid;    /* of the collector, once the caller knows it and has let it trace */
 	int done;   /* the threads run again; written last */
 	bool stays; /* until the snapshot is done, as its parent */
@@ -48,236 +35,16 @@ static struct reaper {
 	int pid; /* 0: none */
 } reaper;
 
-static long ptrace_raw(long request, int tid, long addr, long data)
-{
-	return hf_syscall4(SYS_ptrace, request, tid, addr, data);
-}
-
-static struct tracee *find_tracee(struct collector *c, int tid)
-{
-	for (size_t i = 0; i < c->tracees.n; i++) {
-		struct tracee *t = hf_vec_at(&c->tracees, i);
-		if (t->thread.tid == tid)
-			return t;
-	}
-	return NULL;
-}
-
-/* Stop reports: an event stop is what we asked for; any other is a signal on its way, which must be
- * handed on when the thread goes on. */
-static void note_stop(struct tracee *t, int status)
-{
-	if (!WIFSTOPPED(status)) {
-		t->gone = true;
-		return;
-	}
-	t->stopped = true;
-	t->signal = (status >> 16) == PTRACE_EVENT_STOP || WSTOPSIG(status) == SIGTRAP
-			    ? 0
-			    : WSTOPSIG(status);
-}
-
-static bool wait_stopped(struct tracee *t)
-{
-	uint64_t deadline = hf_sys_monotonic_ns() + STOP_TIMEOUT_MS * 1000000ull;
-	for (uint64_t pause = 2000; !t->stopped && !t->gone;) {
-		int status;
-		long rc = hf_syscall4(SYS_wait4, t->thread.tid, &status, __WALL | WNOHANG, 0);
-		if (rc == t->thread.tid) {
-			note_stop(t, status);
-		} else if (rc < 0 && rc != -EINTR) {
-			t->gone = true;
-		} else {
-			if (hf_sys_monotonic_ns() > deadline)
-				return false;
-			hf_sys_sleep_ns(pause);
-			pause = pause < 500000 ? pause * 2 : pause;
-		}
-	}
-	return t->stopped;
-}
-
-struct linux_dirent64 {
-	uint64_t ino;
-	int64_t off;
-	uint16_t reclen;
-	uint8_t type;
-	char name[];
-};
-
-/* Seize every thread that is not yet; *ret_new counts. */
-static int sweep(struct collector *c, int dir, char *buf, uint32_t *ret_new)
-{
-	*ret_new = 0;
-	hf_syscall3(SYS_lseek, dir, 0, 0);
-	for (;;) {
-		long n = hf_syscall3(SYS_getdents64, dir, buf, DIRENT_BUF);
-		if (n <= 0)
-			return (int)n;
-		for (long at = 0; at < n;) {
-			struct linux_dirent64 *entry = (struct linux_dirent64 *)(buf + at);
-			at += entry->reclen;
-			const char *name = entry->name;
-			uint64_t tid;
-			if (!hf_parse_u64(&name, &tid) || (int)tid == c->caller_tid ||
-				find_tracee(c, (int)tid))
-				continue;
-			struct tracee *t = hf_vec_push(&c->tracees);
-			if (!t)
-				return -ENOMEM;
-			t->thread.tid = (int)tid;
-			(*ret_new)++;
-			long rc = ptrace_raw(PTRACE_SEIZE, t->thread.tid, 0, 0);
-			if (rc < 0) {
-				t->gone = rc == -ESRCH;
-				c->snapshot->trace_errno =
-					t->gone ? c->snapshot->trace_errno : (int)-rc;
-				continue;
-			}
-			t->seized = true;
-			ptrace_raw(PTRACE_INTERRUPT, t->thread.tid, 0, 0);
-		}
-	}
-}
-
-static void wait_all(struct collector *c)
-{
-	for (size_t i = 0; i < c->tracees.n; i++) {
-		struct tracee *t = hf_vec_at(&c->tracees, i);
-		if (t->seized && !t->stopped)
-			wait_stopped(t);
-	}
-}
-
-static int stop_all(struct collector *c)
-{
-	char path[64], *buf = hf_pool_alloc(c->snapshot->pool, DIRENT_BUF);
-	hf_fmt(path, sizeof(path), "/proc/%d/task", c->snapshot->target_pid);
-	int dir = buf ? (int)hf_syscall4(
-				SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-		      : -ENOMEM;
-	if (dir < 0)
-		return dir;
-	int rc = 0;
-	for (uint32_t i = 0, n_new = 1; i < MAX_SWEEPS && n_new && rc >= 0; i++) {
-		rc = sweep(c, dir, buf, &n_new);
-		wait_all(c);
-	}
-	hf_sys_close(dir);
-	return rc;
-}
-
-static bool is_busy(const struct collector *c, const struct tracee *t)
-{
-	enum { RIP = offsetof(struct user, regs.rip) };
-	uint64_t pc = 0;
-	ptrace_raw(
-		PTRACE_PEEKUSER, t->thread.tid, RIP, (long)&pc); /* the raw call stores at data */
-	return pc >= c->snapshot->busy_start && pc < c->snapshot->busy_end;
-}
-
-static void run_for_a_moment(struct collector *c)
-{
-	for (size_t i = 0; i < c->tracees.n; i++) {
-		struct tracee *t = hf_vec_at(&c->tracees, i);
-		if (!t->stopped || !is_busy(c, t))
-			continue;
-		t->stopped = false;
-		if (ptrace_raw(PTRACE_CONT, t->thread.tid, 0, t->signal) < 0)
-			t->gone = true;
-		t->signal = 0;
-	}
-	hf_sys_sleep_ns(RETRY_PAUSE_NS);
-	for (size_t i = 0; i < c->tracees.n; i++) {
-		struct tracee *t = hf_vec_at(&c->tracees, i);
-		if (t->seized && !t->gone && !t->stopped)
-			ptrace_raw(PTRACE_INTERRUPT, t->thread.tid, 0, 0);
-	}
-}
-
-/* A stop of ours makes some system calls return EINTR where a program that handles no signal would
- * never see it (signal(7), "Interruption of system calls and library functions by stop signals").
- * Have the kernel restart them: it does so when it finds ERESTARTNOHAND in rax after the stop. */
-static bool undo_eintr(struct user_regs_struct *regs)
-{
-	enum { ERESTARTNOHAND = 514 };
-	static const short calls[] = {SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */,
-		SYS_semop, SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents, SYS_read};
-	if ((long)regs->rax != -EINTR || (long)regs->orig_rax < 0)
-		return false;
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		if ((long)regs->orig_rax == calls[i]) {
-			regs->rax = (unsigned long long)-ERESTARTNOHAND;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Sizes at the moment of the stop, in pages, from statm (proc_pid_statm(5)). */
-static void read_sizes(struct hf_snapshot *s)
-{
-	char path[64], text[128];
-	hf_fmt(path, sizeof(path), "/proc/%d/statm", s->target_pid);
-	const char *at = text;
-	uint64_t vm, rss;
-	if (hf_sys_read_file(path, text, sizeof(text)) > 0 && hf_parse_u64(&at, &vm) &&
-		*at++ == ' ' && hf_parse_u64(&at, &rss)) {
-		s->vm_bytes = vm * HF_PAGE;
-		s->rss_bytes = rss * HF_PAGE;
-	}
-}
-
-static void read_registers(struct collector *c)
-{
-	for (size_t i = 0; i < c->tracees.n; i++) {
-		struct tracee *t = hf_vec_at(&c->tracees, i);
-		struct iovec regs = {&t->thread.regs, sizeof(t->thread.regs)};
-		if (!t->stopped ||
-			ptrace_raw(PTRACE_GETREGSET, t->thread.tid, NT_PRSTATUS, (long)&regs) < 0) {
-			t->thread.flags |= HF_THREAD_NO_REGISTERS;
-			c->snapshot->not_stopped += !t->gone;
-			continue;
-		}
-		t->thread.xsave = hf_pool_alloc(c->snapshot->pool, HF_XSAVE_MAX);
-		struct iovec xsave = {t->thread.xsave, HF_XSAVE_MAX};
-		if (t->thread.xsave && ptrace_raw(PTRACE_GETREGSET, t->thread.tid, NT_X86_XSTATE,
-					       (long)&xsave) >= 0)
-			t->thread.xsave_size = (uint32_t)xsave.iov_len;
-		struct user_regs_struct changed = t->thread.regs;
-		regs.iov_base = &changed;
-		if (!t->signal && undo_eintr(&changed))
-			ptrace_raw(PTRACE_SETREGSET, t->thread.tid, NT_PRSTATUS, (long)&regs);
-	}
-}
-
-static void release_all(struct collector *c)
-{
-	for (size_t i = 0; i < c->tracees.n; i++) {
-		struct tracee *t = hf_vec_at(&c->tracees, i);
-		if (!t->seized || t->gone)
-			continue;
-		/* One that never stopped can only be let go by our own end; stop reports that come
-		 * in between are taken here. */
-		int status;
-		if (!t->stopped &&
-			hf_syscall4(SYS_wait4, t->thread.tid, &status, __WALL | WNOHANG, 0) > 0)
-			note_stop(t, status);
-		if (t->stopped)
-			ptrace_raw(PTRACE_DETACH, t->thread.tid, 0, t->signal);
-	}
-}
-
 /* The list that work() gets: the caller first. */
 static bool hand_out_threads(struct collector *c)
 {
 	struct hf_snapshot *s = c->snapshot;
 	hf_vec_init(&s->threads.threads, sizeof(struct hf_thread));
-	if (!hf_vec_reserve(&s->threads.threads, c->tracees.n + 1))
+	if (!hf_vec_reserve(&s->threads.threads, c->tracees.list.n + 1))
 		return false;
 	*(struct hf_thread *)hf_vec_push(&s->threads.threads) = *s->caller;
-	for (size_t i = 0; i < c->tracees.n; i++) {
-		struct tracee *t = hf_vec_at(&c->tracees, i);
+	for (size_t i = 0; i < c->tracees.list.n; i++) {
+		struct hf_tracee *t = hf_tracees_at(&c->tracees, i);
 		if (!t->gone)
 			*(struct hf_thread *)hf_vec_push(&s->threads.threads) = t->thread;
 	}
@@ -384,27 +151,27 @@ static int collector_main(void *arg)
 	set_nice(-20);
 	while (!__atomic_load_n(&c->pid, __ATOMIC_ACQUIRE))
 		hf_sys_sleep_ns(1000);
-	int rc = stop_all(c);
+	int rc = hf_tracees_stop(&c->tracees);
 	c->stopped_at_ns = hf_sys_monotonic_ns();
 	s->time_ns = hf_sys_realtime_ns();
 	while (rc >= 0 && s->busy && s->retries < s->max_retries &&
 		hf_sys_monotonic_ns() - c->stopped_at_ns < RETRY_BUDGET_NS && s->busy(s->ctx)) {
 		s->retries++;
-		run_for_a_moment(c);
-		rc = stop_all(c);
+		hf_tracees_run(&c->tracees, s->busy_start, s->busy_end, RETRY_PAUSE_NS);
+		rc = hf_tracees_stop(&c->tracees);
 		s->time_ns = hf_sys_realtime_ns();
 	}
-	if (rc < 0)
-		s->trace_errno = s->trace_errno ? s->trace_errno : -rc;
-	read_sizes(s);
-	read_registers(c);
+	hf_tracees_sizes(&c->tracees, &s->vm_bytes, &s->rss_bytes);
+	hf_tracees_registers(&c->tracees);
+	s->not_stopped = c->tracees.not_stopped;
+	s->trace_errno = c->tracees.trace_errno ? c->tracees.trace_errno : rc < 0 ? -rc : 0;
 	if (hand_out_threads(c))
 		fork_snapshot(c);
 	else
 		s->result = -ENOMEM;
-	release_all(c);
+	hf_tracees_release(&c->tracees);
 	s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
-	hf_vec_deinit(&c->tracees);
+	hf_tracees_deinit(&c->tracees);
 	hf_vec_deinit(&s->threads.threads);
 	int pid = s->pid;
 	bool stays = c->stays && pid;
@@ -476,9 +243,8 @@ static bool yama_restricts(void)
 
 static enum hf_status take(struct hf_snapshot *s, struct hf_err *err)
 {
-	struct collector c = {
-		.snapshot = s, .caller_tid = s->caller->tid, .stays = reaps_orphans()};
-	hf_vec_init(&c.tracees, sizeof(struct tracee));
+	struct collector c = {.snapshot = s, .stays = reaps_orphans()};
+	hf_tracees_init(&c.tracees, s->target_pid, s->caller->tid, s->pool);
 	bool yama = yama_restricts();
 	long pid = clone_call(CLONE_VM, s->stack, s->stack_size, collector_main, &c);
 	if (pid < 0)
