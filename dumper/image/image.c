@@ -16,25 +16,12 @@ const char *hf_image_basename(const char *path)
 static void read_build_id(struct hf_image *image, struct hf_mem *mem, uint64_t addr, uint64_t size)
 {
 	uint8_t notes[NOTE_MAX];
+	struct hf_build_id id;
 	size = size < NOTE_MAX ? size : NOTE_MAX;
-	if (hf_mem_read(mem, addr, notes, size, NULL))
+	if (hf_mem_read(mem, addr, notes, size, NULL) || !hf_build_id_of_notes(notes, size, &id))
 		return;
-	for (uint64_t at = 0; at + sizeof(Elf64_Nhdr) <= size;) {
-		Elf64_Nhdr note;
-		memcpy(&note, notes + at, sizeof(note));
-		uint64_t name = at + sizeof(note);
-		uint64_t desc = name + hf_align_up((uint64_t)note.n_namesz, 4);
-		uint64_t next = desc + hf_align_up((uint64_t)note.n_descsz, 4);
-		if (next > size || next <= at)
-			return;
-		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
-			memcmp(notes + name, "GNU", 4) == 0 && note.n_descsz <= HF_BUILD_ID_MAX) {
-			memcpy(image->build_id, notes + desc, note.n_descsz);
-			image->build_id_size = note.n_descsz;
-			return;
-		}
-		at = next;
-	}
+	memcpy(image->build_id, id.bytes, id.size);
+	image->build_id_size = id.size;
 }
 
 /* A file that is mapped as data looks like an image by its first page. A loaded one has at least

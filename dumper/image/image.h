@@ -11,13 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/build_id.h"
 #include "base/err.h"
 #include "base/page_alloc.h"
 #include "memory/maps.h"
 #include "memory/memory.h"
 
 enum {
-	HF_BUILD_ID_MAX = 64,
 	HF_IMAGE_MAX_SEGMENTS = 16,
 };
 

@@ -43,6 +43,32 @@ static bool use_section(struct hf_symbols *s, const Elf64_Ehdr *eh, uint32_t typ
 	return false;
 }
 
+static bool id_in_notes(const struct hf_symbols *s, const Elf64_Phdr *ph, struct hf_build_id *ret)
+{
+	const void *notes = at(s, ph->p_offset, ph->p_filesz);
+	return notes && hf_build_id_of_notes(notes, ph->p_filesz, ret);
+}
+
+/* The file that was mapped? By build id; without one by its inode, which is a mere number where a
+ * core file was read. (Overlay file systems show another device in maps than in stat.) */
+static bool is_same(const struct hf_symbols *s, const struct hf_image *image, uint64_t inode)
+{
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph;
+	struct hf_build_id id;
+	memcpy(&eh, s->file, sizeof(eh));
+	for (uint32_t i = 0; image->build_id_size && i < eh.e_phnum; i++) {
+		const void *p = at(s, eh.e_phoff + (uint64_t)i * sizeof(ph), sizeof(ph));
+		if (!p || eh.e_phentsize != sizeof(ph))
+			return false;
+		memcpy(&ph, p, sizeof(ph));
+		if (ph.p_type == PT_NOTE && id_in_notes(s, &ph, &id))
+			return id.size == image->build_id_size &&
+			       memcmp(id.bytes, image->build_id, id.size) == 0;
+	}
+	return !image->build_id_size && (image->dev == HF_DEV_NONE || inode == image->inode);
+}
+
 static enum hf_status map_file(
 	struct hf_symbols *s, int fd, const struct hf_image *image, struct hf_err *err)
 {
@@ -50,10 +76,6 @@ static enum hf_status map_file(
 	long rc = hf_syscall2(SYS_fstat, fd, &st);
 	if (rc < 0)
 		return hf_err_sys(err, HF_E_IO, (int)-rc, "%s: cannot stat", image->path);
-	/* Overlay file systems show another device in maps than in stat: the inode must do. */
-	if ((uint64_t)st.st_ino != image->inode)
-		return hf_err_set(
-			err, HF_E_NOTFOUND, "%s: replaced since it was mapped", image->path);
 	if ((uint64_t)st.st_size < sizeof(Elf64_Ehdr))
 		return hf_err_set(err, HF_E_NOTFOUND, "%s: too short", image->path);
 	rc = hf_syscall6(SYS_mmap, 0, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -61,6 +83,11 @@ static enum hf_status map_file(
 		return hf_err_sys(err, HF_E_NOMEM, (int)-rc, "%s: cannot map", image->path);
 	s->file = (const uint8_t *)rc;
 	s->file_size = (uint64_t)st.st_size;
+	if (!is_same(s, image, (uint64_t)st.st_ino)) {
+		hf_symbols_close(s);
+		return hf_err_set(
+			err, HF_E_NOTFOUND, "%s: replaced since it was mapped", image->path);
+	}
 	return HF_OK;
 }
 

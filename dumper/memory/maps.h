@@ -16,11 +16,14 @@ enum hf_perm {
 	HF_PERM_SHARED = 8,
 };
 
+/* No device: the inode is a mere number for the path (maps made up from a core file). */
+#define HF_DEV_NONE UINT32_MAX
+
 struct hf_map {
 	uint64_t start, end;
 	uint64_t offset;  /* in the file, bytes */
 	uint64_t inode;   /* 0: no file */
-	uint32_t dev;     /* major << 20 | minor */
+	uint32_t dev;     /* major << 20 | minor; HF_DEV_NONE */
 	uint32_t perms;   /* enum hf_perm bits */
 	const char *path; /* as listed, "" for none; in the pool */
 };
