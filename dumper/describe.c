@@ -77,12 +77,15 @@ void hf_describe_process(const struct hf_describe *d)
 	const struct hf_dump_about *about = &d->in->about;
 	struct utsname uts;
 	hf_write_process(d->writer, "tool", "holdfast " HF_VERSION);
-	put_proc_facts(d);
+	if (d->in->proc_dir)
+		put_proc_facts(d);
+	for (size_t i = 0; i < d->in->n_facts; i++)
+		hf_write_process(d->writer, d->in->facts[i].key, d->in->facts[i].value);
 	put_number(d, "pid", (uint64_t)about->pid);
 	put_number(d, "ppid", (uint64_t)about->ppid);
 	hf_write_process(d->writer, "arch", "x86_64");
 	put_number(d, "page_size", HF_PAGE);
-	if (hf_syscall1(SYS_uname, &uts) == 0) {
+	if (d->in->proc_dir && hf_syscall1(SYS_uname, &uts) == 0) {
 		hf_write_process(d->writer, "hostname", uts.nodename);
 		hf_write_process(d->writer, "kernel", uts.release);
 	}
@@ -185,6 +188,15 @@ static uint64_t resident_bytes(int pagemap, const struct hf_map *map)
 	return bytes;
 }
 
+static int open_pagemap(const char *proc_dir)
+{
+	char path[64];
+	if (!proc_dir)
+		return -1;
+	hf_fmt(path, sizeof(path), "%s/pagemap", proc_dir);
+	return hf_sys_open_read(path);
+}
+
 /* A process that has ended, or is a zombie, has no memory: its statm is all zeros. */
 static bool target_lives(const struct hf_describe *d)
 {
@@ -197,30 +209,31 @@ static bool target_lives(const struct hf_describe *d)
  * by fork, so the target is asked, which has moved on a little. */
 void hf_describe_mappings(const struct hf_describe *d)
 {
-	char path[64];
-	bool fork = strcmp(d->in->about.snapshot, "fork") == 0;
-	hf_fmt(path, sizeof(path), "%s/pagemap", d->in->proc_dir);
-	int target = hf_sys_open_read(path);
-	int self = fork ? hf_sys_open_read("/proc/self/pagemap") : -1;
+	int target = open_pagemap(d->in->proc_dir);
+	int snapshot = open_pagemap(d->in->snapshot_dir);
 	for (size_t i = 0; i < hf_maps_count(d->in->maps); i++) {
 		const struct hf_map *map = hf_maps_at(d->in->maps, i);
 		enum hf_mapping_kind kind = mapping_kind(d, map);
 		bool copied =
 			!map->inode && !(map->perms & HF_PERM_SHARED) && kind != HF_MAPPING_OWN;
-		int fd = self >= 0 && copied ? self : target;
-		uint64_t rss = kind == HF_MAPPING_KERNEL || fd < 0 ? 0 : resident_bytes(fd, map);
+		int fd = snapshot >= 0 && copied ? snapshot : target;
+		uint64_t rss = 0;
+		if (d->in->mem->ops->resident)
+			rss = d->in->mem->ops->resident(d->in->mem, map->start, map->end);
+		else if (kind != HF_MAPPING_KERNEL && fd >= 0)
+			rss = resident_bytes(fd, map);
 		hf_write_mapping(d->writer, map->start, map->end - map->start, map->perms, kind,
 			rss, map->offset, map->path);
 	}
-	if (target < 0 || !target_lives(d))
+	if (d->in->proc_dir && (target < 0 || !target_lives(d)))
 		hf_write_finding(d->writer, HF_WARNING, 0,
 			"the process ended before its resident file pages were counted: they show "
 			"as "
 			"unaccounted");
 	if (target >= 0)
 		hf_sys_close(target);
-	if (self >= 0)
-		hf_sys_close(self);
+	if (snapshot >= 0)
+		hf_sys_close(snapshot);
 }
 
 static bool worth_keeping(const struct hf_describe *d, uint64_t value)
@@ -310,13 +323,17 @@ void hf_describe_arenas(const struct hf_describe *d)
 	}
 }
 
-void hf_describe_objects(const struct hf_describe *d)
+uint64_t hf_describe_objects(const struct hf_describe *d)
 {
 	struct hf_index_iter iter;
 	struct hf_object object;
 	hf_index_iter_init(&iter, d->index);
-	while (hf_index_next(&iter, &object))
+	uint64_t bytes = 0;
+	while (hf_index_next(&iter, &object)) {
 		hf_write_object(d->writer, object.addr, object.usable, object.arena);
+		bytes += object.usable;
+	}
+	return bytes;
 }
 
 void hf_describe_roots(const struct hf_describe *d)

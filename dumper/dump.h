@@ -29,13 +29,26 @@ struct hf_dump_about {
 	uint32_t retries;
 };
 
+/* A key of the PROCESS section. */
+struct hf_fact {
+	const char *key, *value;
+};
+
+struct hf_dump_totals {
+	uint64_t n_objects, object_bytes, n_edges;
+};
+
 struct hf_dump_input {
 	struct hf_mem *mem;
 	const struct hf_maps *maps;
 	const struct hf_threads *threads;
 	struct hf_dump_about about;
-	const char *proc_dir; /* of the target, for residency of file pages, names and limits:
-				 "/proc/123" */
+	const char *proc_dir;     /* of the target, for residency of file pages, names and limits:
+				     "/proc/123"; NULL: there is no process, `facts` says it all */
+	const char *snapshot_dir; /* of its copy-on-write snapshot, for residency of private pages:
+				     "/proc/self"; NULL: there is none */
+	const struct hf_fact *facts;
+	size_t n_facts;
 	const char *root_dir; /* its view of the file system: "" or "/proc/123/root" */
 	uint64_t
 		own_code; /* an address in the dumper's library, when that is in the target; or 0 */
@@ -50,6 +63,7 @@ struct hf_dump_input {
 	size_t n_findings;
 	struct hf_sink *sink;
 	struct hf_pool *pool;
+	struct hf_dump_totals *totals; /* out, may be NULL */
 };
 
 /* Write the dump. HF_OK; HF_E_PARTIAL: written, but marked partial (err says the first reason); any

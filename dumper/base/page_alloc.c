@@ -9,11 +9,10 @@
 
 /* Ranges in use. Slots are claimed with a compare-and-swap, because the recorder and a dump may
  * both allocate; a snapshot child inherits the table and goes on with its copy. */
-static struct range {
-	uint64_t start, end;
-} ranges[HF_PAGE_RANGES];
+static struct hf_page_table table = {.magic = HF_PAGE_TABLE_MAGIC};
+static struct hf_page_range *const ranges = table.ranges;
 
-static struct range *range_claim(uint64_t start, uint64_t end)
+static struct hf_page_range *range_claim(uint64_t start, uint64_t end)
 {
 	for (int i = 0; i < HF_PAGE_RANGES; i++) {
 		uint64_t none = 0;

@@ -32,6 +32,16 @@ struct hf_pool {
 	size_t reserved, used;        /* bytes, for the peak figures */
 };
 
+/* The same list as it lies in memory, for a dumper that looks at this process from outside: it is
+ * found by its magic in the library's data. */
+#define HF_PAGE_TABLE_MAGIC "holdfast pages 1" /* 16 bytes, no NUL */
+struct hf_page_table {
+	char magic[16];
+	struct hf_page_range {
+		uint64_t start, end; /* 0: free slot */
+	} ranges[HF_PAGE_RANGES];
+};
+
 /* A pool over memory of the caller (may be NULL, 0); it grows by pages when that is used up. */
 void hf_pool_init(struct hf_pool *pool, void *memory, size_t size);
 void hf_pool_deinit(struct hf_pool *pool);

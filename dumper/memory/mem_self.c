@@ -169,7 +169,7 @@ static void self_destroy(struct hf_mem *mem)
 	hf_sys_close(((struct mem_self *)mem)->pagemap);
 }
 
-static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy};
+static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy, NULL};
 
 enum hf_status hf_mem_self(
 	const struct hf_maps *maps, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)
