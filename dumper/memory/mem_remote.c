@@ -1,0 +1,191 @@
+/*
+ * Windows are copies. A reader that goes on where its last window ended gets ever larger ones; one
+ * that jumps gets a page.
+ */
+#include "memory/mem_remote.h"
+
+#include <sys/uio.h>
+
+#include "base/checked.h"
+#include "base/fmt.h"
+#include "base/page_alloc.h"
+#include "base/sys.h"
+
+enum {
+	MAX_WINDOW = 512 << 10,
+	SEQUENTIAL = 64 << 10, /* bytes that may be left out in going on */
+	BLOCK_PAGES = 512,     /* pages of a block of residency bits: 2 MiB */
+	BLOCK_BYTES = BLOCK_PAGES * HF_PAGE,
+	N_BLOCKS = 1024, /* kept: 2 GiB of memory, in 72 KiB */
+};
+
+/* Documentation/admin-guide/mm/pagemap.rst of Linux */
+static const uint64_t PRESENT = 1ull << 63, SWAPPED = 1ull << 62, GUARD = 1ull << 58;
+
+struct block {
+	uint64_t tag; /* number of the block | private or shared << 63, + 1; 0: empty */
+	uint64_t bits[BLOCK_PAGES / 64];
+};
+
+struct mem_remote {
+	struct hf_mem mem;
+	int pid;
+	int pagemap, target_pagemap;
+	struct block blocks[N_BLOCKS];
+};
+
+static size_t copy(struct mem_remote *m, uint64_t addr, void *buf, size_t size)
+{
+	struct iovec local = {buf, size}, remote = {(void *)addr, size};
+	long n = hf_syscall6(SYS_process_vm_readv, m->pid, (long)&local, 1, (long)&remote, 1, 0);
+	return n > 0 ? (size_t)n : 0;
+}
+
+static enum hf_status remote_read(
+	struct hf_mem *mem, uint64_t addr, void *buf, size_t size, struct hf_err *err)
+{
+	size_t done = 0;
+	while (done < size) {
+		size_t n = copy(
+			(struct mem_remote *)mem, addr + done, (char *)buf + done, size - done);
+		if (!n)
+			break;
+		done += n;
+	}
+	if (done == size)
+		return HF_OK;
+	if (err)
+		err->at = addr;
+	return hf_err_set(err, HF_E_CORRUPT, "no %zu readable bytes at 0x%lx", size, addr);
+}
+
+/* A guard page looks swapped before Linux 6.15; reading it fails, which is looked at anyway. */
+static const struct block *load_block(struct mem_remote *m, uint64_t number, bool shared)
+{
+	uint64_t tag = (number | (uint64_t)shared << 63) + 1;
+	struct block *block = &m->blocks[(number * 2 + shared) % N_BLOCKS];
+	if (block->tag == tag)
+		return block;
+	uint64_t entries[BLOCK_PAGES];
+	int64_t n = hf_sys_pread_full(shared ? m->target_pagemap : m->pagemap, entries,
+		sizeof(entries), number * sizeof(entries));
+	*block = (struct block){.tag = tag};
+	for (int64_t i = 0; i < n / 8; i++) {
+		if ((entries[i] & (PRESENT | SWAPPED)) && !(entries[i] & GUARD))
+			block->bits[i / 64] |= 1ull << (i % 64);
+	}
+	return block;
+}
+
+static bool is_resident(struct mem_remote *m, uint64_t page, bool shared)
+{
+	const struct block *block = load_block(m, page / BLOCK_BYTES, shared);
+	uint64_t i = page % BLOCK_BYTES / HF_PAGE;
+	return block->bits[i / 64] >> (i % 64) & 1;
+}
+
+/* The run of pages like the first one, at most max bytes long, in whole words of bits where it can
+ * be. */
+static uint64_t run_end(
+	struct mem_remote *m, uint64_t page, uint64_t limit, bool resident, bool shared)
+{
+	uint64_t at = page + HF_PAGE;
+	while (at < limit) {
+		const struct block *block = load_block(m, at / BLOCK_BYTES, shared);
+		uint64_t i = at % BLOCK_BYTES / HF_PAGE;
+		uint64_t bits = block->bits[i / 64];
+		if (i % 64 == 0 && bits == (resident ? UINT64_MAX : 0)) {
+			at += 64 * HF_PAGE;
+			continue;
+		}
+		if ((bits >> (i % 64) & 1) != resident)
+			break;
+		at += HF_PAGE;
+	}
+	return at < limit ? at : limit;
+}
+
+static uint64_t wanted(const struct hf_reader *r, uint64_t page)
+{
+	uint64_t size = r->win.end - r->win.start;
+	if (!r->win.end || page < r->win.end || page - r->win.end > SEQUENTIAL)
+		return HF_PAGE;
+	if (!r->win.data)
+		return SEQUENTIAL;
+	return size * 4 < MAX_WINDOW ? size * 4 : MAX_WINDOW;
+}
+
+static void window_of(struct hf_reader *r, uint64_t addr, const struct hf_map *map)
+{
+	struct mem_remote *m = (struct mem_remote *)r->mem;
+	bool shared = map->perms & HF_PERM_SHARED;
+	uint64_t page = hf_align_down(addr, HF_PAGE), limit = map->end;
+	if (!is_resident(m, page, shared)) {
+		/* Far enough to cross sparse memory in long steps, in bounded time. */
+		const uint64_t max = 1ull << 30;
+		limit = limit - page > max ? page + max : limit;
+		r->win = (struct hf_window){page, run_end(m, page, limit, false, shared), NULL};
+		return;
+	}
+	if (!r->buf) {
+		r->buf = hf_page_alloc(MAX_WINDOW);
+		r->buf_size = MAX_WINDOW;
+	}
+	uint64_t want = wanted(r, page);
+	limit = limit - page > want ? page + want : limit;
+	uint64_t end = run_end(m, page, limit, true, shared);
+	size_t n = r->buf ? copy(m, page, r->buf, end - page) : 0;
+	n = hf_align_down(n, HF_PAGE);
+	r->win = n ? (struct hf_window){page, page + n, r->buf}
+		   : (struct hf_window){page, page + HF_PAGE, NULL};
+}
+
+static void remote_window(struct hf_reader *r, uint64_t addr)
+{
+	const struct hf_maps *maps = r->mem->maps;
+	size_t i = hf_maps_lower(maps, addr);
+	const struct hf_map *map = i < hf_maps_count(maps) ? hf_maps_at(maps, i) : NULL;
+	if (!map || addr < map->start)
+		r->win = (struct hf_window){addr, map ? map->start : UINT64_MAX, NULL};
+	else if (!(map->perms & HF_PERM_R))
+		r->win = (struct hf_window){addr, map->end, NULL};
+	else
+		window_of(r, addr, map);
+}
+
+static void remote_destroy(struct hf_mem *mem)
+{
+	struct mem_remote *m = (struct mem_remote *)mem;
+	if (m->target_pagemap != m->pagemap)
+		hf_sys_close(m->target_pagemap);
+	hf_sys_close(m->pagemap);
+}
+
+static const struct hf_mem_ops remote_ops = {remote_read, remote_window, remote_destroy, NULL};
+
+static enum hf_status open_pagemap(int pid, int *ret, struct hf_err *err)
+{
+	char path[64];
+	hf_fmt(path, sizeof(path), "/proc/%d/pagemap", pid);
+	*ret = hf_sys_open_read(path);
+	return *ret >= 0 ? HF_OK : hf_err_sys(err, HF_E_IO, -*ret, "cannot open %s", path);
+}
+
+enum hf_status hf_mem_remote(const struct hf_maps *maps, int pid, int target_pid,
+	struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)
+{
+	struct mem_remote *m = hf_pool_alloc(pool, sizeof(*m));
+	if (!m)
+		return hf_err_set(err, HF_E_NOMEM, "no memory to read with");
+	m->mem = (struct hf_mem){&remote_ops, maps};
+	m->pid = pid;
+	enum hf_status status = open_pagemap(pid, &m->pagemap, err);
+	if (status)
+		return status;
+	m->target_pagemap = m->pagemap;
+	/* Without it (the target may have ended) shared memory counts as not resident. */
+	if (pid != target_pid)
+		open_pagemap(target_pid, &m->target_pagemap, NULL);
+	*ret = &m->mem;
+	return HF_OK;
+}

@@ -1,0 +1,379 @@
+#include "stop/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "stop/inject.h"
+#include "stop/permission.h"
+#include "stop/tracees.h"
+
+enum {
+	FINISH_TIMEOUT_MS = 2000, /* for the call that reaps the snapshot */
+	POLL_MS = 20,
+};
+
+struct guard {
+	int pid, socket;
+	const char *litter;
+	struct hf_pool pool;
+	struct hf_tracees tracees;
+	struct hf_guard_report report;
+	uint64_t insn;           /* a syscall instruction */
+	uint64_t stopped_at_ns;  /* when the first thread was asked to stop */
+	struct hf_tracee child;  /* the snapshot; tid 0: none */
+	int child_pid_in_target; /* as the target's own namespace calls it */
+	long options;            /* PTRACE_O_SUSPEND_SECCOMP where we may */
+	int pidfd;               /* of the target: tells whether the pid is still its own */
+	int nice;
+};
+
+bool hf_guard_receive(int socket, void *buf, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = read(socket, (char *)buf + done, size - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+static bool tell(struct guard *g, const void *buf, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = send(g->socket, (const char *)buf + done, size - done, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+/* Stop. */
+
+static enum hf_status stop(struct guard *g, struct hf_err *err)
+{
+	g->stopped_at_ns = hf_sys_monotonic_ns();
+	int rc = hf_tracees_stop(&g->tracees);
+	size_t n_seized = 0, n_stopped = 0;
+	for (size_t i = 0; i < g->tracees.list.n; i++) {
+		n_seized += hf_tracees_at(&g->tracees, i)->seized;
+		n_stopped += hf_tracees_at(&g->tracees, i)->stopped;
+	}
+	if (rc < 0 || !n_seized) {
+		int why = rc < 0 ? -rc : g->tracees.trace_errno ? g->tracees.trace_errno : ESRCH;
+		return hf_permission_explain(g->pid, why, err);
+	}
+	if (!n_stopped)
+		return hf_err_set(err, HF_E_FAILED,
+			"no thread of process %d could be stopped: all are in uninterruptible "
+			"system "
+			"calls",
+			g->pid);
+	g->report.time_ns = hf_sys_realtime_ns();
+	hf_tracees_sizes(&g->tracees, &g->report.vm_bytes, &g->report.rss_bytes);
+	hf_tracees_settle(&g->tracees);
+	hf_tracees_registers(&g->tracees);
+	return HF_OK;
+}
+
+/* Code selector of 64-bit user mode (arch/x86/include/asm/segment.h: __USER_CS). */
+static bool is_64_bit(const struct hf_tracee *t)
+{
+	return t->thread.regs.cs == 0x33;
+}
+
+static bool usable(const struct hf_tracee *t)
+{
+	return t->stopped && !t->signal && is_64_bit(t) &&
+	       !(t->thread.flags & HF_THREAD_NO_REGISTERS) &&
+	       t->thread.regs.rip < 1ull << 47 /* not in the vsyscall page */;
+}
+
+/* The thread to call in the name of: rather one that is in a system call, since a restartable
+ * sequence (rseq(2)) that is left and entered again is broken; rather the main thread. */
+static struct hf_tracee *choose(struct guard *g)
+{
+	struct hf_tracee *best = NULL;
+	int best_score = 0;
+	for (size_t i = 0; i < g->tracees.list.n; i++) {
+		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
+		int score =
+			1 + 2 * ((long)t->thread.regs.orig_rax >= 0) + (t->thread.tid == g->pid);
+		if (usable(t) && score > best_score) {
+			best = t;
+			best_score = score;
+		}
+	}
+	return best;
+}
+
+/* Snapshot. */
+
+static void refuse(struct guard *g, const char *reason, int sys_errno)
+{
+	g->report.in_place = true;
+	g->report.read_pid = g->pid;
+	snprintf(g->report.why_in_place, sizeof(g->report.why_in_place), "%s%s%s", reason,
+		sys_errno ? ": " : "", sys_errno ? hf_strerror(sys_errno) : "");
+}
+
+/* The child's first stop, then: it dies with us, the kernel may kill it before others, and it holds
+ * none of the target's descriptors. */
+static bool adopt(struct guard *g, int tid)
+{
+	int status;
+	g->child = (struct hf_tracee){.seized = true};
+	g->child.thread.tid = tid;
+	while (hf_wait(tid, &status, 0) == -EINTR)
+		;
+	g->child.stopped = WIFSTOPPED(status);
+	if (hf_ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_EXITKILL) < 0)
+		g->child.stopped = false;
+	return g->child.stopped;
+}
+
+static void strip(struct guard *g)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", g->child.thread.tid);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		hf_sys_write_full(fd, "1000", 4);
+		close(fd);
+	}
+	enum { CLOSE_RANGE = 436, UNSHARE = 2 };
+	struct hf_inject in = {
+		.tracee = &g->child, .insn = g->insn, .options = PTRACE_O_EXITKILL | g->options};
+	uint64_t args[6] = {0, ~0u, UNSHARE};
+	hf_inject_run(&in, CLOSE_RANGE, args);
+}
+
+/* CLONE_FILES: until the snapshot has closed its descriptors they are the target's very own, so a
+ * socket that the target closes is closed. */
+static void make_snapshot(struct guard *g)
+{
+	struct hf_tracee *t = choose(g);
+	if (!t) {
+		refuse(g, "no thread is in a state to make a system call", 0);
+		return;
+	}
+	g->options = hf_inject_may_suspend_seccomp(t) ? PTRACE_O_SUSPEND_SECCOMP : 0;
+	if (!g->options && !hf_permission_same_filters(g->pid)) {
+		refuse(g, "a seccomp filter, which might kill the process for a system call", 0);
+		return;
+	}
+	g->insn = hf_inject_find(g->pid);
+	if (!g->insn) {
+		refuse(g, "no syscall instruction was found", 0);
+		return;
+	}
+	enum { CLONE_FILES_ = 0x400 };
+	struct hf_inject in = {.tracee = t, .insn = g->insn, .options = g->options};
+	uint64_t args[6] = {CLONE_FILES_};
+	int rc = hf_inject_run(&in, SYS_clone, args);
+	if (rc < 0 || in.result < 0 || !in.child) {
+		refuse(g, "no snapshot could be forked", rc < 0 ? -rc : (int)-in.result);
+		return;
+	}
+	g->child_pid_in_target = (int)in.result;
+	if (!adopt(g, in.child))
+		refuse(g, "the snapshot did not start", 0);
+	else
+		g->report.read_pid = in.child;
+}
+
+static void release(struct guard *g)
+{
+	hf_tracees_release(&g->tracees);
+	g->report.stop_ns = hf_sys_monotonic_ns() - g->stopped_at_ns;
+}
+
+/* End. */
+
+/* Kill the snapshot and take its end as its tracer; the target's own wait is still to come. */
+static bool end_child(struct guard *g)
+{
+	int tid = g->child.thread.tid, status = 0;
+	if (tid <= 0)
+		return false;
+	long early = hf_wait(tid, &status, WNOHANG);
+	bool lost = early == tid && !WIFSTOPPED(status);
+	if (!lost && early >= 0) {
+		kill(tid, SIGKILL);
+		long rc;
+		do
+			rc = hf_wait(tid, &status, 0);
+		while (rc == -EINTR || (rc == tid && WIFSTOPPED(status)));
+	}
+	g->child.thread.tid = 0;
+	return lost || early < 0;
+}
+
+/* One thread is stopped for the time of one system call. With a strict choice it is one that is in
+ * a system call already. */
+static bool reap_by(struct guard *g, int tid, bool strict)
+{
+	struct hf_tracees one;
+	hf_tracees_init(&one, g->pid, 0, &g->pool);
+	hf_tracees_stop_one(&one, tid);
+	hf_tracees_settle(&one);
+	hf_tracees_registers(&one);
+	struct hf_tracee *t = one.list.n ? hf_tracees_at(&one, 0) : NULL;
+	bool done = false;
+	if (t && usable(t) && (!strict || (long)t->thread.regs.orig_rax >= 0)) {
+		struct hf_inject in = {
+			.tracee = t, .insn = hf_inject_find(g->pid), .options = g->options};
+		uint64_t args[6] = {(uint64_t)g->child_pid_in_target, 0, __WALL | WNOHANG};
+		done = in.insn && hf_inject_run(&in, SYS_wait4, args) == 0;
+	}
+	hf_tracees_release(&one);
+	hf_tracees_deinit(&one);
+	return done;
+}
+
+static bool target_lives(const struct guard *g)
+{
+	struct pollfd poll_fd = {g->pidfd, POLLIN, 0};
+	return g->pidfd < 0 ? kill(g->pid, 0) == 0 : poll(&poll_fd, 1, 0) == 0;
+}
+
+/* Let the target reap the snapshot. Where it has ended, that is somebody else's to do. */
+static void reap_in_target(struct guard *g)
+{
+	uint64_t deadline = hf_sys_monotonic_ns() + FINISH_TIMEOUT_MS * 1000000ull;
+	if (g->child_pid_in_target <= 0)
+		return;
+	for (bool strict = true; hf_sys_monotonic_ns() < deadline; strict = false) {
+		for (size_t i = 0; i < g->tracees.list.n; i++) {
+			struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
+			if (!target_lives(g) || (!t->gone && reap_by(g, t->thread.tid, strict)))
+				return;
+		}
+		hf_sys_sleep_ns(POLL_MS * 1000000ull);
+	}
+}
+
+/* Until the tool is done (true) or gone (false). Threads that stop only now are let go. */
+static bool wait_for_tool(struct guard *g)
+{
+	for (;;) {
+		bool late = !g->report.in_place && hf_tracees_unreleased(&g->tracees);
+		struct pollfd poll_fd = {g->socket, POLLIN, 0};
+		int n = poll(&poll_fd, 1, late ? POLL_MS : -1);
+		if (late)
+			hf_tracees_release(&g->tracees);
+		if (n <= 0)
+			continue;
+		char byte;
+		return read(g->socket, &byte, 1) == 1 && byte == HF_GUARD_DONE;
+	}
+}
+
+static bool target_lost(struct guard *g)
+{
+	for (size_t i = 0; i < g->tracees.list.n; i++) {
+		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
+		int status;
+		if (t->stopped && hf_wait(t->thread.tid, &status, WNOHANG) == t->thread.tid &&
+			!WIFSTOPPED(status))
+			return true;
+	}
+	return false;
+}
+
+static bool tell_report(struct guard *g)
+{
+	size_t n = g->tracees.list.n;
+	for (size_t i = 0; i < n; i++)
+		g->report.n_threads += !hf_tracees_at(&g->tracees, i)->gone;
+	g->report.trace_errno = g->tracees.trace_errno;
+	g->report.not_stopped = g->tracees.not_stopped;
+	bool ok = tell(g, &g->report, sizeof(g->report));
+	for (size_t i = 0; ok && i < n; i++) {
+		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
+		if (t->gone)
+			continue;
+		ok = tell(g, &t->thread, sizeof(t->thread)) &&
+		     tell(g, t->thread.xsave, t->thread.xsave_size);
+	}
+	return ok;
+}
+
+static void name_threads(struct guard *g)
+{
+	for (size_t i = 0; i < g->tracees.list.n; i++) {
+		struct hf_thread *t = &hf_tracees_at(&g->tracees, i)->thread;
+		char path[64], text[32];
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", g->pid, t->tid);
+		int64_t n = hf_sys_read_file(path, text, sizeof(text));
+		if (n > 0)
+			snprintf(t->name, sizeof(t->name), "%.*s", (int)n - (text[n - 1] == '\n'),
+				text);
+	}
+}
+
+static void serve(struct guard *g)
+{
+	struct hf_guard_end end = {0};
+	g->report.err.status = stop(g, &g->report.err);
+	if (g->report.err.status) {
+		hf_tracees_release(&g->tracees);
+		tell(g, &g->report, sizeof(g->report));
+		return;
+	}
+	make_snapshot(g);
+	if (g->report.in_place)
+		g->report.stop_ns = hf_sys_monotonic_ns() - g->stopped_at_ns;
+	else
+		release(g);
+	setpriority(PRIO_PROCESS, 0, g->nice);
+	if (g->child.stopped)
+		strip(g);
+	name_threads(g);
+	bool wanted = tell_report(g) && wait_for_tool(g);
+	end.lost = g->report.in_place ? target_lost(g) : end_child(g);
+	if (g->report.in_place) {
+		release(g);
+		end_child(g);
+	}
+	end.stop_ns = g->report.stop_ns;
+	reap_in_target(g);
+	if (wanted)
+		tell(g, &end, sizeof(end));
+	else if (g->litter)
+		unlink(g->litter);
+}
+
+void hf_guard_main(int pid, int socket, const char *litter)
+{
+	struct guard g = {.pid = pid,
+		.socket = socket,
+		.litter = litter,
+		.nice = getpriority(PRIO_PROCESS, 0),
+		.pidfd = (int)hf_syscall2(434 /* pidfd_open */, pid, 0)};
+	prctl(PR_SET_NAME, "hf-guard");
+	/* The target waits for us: others may wait meanwhile. Refused without privilege. */
+	setpriority(PRIO_PROCESS, 0, -20);
+	hf_pool_init(&g.pool, NULL, 0);
+	hf_tracees_init(&g.tracees, pid, 0, &g.pool);
+	serve(&g);
+	hf_tracees_deinit(&g.tracees);
+	hf_pool_deinit(&g.pool);
+}

@@ -1,0 +1,29 @@
+/*
+ * The tracer process behind stop/remote.h, and what it tells the tool: a report, each thread, the
+ * bytes of its vector registers; and at the end one more record. Both sides are the same program,
+ * so the records are plain structs. Internal to stop/.
+ */
+#pragma once
+#include "stop/remote.h"
+
+enum { HF_GUARD_DONE = 'd' };
+
+struct hf_guard_report {
+	struct hf_err err; /* status HF_OK: the rest is valid */
+	int read_pid;
+	bool in_place;
+	char why_in_place[HF_REMOTE_REASON];
+	int trace_errno;
+	uint32_t not_stopped, n_threads;
+	uint64_t time_ns, stop_ns, vm_bytes, rss_bytes;
+};
+
+struct hf_guard_end {
+	bool lost; /* the process that was read has ended meanwhile */
+	uint64_t stop_ns;
+};
+
+/* Do all of it for the process pid, and return. */
+void hf_guard_main(int pid, int socket, const char *litter);
+
+bool hf_guard_receive(int socket, void *buf, size_t size);

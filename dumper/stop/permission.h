@@ -1,0 +1,17 @@
+/*
+ * Why a process may or may not be traced (ptrace(2), "Ptrace access mode checking"), in words.
+ * Not for use inside a target.
+ */
+#pragma once
+#include <stdbool.h>
+
+#include "base/err.h"
+
+/* What can be known before anything is touched: HF_E_NOTFOUND (no such process), HF_E_USAGE (the
+ * process itself), HF_E_UNSUPPORTED (32 bits, or no memory of its own), HF_E_PERM. */
+enum hf_status hf_permission_check(int pid, struct hf_err *err);
+/* The reason behind a refusal sys_errno: HF_E_PERM with the most likely one, HF_E_NOTFOUND. */
+enum hf_status hf_permission_explain(int pid, int sys_errno, struct hf_err *err);
+/* Is no seccomp filter on the process, or none but those that every process of this container has,
+ * us included, so that a system call that we may make does not kill it? */
+bool hf_permission_same_filters(int pid);
