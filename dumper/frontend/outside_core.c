@@ -121,7 +121,8 @@ static void collect_facts(struct capture *c)
 	add_fact(c, "program", c->core.program);
 	snprintf(c->uid, sizeof(c->uid), "%u", c->core.uid);
 	add_fact(c, "uid", c->uid);
-	if (!c->core.signal)
+	/* gcore shows the stop of its own making. */
+	if (!c->core.signal || c->core.signal == SIGSTOP)
 		return;
 	const char *name = sigabbrev_np(c->core.signal);
 	if (name)
