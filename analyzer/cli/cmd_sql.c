@@ -7,6 +7,7 @@
 #include "cli/session.h"
 #include "cli/sql_run.h"
 #include "cli/sql_shell.h"
+#include "sql/sql.h"
 
 static enum hf_status time_limit(const struct hf_args *args, double *ret, struct hf_err *err)
 {
@@ -18,6 +19,16 @@ static enum hf_status time_limit(const struct hf_args *args, double *ret, struct
 			err, HF_E_USAGE, "--time-limit %s: not a number of seconds", text);
 	*ret = seconds;
 	return HF_OK;
+}
+
+static enum hf_status register_functions(sqlite3 *db, struct hf_err *err)
+{
+	char *message = NULL;
+	if (hf_sql_register(db, &message) == SQLITE_OK)
+		return HF_OK;
+	hf_err_set(err, HF_E_FAILED, "%s", message ? message : "no memory");
+	sqlite3_free(message);
+	return HF_E_FAILED;
 }
 
 int hf_cmd_sql(const struct hf_args *args)
@@ -32,10 +43,10 @@ int hf_cmd_sql(const struct hf_args *args)
 	if (time_limit(args, &options.time_limit, &err) != HF_OK ||
 		hf_input_open(args->args[0], &db, &err) != HF_OK)
 		return hf_fail(&err);
-	enum hf_status status;
-	if (args->n_args > 1)
+	enum hf_status status = register_functions(db, &err);
+	if (!status && args->n_args > 1)
 		status = hf_sql_run(db, args->args[1], &options, &err);
-	else
+	else if (!status)
 		status = hf_sql_shell(db, args->args[0], &options, &err);
 	int code = status == HF_OK ? HF_EXIT_OK : hf_fail(&err);
 	sqlite3_close(db);
