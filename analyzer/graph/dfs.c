@@ -35,7 +35,7 @@ struct search {
 	struct record *record; /* [n_objects + 1] */
 	struct pending *stack; /* a mapping that can hold all edges; pages are used on demand */
 	size_t stack_bytes;
-	uint64_t top;
+	uint64_t top, n_edges;
 	uint32_t floor; /* lower numbers belong to the reachable part, while searching the leaks */
 	uint64_t done;
 };
@@ -44,7 +44,10 @@ static void *map_lazily(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	hf_graph_prefer_huge_pages(p, bytes);
+	return p;
 }
 
 static struct hf_graph_chunk *new_chunk(struct hf_graph_dfs *dfs, uint32_t bucket)
@@ -108,12 +111,26 @@ static inline void touch_all(struct search *s, const uint32_t *target, uint64_t 
 	}
 }
 
+/* Ask for what is needed when the search comes back to the entries below the top: their records,
+ * and the records of the first few objects that they point to. */
+static inline __attribute__((always_inline)) void prefetch_below(const struct search *s)
+{
+	enum { NEAR = 2, FAR = 6, N_TARGETS = 3 };
+	if (s->top <= FAR)
+		return;
+	__builtin_prefetch(&s->record[s->stack[s->top - FAR].target]);
+	const struct record *soon = &s->record[s->stack[s->top - NEAR].target];
+	if (soon->offset + N_TARGETS > s->n_edges)
+		return;
+	for (unsigned i = 0; i < N_TARGETS; i++)
+		__builtin_prefetch(&s->record[s->g->dst[soon->offset + i]]);
+}
+
 static enum hf_status empty_stack(struct search *s, struct hf_err *err)
 {
 	while (s->top) {
 		struct pending p = s->stack[--s->top];
-		if (s->top > 3)
-			__builtin_prefetch(&s->record[s->stack[s->top - 4].target]);
+		prefetch_below(s);
 		struct record *r = &s->record[p.target];
 		if (r->number < UNSEEN_LEAF)
 			continue;
@@ -262,7 +279,8 @@ enum hf_status hf_graph_dfs_init(struct hf_graph_dfs *ret, const struct hf_graph
 {
 	uint64_t n_nodes = 1ull + g->n_objects + g->n_variables;
 	_cleanup_(hf_graph_dfs_deinit) struct hf_graph_dfs dfs = {0};
-	_cleanup_(search_deinit) struct search s = {.g = g, .dfs = &dfs};
+	_cleanup_(search_deinit) struct search s = {
+		.g = g, .dfs = &dfs, .n_edges = hf_graph_n_edges(g)};
 	dfs.vertex = hf_graph_alloc(n_nodes, sizeof(*dfs.vertex));
 	dfs.dom = hf_graph_alloc(n_nodes, sizeof(*dfs.dom));
 	if (!dfs.vertex || !dfs.dom || !chunks_init(&dfs, n_nodes, g) || !search_init(&s, heads->n))

@@ -173,35 +173,29 @@ static void immediate_dominators(struct hf_graph_dfs *dfs, struct jump *jump)
 	}
 }
 
-/* Sums bottom-up: a dominator has a lower number than what it dominates. */
-static void retained(const struct hf_graph_dfs *dfs, const struct hf_graph *g,
-	struct hf_graph_dominance *by_number)
+/* Sums bottom-up: a dominator has a lower number than what it dominates. The sums are added up
+ * where they stay, by node; dominators of neighbours are mostly the same. */
+static void retained(
+	const struct hf_graph_dfs *dfs, const struct hf_graph *g, struct hf_graph_dominance *node)
 {
-	for (uint32_t v = 0; v < dfs->n; v++) {
-		uint32_t node = dfs->vertex[v];
-		if (v + HF_GRAPH_PREFETCH < dfs->n) {
-			uint32_t soon = dfs->vertex[v + HF_GRAPH_PREFETCH];
-			__builtin_prefetch(&g->size[soon < g->n_objects ? soon : 0]);
-		}
-		bool object = node < g->n_objects;
-		by_number[v].retained_size = object ? g->size[node] : 0;
-		by_number[v].retained_count = object;
-	}
+	uint64_t n_nodes = (uint64_t)g->n_objects + g->n_variables;
+	for (uint32_t i = 0; i < g->n_objects; i++)
+		node[i] = (struct hf_graph_dominance){g->size[i], 1, HF_GRAPH_NONE};
+	for (uint64_t v = g->n_objects; v < n_nodes; v++)
+		node[v] = (struct hf_graph_dominance){0, 0, HF_GRAPH_NONE};
 	for (uint32_t v = dfs->n; v-- > 1;) {
-		uint32_t idom = dfs->dom[v].idom;
-		by_number[idom].retained_size += by_number[v].retained_size;
-		by_number[idom].retained_count += by_number[v].retained_count;
-		by_number[v].idom = dfs->vertex[idom];
-	}
-}
-
-static void by_node(const struct hf_graph_dfs *dfs, const struct hf_graph_dominance *by_number,
-	struct hf_graph_dominance *node)
-{
-	for (uint32_t v = 1; v < dfs->n; v++) {
-		if (v + HF_GRAPH_PREFETCH < dfs->n)
-			__builtin_prefetch(&node[dfs->vertex[v + HF_GRAPH_PREFETCH]], 1);
-		node[dfs->vertex[v]] = by_number[v];
+		if (v > HF_GRAPH_PREFETCH) {
+			uint32_t soon = v - HF_GRAPH_PREFETCH, idom = dfs->dom[soon].idom;
+			__builtin_prefetch(&node[dfs->vertex[soon]], 1);
+			if (idom)
+				__builtin_prefetch(&node[dfs->vertex[idom]], 1);
+		}
+		if (dfs->dom[v].idom == 0)
+			continue;
+		struct hf_graph_dominance *d = &node[dfs->vertex[v]];
+		d->idom = dfs->vertex[dfs->dom[v].idom];
+		node[d->idom].retained_size += d->retained_size;
+		node[d->idom].retained_count += d->retained_count;
 	}
 }
 
@@ -231,16 +225,11 @@ enum hf_status hf_graph_dominators_init(struct hf_graph_dominators *ret, const s
 	if (st)
 		return st;
 	uint64_t n_nodes = (uint64_t)g->n_objects + g->n_variables;
-	_cleanup_free_ struct hf_graph_dominance *by_number =
-		hf_graph_alloc(dfs.n, sizeof(*by_number));
-	_cleanup_free_ struct hf_graph_dominance *node = hf_graph_alloc(n_nodes, sizeof(*node));
-	if (!by_number || !node)
+	struct hf_graph_dominance *node = hf_graph_alloc(n_nodes, sizeof(*node));
+	if (!node)
 		return hf_graph_nomem(err, STAGE);
-	retained(&dfs, g, by_number);
-	for (uint64_t v = g->n_objects; v < n_nodes; v++)
-		node[v] = (struct hf_graph_dominance){0, 0, HF_GRAPH_NONE};
-	by_node(&dfs, by_number, node);
-	ret->node = return_ptr(node);
+	retained(&dfs, g, node);
+	ret->node = node;
 	return HF_OK;
 }
 

@@ -8,6 +8,15 @@
 
 enum { HUGE_PAGE = 2 << 20 };
 
+/* Random access over hundreds of megabytes is bound by TLB misses on small pages. Only a hint. */
+void hf_graph_prefer_huge_pages(void *p, size_t bytes)
+{
+	uintptr_t start = hf_align_up((uintptr_t)p, HUGE_PAGE);
+	uintptr_t end = hf_align_down((uintptr_t)p + bytes, HUGE_PAGE);
+	if (start < end)
+		madvise((void *)start, end - start, MADV_HUGEPAGE);
+}
+
 void *hf_graph_alloc(uint64_t n, size_t elem)
 {
 	uint64_t bytes;
@@ -17,18 +26,17 @@ void *hf_graph_alloc(uint64_t n, size_t elem)
 		return malloc(bytes ? bytes : 1);
 	bytes = hf_align_up(bytes, HUGE_PAGE);
 	void *p = aligned_alloc(HUGE_PAGE, bytes);
-	/* Random access over hundreds of megabytes is bound by TLB misses on small pages. Only a
-	 * hint. */
 	if (p)
-		madvise(p, bytes, MADV_HUGEPAGE);
+		hf_graph_prefer_huge_pages(p, bytes);
 	return p;
 }
 
 void *hf_graph_zalloc(uint64_t n, size_t elem)
 {
-	void *p = hf_graph_alloc(n, elem);
+	/* Large blocks come zeroed from the kernel, and calloc() knows. */
+	void *p = calloc(n ? n : 1, elem);
 	if (p)
-		memset(p, 0, n * elem);
+		hf_graph_prefer_huge_pages(p, n * elem);
 	return p;
 }
 

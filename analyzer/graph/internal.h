@@ -40,6 +40,8 @@ static inline bool bit_claim(uint64_t *bitmap, uint64_t i)
 	return !(old & mask);
 }
 
+void hf_graph_prefer_huge_pages(void *p, size_t bytes);
+
 enum hf_status hf_graph_nomem(struct hf_err *err, const char *stage);
 
 /* HF_OK to go on. */

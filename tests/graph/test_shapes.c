@@ -150,6 +150,40 @@ static void test_leaked_ring(void **state)
 	big_deinit(&b);
 }
 
+/* Everybody points to few objects: two blocks of the counting sort have almost all referrers. */
+static void test_hubs(void **state)
+{
+	enum { N = 300000, HUBS = 1000, FAR = 20000 };
+	static struct big b;
+	struct hf_graph_transpose t, bare;
+	struct hf_err err;
+	big_init(&b, N, 2ull * N);
+	for (uint32_t i = 0; i < N; i++) {
+		big_edge(&b, i, i % HUBS);
+		big_edge(&b, i, i % 50 ? FAR + i % 7 : i);
+	}
+	big_finish(&b);
+	assert_int_equal(hf_graph_transpose_init(&t, &b.g, true, &err), HF_OK);
+	assert_int_equal(hf_graph_transpose_init(&bare, &b.g, false, &err), HF_OK);
+	assert_int_equal(t.offset[0], 0);
+	assert_int_equal(t.offset[N], 2 * N);
+	for (uint32_t v = 0; v < N; v++) {
+		for (uint64_t k = t.offset[v]; k < t.offset[v + 1]; k++) {
+			uint64_t e = hf_graph_transpose_edge(&t, k);
+			assert_int_equal(b.dst[e], v);
+			assert_int_equal(t.src[k], e / 2);
+			if (k > t.offset[v])
+				assert_true(hf_graph_transpose_edge(&t, k - 1) < e);
+		}
+	}
+	assert_memory_equal(t.src, bare.src, 2 * N * sizeof(*t.src));
+	assert_memory_equal(t.offset, bare.offset, (N + 1) * sizeof(*t.offset));
+	assert_null(bare.edge_low);
+	hf_graph_transpose_deinit(&t);
+	hf_graph_transpose_deinit(&bare);
+	big_deinit(&b);
+}
+
 static void test_no_objects(void **state)
 {
 	static const uint64_t zero;
@@ -240,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_list_and_array),
 		cmocka_unit_test(test_deep_list),
 		cmocka_unit_test(test_leaked_ring),
+		cmocka_unit_test(test_hubs),
 		cmocka_unit_test(test_no_objects),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_cancel),
