@@ -93,6 +93,12 @@ static bool list_arenas(struct glibc *g)
 	return true;
 }
 
+/* Behind the arena's struct in its first heap. */
+static uint64_t first_chunk(const struct glibc *g, const struct glibc_arena *arena)
+{
+	return hf_align_up(arena->addr + g->layout->bins + GLIBC_STATE_FROM_BINS, GLIBC_HEADER);
+}
+
 /* One heap of a thread arena: its chunks, and the claim on its memory. */
 static bool walk_heap(struct glibc *g, struct glibc_arena *arena, uint64_t heap,
 	const struct heap_info *info, bool newest)
@@ -104,8 +110,7 @@ static bool walk_heap(struct glibc *g, struct glibc_arena *arena, uint64_t heap,
 		.limit = newest ? arena->top : heap + info->size - GLIBC_MIN_CHUNK,
 		.ends_in_top = newest};
 	if (oldest)
-		region.start = hf_align_up(
-			arena->addr + g->layout->bins + GLIBC_STATE_FROM_BINS, GLIBC_HEADER);
+		region.start = first_chunk(g, arena);
 	uint64_t mapped = heap + hf_align_up(glibc_max(info->size, info->mprotect_size), HF_PAGE);
 	glibc_claim(g, heap, mapped);
 	hf_walk_range(&g->walk->heaps, heap, mapped);
@@ -117,6 +122,72 @@ static bool walk_heap(struct glibc *g, struct glibc_arena *arena, uint64_t heap,
 	return glibc_walk_region(g, &region);
 }
 
+static bool read_heap(
+	struct glibc *g, const struct glibc_arena *arena, uint64_t heap, struct heap_info *ret)
+{
+	return hf_reader_copy(&g->probe, heap, ret, sizeof(*ret)) && ret->arena == arena->addr &&
+	       ret->size <= heap_max(g) && ret->size % HF_PAGE == 0 && ret->size >= HF_PAGE;
+}
+
+/* Has this address been walked? Only for damaged lists: looks at all. */
+static bool is_claimed(const struct glibc *g, uint64_t addr)
+{
+	for (size_t i = 0; i < g->cuts.n; i++) {
+		const struct hf_walk_range *cut = hf_vec_at(&g->cuts, i);
+		if (addr >= cut->start && addr < cut->end)
+			return true;
+	}
+	return false;
+}
+
+/* The top chunk of a heap that no fence ends: the chunk that reaches to the heap's end. 0 if the
+ * chunks do not lead there. */
+static uint64_t find_top(struct glibc *g, uint64_t start, uint64_t end)
+{
+	for (uint64_t at = start; at < end;) {
+		struct glibc_header h;
+		if (!glibc_read_header(&g->probe, at, &h) || (h.head & (8 | GLIBC_MMAPPED)))
+			return 0;
+		uint64_t size = glibc_chunk_size(h.head);
+		if (size < GLIBC_MIN_CHUNK || size > end - at)
+			return 0;
+		if (size == end - at)
+			return at;
+		at += size;
+	}
+	return 0;
+}
+
+/* Heaps of an arena whose list is broken, by their place and their pointer to the arena. */
+static bool walk_heaps_by_shape(struct glibc *g, struct glibc_arena *arena)
+{
+	const uint64_t align = heap_max(g);
+	for (size_t i = 0; i < g->spans.n; i++) {
+		const struct hf_walk_range span = *(struct hf_walk_range *)hf_vec_at(&g->spans, i);
+		for (uint64_t heap = hf_align_up(span.start, align); heap && heap < span.end;
+			heap += align) {
+			struct heap_info info;
+			uint64_t fence, top = arena->top;
+			if (!read_heap(g, arena, heap, &info) || is_claimed(g, heap))
+				continue;
+			bool oldest = heap + g->layout->heap_info == arena->addr;
+			bool newest = !hf_reader_u64(&g->probe, heap + info.size - 8, &fence) ||
+				      fence != GLIBC_PREV_INUSE;
+			if (newest)
+				arena->top = find_top(g,
+					oldest ? first_chunk(g, arena)
+					       : heap + g->layout->heap_info,
+					heap + info.size);
+			bool ok =
+				(newest && !arena->top) || walk_heap(g, arena, heap, &info, newest);
+			arena->top = top;
+			if (!ok)
+				return false;
+		}
+	}
+	return true;
+}
+
 static bool walk_thread_arena(struct glibc *g, struct glibc_arena *arena)
 {
 	const uint64_t max = heap_max(g);
@@ -124,25 +195,20 @@ static bool walk_thread_arena(struct glibc *g, struct glibc_arena *arena)
 	bool newest = true;
 	for (unsigned i = 0; i < GLIBC_MAX_HEAPS; i++, newest = false) {
 		struct heap_info info;
-		if (!hf_reader_copy(&g->probe, heap, &info, sizeof(info)) ||
-			info.arena != arena->addr || info.size > max || info.size % HF_PAGE ||
-			info.size < HF_PAGE) {
-			broken(g, arena, heap, "the list of heaps breaks");
-			return true;
-		}
+		/* A cycle would come back to memory that is claimed. */
+		if (!read_heap(g, arena, heap, &info) ||
+			((i < 64 || i % 64 == 0) && is_claimed(g, heap)))
+			break;
 		if (!walk_heap(g, arena, heap, &info, newest))
 			return false;
 		if (heap + g->layout->heap_info == arena->addr)
 			return true;
-		/* Prev of a later heap; a cycle would come back to memory that is claimed. */
-		if (info.prev % max || info.prev == heap) {
-			broken(g, arena, heap, "the list of heaps breaks");
-			return true;
-		}
+		if (info.prev % max || info.prev == heap)
+			break;
 		heap = info.prev;
 	}
-	broken(g, arena, heap, "the list of heaps does not end");
-	return true;
+	broken(g, arena, heap, "the list of heaps breaks");
+	return walk_heaps_by_shape(g, arena);
 }
 
 static const struct hf_map *brk_map(const struct glibc *g)

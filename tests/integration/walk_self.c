@@ -846,13 +846,15 @@ static void walk_raw_copy(const char *label, const struct tolerance *allow)
  * that the table knows too early or too late. */
 static void scenario_race(void)
 {
-	enum { THREADS = 4, SNAPSHOTS = 150 };
+	enum { THREADS = 4 };
+	const char *env = getenv("WALK_SELF_SNAPSHOTS");
+	const unsigned n_snapshots = env ? (unsigned)atol(env) : 40;
 	pthread_t threads[THREADS];
 	for (uint64_t i = 0; i < THREADS; i++) {
 		thread_slots[i] = new_slots(SLOTS);
 		pthread_create(&threads[i], NULL, runner, (void *)i);
 	}
-	for (unsigned i = 0; i < SNAPSHOTS; i++) {
+	for (unsigned i = 0; i < n_snapshots; i++) {
 		hf_sys_sleep_ns(2000000);
 		walk_raw_copy("race", &(struct tolerance){.missing = 2 * THREADS,
 					      .extra = 150,
@@ -902,7 +904,7 @@ static void scenario_step(void)
 	const char *every = getenv("WALK_SELF_EVERY"), *ops = getenv("WALK_SELF_OPERATIONS");
 	struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
 	uint64_t n_ops = ops ? (uint64_t)atol(ops) : 150, state = 4711;
-	walk_every = every ? (uint64_t)atol(every) : 97;
+	walk_every = every ? (uint64_t)atol(every) : 211;
 	shrink_table();
 	sigaction(SIGTRAP, &action, NULL);
 	mallopt(M_MMAP_THRESHOLD, 200000);
@@ -1000,7 +1002,7 @@ static void scenario_fuzz(void)
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
 	const char *rounds = getenv("WALK_SELF_ROUNDS");
-	uint64_t n = rounds ? (uint64_t)atol(rounds) : 300;
+	uint64_t n = rounds ? (uint64_t)atol(rounds) : 150;
 	pthread_t thread;
 	shrink_table();
 	victims = new_slots(3000);
