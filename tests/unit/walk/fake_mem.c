@@ -58,7 +58,8 @@ static void fake_destroy(struct hf_mem *mem)
 	(void)mem;
 }
 
-static const struct hf_mem_ops fake_ops = {fake_read, fake_window, fake_destroy};
+static const struct hf_mem_ops fake_ops = {
+	.read = fake_read, .window = fake_window, .destroy = fake_destroy};
 
 void fake_mem_init(struct fake_mem *fake)
 {
