@@ -288,3 +288,19 @@ void hf_heapdb_object_what(struct hf_text *text, const struct hf_object *object)
 	if (object->site[0])
 		hf_text_addf(text, "%sfrom %s", separator, object->site);
 }
+
+void hf_heapdb_object_place(struct hf_text *text, struct hf_heapdb *heap,
+	const struct hf_object *object, const char *dots)
+{
+	hf_heapdb_object_what(text, object);
+	const char *separator = text->len ? ", " : "";
+	struct hf_root root;
+	if (!object->reachable) {
+		hf_text_addf(text, "%sleaked", separator);
+	} else if (object->holder_root_id &&
+		   hf_heapdb_root(heap, object->holder_root_id, &root, NULL) == HF_OK) {
+		hf_text_addf(text, "%s", separator);
+		hf_heapdb_root_name(text, &root);
+		hf_text_addf(text, "->%s", object->holder_id ? dots : "");
+	}
+}

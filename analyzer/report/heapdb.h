@@ -81,5 +81,9 @@ void hf_heapdb_root_label_of(struct hf_text *text, const char *name, const char 
 void hf_heapdb_word_name(struct hf_text *text, const struct hf_word *word);
 /* What is known of an object besides its address: label, type, site; "" if nothing is. */
 void hf_heapdb_object_what(struct hf_text *text, const struct hf_object *object);
+/* The same, and where it hangs, for lines without a path: "session, g_sessions->…", "leaked". dots:
+ * the emitter's. A root that cannot be read is left out. */
+void hf_heapdb_object_place(struct hf_text *text, struct hf_heapdb *heap,
+	const struct hf_object *object, const char *dots);
 /* The last component of a path. */
 const char *hf_base_name(const char *path);

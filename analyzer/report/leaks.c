@@ -136,6 +136,9 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)));
 	else
 		hf_emit_line(emit, "Nothing is leaked: every object is reachable from a root.");
+	if (heap->partial && heap->leak_count)
+		hf_emit_warning(
+			emit, "PARTIAL: what holds them may be in the part that is missing");
 	bool human = hf_emit_form(emit) == HF_EMIT_HUMAN;
 	if (human && !heap->leak_count)
 		return HF_OK;

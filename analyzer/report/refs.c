@@ -44,15 +44,19 @@ static struct hf_cell at_cell(struct hf_report *report, struct hf_text *text, sq
 	return hf_cell_text(hf_text_get(text));
 }
 
-static void what_text(
-	struct hf_text *text, const struct hf_object *other, uint64_t dst_offset, const char *note)
+/* Where the other object hangs is said unless the two hold each other. */
+static void what_text(struct hf_report *report, struct hf_text *text, const struct hf_object *other,
+	uint64_t dst_offset, const char *held)
 {
-	hf_heapdb_object_what(text, other);
+	if (*held)
+		hf_heapdb_object_what(text, other);
+	else
+		hf_heapdb_object_place(text, &report->heap, other, hf_emit_dots(report->emit));
 	if (dst_offset)
 		hf_text_addf(
 			text, "%sto +%llu", text->len ? ", " : "", (unsigned long long)dst_offset);
-	if (*note)
-		hf_text_addf(text, "%s%s", text->len ? ", " : "", note);
+	if (*held)
+		hf_text_addf(text, "%s%s", text->len ? ", " : "", held);
 }
 
 static enum hf_status other_object(
@@ -133,7 +137,7 @@ static enum hf_status in_rows(struct hf_report *report, const struct hf_object *
 		_cleanup_(hf_text_deinit) struct hf_text at = HF_TEXT_INIT;
 		_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
 		bool holder = other.id == object->holder_id;
-		what_text(&what, &other, (uint64_t)hf_column_int(q, 2),
+		what_text(report, &what, &other, (uint64_t)hf_column_int(q, 2),
 			holder            ? "holds it"
 			: other.reachable ? ""
 					  : "leaked");
@@ -223,7 +227,8 @@ static enum hf_status references(
 		_cleanup_(hf_text_deinit) struct hf_text at = HF_TEXT_INIT;
 		_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
 		bool holds = other.holder_id == object->id;
-		what_text(&what, &other, (uint64_t)hf_column_int(q, 2), holds ? "held by it" : "");
+		what_text(report, &what, &other, (uint64_t)hf_column_int(q, 2),
+			holds ? "held by it" : "");
 		hf_emit_row(report->emit, HF_NO_ROW,
 			(struct hf_cell[]){
 				at_cell(report, &at, q, 1, 3),

@@ -1,24 +1,10 @@
 #include <string.h>
 
 #include "report/report.h"
+#include "report/top_object.h"
 
 /* Each thing to rank by is a query that gives, in the order of `columns` below: what people see as
  * name, further JSON columns, then the figures. %s is the ORDER BY column. */
-
-enum { MAX_FETCH = 100000 };
-
-static const struct hf_column object_columns[] = {
-	{"addr", "ADDRESS", HF_VALUE_ADDRESS, 0},
-	{"size", "SIZE", HF_VALUE_SIZE, 0},
-	{"retained_size", "RETAINED", HF_VALUE_SIZE, 0},
-	{"held_size", "HELD", HF_VALUE_SIZE, 0},
-	{"held_share", "SHARE", HF_VALUE_SHARE, 0},
-	{"held_count", "OBJECTS", HF_VALUE_COUNT, 0},
-	{"what", "WHAT", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
-	{"id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
-	{"retained_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
-	{"chain", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
-};
 
 static const struct hf_column group_columns[] = {
 	{"size", "SIZE", HF_VALUE_SIZE, 0},
@@ -146,86 +132,19 @@ static enum hf_status run_root(struct hf_report *report, const struct by *by, co
 	return status == HF_OK ? count_more(report, by, options, shown, err) : status;
 }
 
-static void object_row(struct hf_report *report, const struct hf_object *o, uint64_t chain)
-{
-	char number[HF_NUMBER_SIZE];
-	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-	hf_heapdb_object_what(&what, o);
-	if (chain && hf_emit_form(report->emit) == HF_EMIT_HUMAN)
-		hf_text_addf(&what, "%s(heads a chain of %s)", what.len ? " " : "",
-			hf_human_count(number, chain + 1));
-	hf_emit_row(report->emit, HF_NO_ROW,
-		(struct hf_cell[N(object_columns)]){
-			hf_cell_int((int64_t)o->addr),
-			hf_cell_int((int64_t)o->size),
-			hf_cell_int((int64_t)o->retained_size),
-			hf_cell_int((int64_t)o->held_size),
-			hf_cell_real(hf_percent(o->held_size, report->heap.live_size)),
-			hf_cell_int((int64_t)o->held_count),
-			hf_cell_text(hf_text_get(&what)),
-			hf_cell_int(o->id),
-			hf_cell_int((int64_t)o->retained_count),
-			hf_cell_int((int64_t)chain),
-		});
-}
-
-/* Links of a chain (a list's nodes) each hold nearly all that the one before holds; the head alone
- * stands for them, else they would fill every table. */
-static bool continues_chain(const struct hf_object *tail, const struct hf_object *o, bool held)
-{
-	int64_t above = held ? o->holder_id : o->idom_id;
-	uint64_t mine = held ? o->held_size : o->retained_size;
-	uint64_t its = held ? tail->held_size : tail->retained_size;
-	return above == tail->id && mine >= its - its / 10;
-}
-
 static enum hf_status run_object(struct hf_report *report, const struct by *by, const char *order,
 	const struct hf_top_options *options, struct hf_err *err)
 {
-	struct hf_heapdb *heap = &report->heap;
-	bool held = !strcmp(order, "held_size"), ranked = held || !strcmp(order, "retained_size");
-	char sql[256];
-	if (ranked)
-		snprintf(sql, sizeof(sql), "SELECT object_id FROM %s ORDER BY rank",
-			held ? "stat_top_held" : "stat_top_retained");
-	else
-		snprintf(sql, sizeof(sql),
-			"SELECT id FROM object ORDER BY size DESC, id LIMIT %lld",
-			(long long)options->n);
-	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(heap->db, &q, err, sql, "");
-	struct hf_object head = {0}, tail = {0}, o;
-	uint64_t chain = 0;
-	int64_t shown = 0;
-	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
-	while (shown < options->n && hf_row(q, &status, err)) {
-		status = hf_heapdb_object(heap, hf_column_int(q, 0), &o, err);
-		if (status == HF_E_NOTFOUND)
-			status = hf_err_set(err, HF_E_CORRUPT, "the database lacks object %lld",
-				(long long)hf_column_int(q, 0));
-		if (status != HF_OK)
-			break;
-		if (ranked && tail.id && continues_chain(&tail, &o, held)) {
-			chain++;
-			tail = o;
-			continue;
-		}
-		if (head.id) {
-			object_row(report, &head, chain);
-			shown++;
-		}
-		head = tail = o;
-		chain = 0;
-	}
-	if (status == HF_OK && head.id && shown < options->n)
-		object_row(report, &head, chain);
-	hf_emit_table_end(report->emit);
-	return status;
+	return hf_top_objects(report,
+		!strcmp(order, "held_size") ? HF_RANK_HELD
+		: !strcmp(order, "size")    ? HF_RANK_SIZE
+					    : HF_RANK_RETAINED,
+		options->n, err);
 }
 
 static const struct by bys[] = {
 	{"object", {{"retained", "retained_size"}, {"held", "held_size"}, {"size", "size"}},
-		run_object, NULL, object_columns, N(object_columns), ""},
+		run_object, NULL, NULL, 0, NULL},
 	{"type", {{"retained", "retained_size"}, {"size", "size"}, {"count", "count"}}, run_group,
 		"SELECT size, NULL, count, retained_size, leak_size, name FROM type_summary",
 		group_columns, N(group_columns), "No object of this heap has a known type."},
