@@ -79,8 +79,7 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 		hf_emit_line(emit, "%-14s %s (%s) in %s objects that nothing reaches%s", "leaked",
 			hf_human_size(size, heap->leak_size),
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)),
-			hf_human_count(count, heap->leak_count),
-			heap->partial ? " (PARTIAL)" : "");
+			hf_human_count(count, heap->leak_count), heap->partial ? " (PARTIAL)" : "");
 	else
 		hf_emit_line(emit, "%-14s nothing", "leaked");
 	return HF_OK;
