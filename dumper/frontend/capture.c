@@ -362,8 +362,6 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	if (!result && (request->wait || snapshot.in_place))
 		result = __atomic_load_n(&report->done, __ATOMIC_ACQUIRE) ? report->result : -EIO;
 	hf_pool_deinit(&pool);
-	/* The collector may still sit on its stack where it waits for the snapshot. */
-	hf_syscall3(SYS_madvise, state.pool_memory, POOL_SIZE, MADV_DONTNEED);
 	return result;
 }
 

@@ -36,9 +36,12 @@ struct mem_self {
 	struct hf_mem mem;
 	int pagemap;
 	long pid;
-	struct block *blocks; /* of N_BLOCKS, by number % N_BLOCKS; in the pool */
+	struct block *blocks; /* N_BLOCKS, by number % N_BLOCKS; pages of their own, untouched until
+				 used */
 	uint64_t entries[BLOCK_PAGES];
 };
+
+static const size_t BLOCKS_SIZE = N_BLOCKS * sizeof(struct block);
 
 static bool copy_from_self(struct mem_self *self, uint64_t addr, void *buf, size_t size)
 {
@@ -166,7 +169,9 @@ static void self_window(struct hf_reader *r, uint64_t addr)
 
 static void self_destroy(struct hf_mem *mem)
 {
-	hf_sys_close(((struct mem_self *)mem)->pagemap);
+	struct mem_self *self = (struct mem_self *)mem;
+	hf_sys_close(self->pagemap);
+	hf_page_free(self->blocks, BLOCKS_SIZE);
 }
 
 static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy, NULL};
@@ -175,12 +180,16 @@ enum hf_status hf_mem_self(
 	const struct hf_maps *maps, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)
 {
 	struct mem_self *self = hf_pool_alloc(pool, sizeof(*self));
-	struct block *blocks = hf_pool_alloc(pool, N_BLOCKS * sizeof(*blocks));
-	if (!self || !blocks)
+	if (!self)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to read with");
 	int fd = hf_sys_open_read("/proc/self/pagemap");
 	if (fd < 0)
 		return hf_err_sys(err, HF_E_IO, -fd, "cannot open /proc/self/pagemap");
+	struct block *blocks = hf_page_alloc(BLOCKS_SIZE);
+	if (!blocks) {
+		hf_sys_close(fd);
+		return hf_err_set(err, HF_E_NOMEM, "no memory to read with");
+	}
 	self->mem = (struct hf_mem){&self_ops, maps};
 	self->pagemap = fd;
 	self->blocks = blocks;
