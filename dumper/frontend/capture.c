@@ -10,6 +10,7 @@
 #include "base/fmt.h"
 #include "base/sys.h"
 #include "dump.h"
+#include "frontend/told.h"
 #include "stop/snapshot.h"
 #include "walk/glibc_locks.h"
 
@@ -46,6 +47,10 @@ static struct {
 	struct hf_registered_root registered[MAX_REGISTERED];
 	struct hf_label labels[MAX_LABELS];
 } state;
+
+/* Only a dumper outside this process reads it. */
+__attribute__((used)) static struct hf_told told = {
+	HF_TOLD_MAGIC, state.registered, state.labels, MAX_REGISTERED, MAX_LABELS};
 
 static bool stderr_is_ours(void)
 {

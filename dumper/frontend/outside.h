@@ -31,6 +31,16 @@ enum hf_status hf_outside_core(const struct hf_outside_options *options,
 enum hf_status hf_outside_open(struct hf_sink_file *file, const char *output, const char *program,
 	int pid, struct hf_err *err);
 
-/* libholdfast.so in the target: an address in its image, 0 if it is not there; and the memory that
- * it holds for dumps, appended to own (struct hf_walk_range), sorted. */
-uint64_t hf_outside_own(struct hf_mem *mem, struct hf_vec *own);
+/* What libholdfast.so has in the target, if it is there. */
+struct hf_outside_library {
+	uint64_t code;     /* an address in its image, 0: it is not there */
+	struct hf_vec own; /* of struct hf_walk_range, sorted: memory that it holds for dumps */
+	struct hf_vec registered; /* of struct hf_registered_root */
+	struct hf_vec labels;     /* of struct hf_label */
+};
+
+void hf_outside_library_init(struct hf_outside_library *library);
+void hf_outside_library_deinit(struct hf_outside_library *library);
+void hf_outside_library_find(struct hf_outside_library *library, struct hf_mem *mem);
+/* Hand it to the pipeline. */
+void hf_outside_library_use(const struct hf_outside_library *library, struct hf_dump_input *input);

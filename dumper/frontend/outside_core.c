@@ -18,7 +18,8 @@ struct capture {
 	struct hf_threads threads;
 	struct hf_maps maps;
 	struct hf_mem *mem;
-	struct hf_vec own, findings;
+	struct hf_outside_library library;
+	struct hf_vec findings;
 	struct hf_fact facts[MAX_FACTS];
 	size_t n_facts;
 	char exe[PATH_MAX], uid[24], signal[32];
@@ -205,13 +206,12 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 		.facts = c->facts,
 		.n_facts = c->n_facts,
 		.root_dir = "",
-		.own_code = hf_outside_own(c->mem, &c->own),
 		.sink = &c->result->file.sink,
 		.pool = &c->pool,
 		.totals = &c->result->totals,
 	};
-	input.own = c->own.data;
-	input.n_own = c->own.n;
+	hf_outside_library_find(&c->library, c->mem);
+	hf_outside_library_use(&c->library, &input);
 	input.findings = c->findings.data;
 	input.n_findings = c->findings.n;
 	return hf_dump_write(&input, err);
@@ -222,7 +222,7 @@ enum hf_status hf_outside_core(const struct hf_outside_options *options,
 {
 	struct capture c = {.options = options, .result = result, .core = {.fd = -1}};
 	hf_pool_init(&c.pool, NULL, 0);
-	hf_vec_init(&c.own, sizeof(struct hf_walk_range));
+	hf_outside_library_init(&c.library);
 	hf_vec_init(&c.findings, sizeof(struct hf_walk_finding));
 	hf_vec_init(&c.maps.maps, sizeof(struct hf_map));
 	hf_vec_init(&c.threads.threads, sizeof(struct hf_thread));
@@ -232,7 +232,7 @@ enum hf_status hf_outside_core(const struct hf_outside_options *options,
 	hf_maps_deinit(&c.maps);
 	hf_vec_deinit(&c.threads.threads);
 	hf_vec_deinit(&c.findings);
-	hf_vec_deinit(&c.own);
+	hf_outside_library_deinit(&c.library);
 	hf_pool_deinit(&c.pool);
 	return status;
 }

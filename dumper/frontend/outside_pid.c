@@ -15,7 +15,8 @@ struct capture {
 	struct hf_remote remote;
 	struct hf_maps maps;
 	struct hf_mem *mem;
-	struct hf_vec own, findings;
+	struct hf_outside_library library;
+	struct hf_vec findings;
 	char comm[32], proc_dir[32], snapshot_dir[32], root_dir[32];
 };
 
@@ -90,14 +91,13 @@ static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 		.proc_dir = c->proc_dir,
 		.snapshot_dir = r->in_place ? NULL : c->snapshot_dir,
 		.root_dir = c->root_dir,
-		.own_code = hf_outside_own(c->mem, &c->own),
 		.sink = &c->result->file.sink,
 		.pool = &c->pool,
 		.totals = &c->result->totals,
 	};
 	note_problems(c);
-	input.own = c->own.data;
-	input.n_own = c->own.n;
+	hf_outside_library_find(&c->library, c->mem);
+	hf_outside_library_use(&c->library, &input);
 	input.findings = c->findings.data;
 	input.n_findings = c->findings.n;
 	return hf_dump_write(&input, err);
@@ -139,14 +139,14 @@ enum hf_status hf_outside_pid(const struct hf_outside_options *options,
 {
 	struct capture c = {.options = options, .result = result};
 	hf_pool_init(&c.pool, NULL, 0);
-	hf_vec_init(&c.own, sizeof(struct hf_walk_range));
+	hf_outside_library_init(&c.library);
 	hf_vec_init(&c.findings, sizeof(struct hf_walk_finding));
 	hf_vec_init(&c.maps.maps, sizeof(struct hf_map));
 	enum hf_status status = capture(&c, err);
 	hf_mem_destroy(c.mem);
 	hf_maps_deinit(&c.maps);
 	hf_vec_deinit(&c.findings);
-	hf_vec_deinit(&c.own);
+	hf_outside_library_deinit(&c.library);
 	hf_pool_deinit(&c.pool);
 	return status;
 }
