@@ -1,0 +1,439 @@
+"""Dumps from outside under all circumstances: what must agree, what must be refused, and what must
+be left behind (nothing).
+
+usage: outside_test.py HOLDFAST SCENARIO TARGET [LIBRARY]
+"""
+import contextlib
+import ctypes
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import compare
+from harness import Failure, Holdfast
+from manifest import Manifest
+
+SKIPPED = 77
+NOBODY = 65534
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Skip(Exception):
+    """Cannot be tested here; the message says why."""
+
+
+def expect(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+class Target:
+    """A running target, and what is known of its state."""
+
+    def __init__(self, program, folder, *options, preexec=None, env=None, name="manifest"):
+        self.manifest_path = os.path.join(folder, name)
+        self.process = subprocess.Popen(
+            [program, "--manifest", self.manifest_path, "--mode", "wait", *options], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, preexec_fn=preexec, env=env, cwd=folder)
+        self.pid = self.process.pid
+        expect(re.fullmatch(r"ready \d+\n", self.process.stdout.readline()), "the target did not get ready")
+
+    def proc(self, name):
+        return pathlib.Path(f"/proc/{self.pid}/{name}").read_text(encoding="ascii", errors="replace")
+
+    def states(self):
+        """State letter of each thread."""
+        states = {}
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(OSError):
+                states[int(task)] = self.proc(f"task/{task}/stat").rsplit(")", 1)[1].split()[0]
+        return states
+
+    def children(self):
+        return {int(c) for task in os.listdir(f"/proc/{self.pid}/task")
+                for c in self.proc(f"task/{task}/children").split()}
+
+    def tracer(self):
+        return int(re.search(r"^TracerPid:\s*(\d+)", self.proc("status"), re.M)[1])
+
+    def problems(self, n_threads, stopped=False):
+        """What an earlier dump has left behind."""
+        states = self.states()
+        if len(states) != n_threads:
+            yield f"{len(states)} threads, not {n_threads}"
+        bad = {t: s for t, s in states.items() if s in ("t", "Z", "X") or (s == "T") != stopped}
+        if bad:
+            yield f"threads in state {bad}"
+        if self.tracer():
+            yield f"still traced by {self.tracer()}"
+        if self.children():
+            yield f"children {self.children()}"
+
+    def check_whole(self, n_threads, wait_s=10.0, **more):
+        """Nothing is left behind, at the latest after wait_s."""
+        until = time.monotonic() + wait_s
+        while problems := list(self.problems(n_threads, **more)):
+            expect(time.monotonic() < until, f"after the dump: {problems}")
+            time.sleep(0.005)
+
+    def finish(self):
+        """Its own checks, at its end."""
+        self.process.stdin.close()
+        status = self.process.wait(timeout=60)
+        expect(status == 0, f"the target's exit status is {status}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+def check_manifest(holdfast, dump, manifest_path, n_threads, with_names=True):
+    db = holdfast.load(dump)
+    c = compare.Comparison(Manifest(manifest_path), db)
+    c.check(f"{len(c.manifest.objects)} objects and their sizes", c.objects())
+    c.check("nothing but them and libc's own", c.extra_objects(8 + 3 * n_threads))
+    c.check(f"{len(c.manifest.edges)} edges, and no others from these objects", c.edges())
+    c.check(f"{len(c.manifest.leaked)} leaked objects, and no others", c.leaks())
+    c.check(f"{len(c.manifest.labels)} labels", c.labels())
+    if with_names:
+        c.check(f"{len(c.manifest.roots)} roots and their names", c.roots())
+    expect(c.n_problems == 0, "the dump does not agree with the manifest")
+    return db
+
+
+def gcore(folder, pid):
+    if not shutil.which("gcore"):
+        raise Skip("no gcore here (apt-get install gdb)")
+    subprocess.run(["gcore", "-o", os.path.join(folder, "core"), str(pid)], check=True, capture_output=True,
+                   stdin=subprocess.DEVNULL)
+    return os.path.join(folder, f"core.{pid}")
+
+
+def heap_of(db):
+    objects = dict(db.execute("SELECT addr, usable FROM object"))
+    edges = set(db.execute("SELECT s.addr, src_offset, d.addr, dst_offset FROM edge "
+                           "JOIN object s ON s.id = src_id JOIN object d ON d.id = dst_id"))
+    return objects, edges
+
+
+def agree(holdfast, folder, target, library):
+    """In process, by pid and by core: the same heap."""
+    env = {**os.environ, "LD_PRELOAD": library, "HOLDFAST": f"out={folder}/inside.hfd"}
+    heaps = {}
+    with Target(target, folder, "--objects", "1e5", "--threads", "8", env=env) as t:
+        os.kill(t.pid, signal.SIGUSR2)
+        inside = holdfast.wait_for_dump("inside.hfd")
+        t.check_whole(8)
+        by_pid, by_core = holdfast.folder / "pid.hfd", holdfast.folder / "core.hfd"
+        holdfast("dump", t.pid, "-o", by_pid)
+        t.check_whole(8)
+        core = gcore(folder, t.pid)
+        holdfast("dump", "--core", core, "-o", by_core)
+        for dump in (inside, by_pid, by_core):
+            # After a first dump the library's own memory must not hold anything.
+            db = check_manifest(holdfast, dump, t.manifest_path, 8)
+            heaps[dump.name] = heap_of(db)
+            partial = db.execute("SELECT count(*) FROM finding WHERE severity = 'partial'").fetchone()[0]
+            expect(not partial, f"{dump.name} is partial")
+            own = db.execute("SELECT count(*) FROM root r JOIN mapping m ON r.addr >= m.start AND "
+                             "r.addr < m.start + m.size WHERE m.kind = 'own' AND r.kind != 'register'").fetchone()[0]
+            expect(own == 0, f"{dump.name}: {own} roots in the dumper's own memory")
+        t.finish()
+    objects, edges = heaps.pop("inside.hfd")
+    for name, (other_objects, other_edges) in heaps.items():
+        expect(objects == other_objects, f"{name}: objects differ: {set(objects.items()) ^ set(other_objects.items())}")
+        # What libc and threads that run on write into their own objects is theirs.
+        expect(len(edges ^ other_edges) < 64, f"{name}: {len(edges ^ other_edges)} edges differ")
+    print(f"{len(objects)} objects, {len(edges)} edges: the same three times")
+
+
+def build(holdfast, folder, target, kind):
+    """Another build of the target: static, without PIE, stripped."""
+    with Target(target, folder, "--objects", "1e4", "--threads", "4") as t:
+        by_pid, by_core = holdfast.folder / "pid.hfd", holdfast.folder / "core.hfd"
+        holdfast("dump", t.pid, "-o", by_pid)
+        t.check_whole(4)
+        holdfast("dump", "--core", gcore(folder, t.pid), "-o", by_core)
+        for dump in (by_pid, by_core):
+            check_manifest(holdfast, dump, t.manifest_path, 4, with_names=kind != "stripped")
+        t.finish()
+
+
+def kill(holdfast, folder, target, _):
+    """kill -9 of the tool at 100 random moments."""
+    command = str(pathlib.Path(holdfast.command).with_name("holdfast-dump"))
+    random.seed(1)
+    n_threads, n_killed, n_whole = 8, 0, 0
+    with Target(target, folder, "--objects", "3e5", "--threads", str(n_threads), "--churn-during") as t:
+        started = time.monotonic()
+        subprocess.run([command, str(t.pid), "-o", f"{folder}/whole.hfd"], check=True, capture_output=True)
+        length = time.monotonic() - started
+        for i in range(100):
+            out = f"{folder}/killed.{i}.hfd"
+            tool = subprocess.Popen([command, str(t.pid), "-o", out], stdout=subprocess.DEVNULL)
+            # Most moments in the first part, where the target is stopped.
+            time.sleep(random.random() ** 3 * length)
+            tool.kill()
+            killed = tool.wait() == -signal.SIGKILL
+            n_killed += killed
+            n_whole += not killed
+            t.check_whole(n_threads)
+            expect(not killed or not os.path.exists(out), f"{out} is there, although its writer was killed")
+        left = [n for n in os.listdir(folder) if ".tmp" in n]
+        expect(len(left) <= 2, f"temporary files are left: {left}")
+        expect(n_killed >= 50, f"only {n_killed} of 100 were killed in time")
+        subprocess.run([command, str(t.pid), "-o", f"{folder}/after.hfd"], check=True)
+        t.check_whole(n_threads)
+        t.finish()
+    print(f"{n_killed} killed, {n_whole} had ended already; one dump takes {length:.2f} s")
+
+
+def many(holdfast, folder, target, _):
+    """100 dumps in a row leave nothing in the target."""
+    with Target(target, folder, "--objects", "1e4", "--threads", "4") as t:
+        def figures():
+            vm = re.search(r"^VmSize:\s*(\d+)", t.proc("status"), re.M)[1]
+            return len(os.listdir(f"/proc/{t.pid}/fd")), len(os.listdir(f"/proc/{t.pid}/task")), vm
+        before = figures()
+        for i in range(100):
+            holdfast("dump", t.pid, "-o", f"{folder}/{i}.hfd")
+            t.check_whole(4, wait_s=0.5)
+        expect(figures() == before, f"descriptors, threads, VmSize: {before} before, {figures()} after")
+        check_manifest(holdfast, holdfast.folder / "99.hfd", t.manifest_path, 4)
+        t.finish()
+
+
+def as_nobody():
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+def need_root():
+    if os.geteuid():
+        raise Skip("needs root, to be two users")
+
+
+def open_to_all(folder, holdfast):
+    """A copy of the tool where user nobody may run it."""
+    os.chmod(folder, 0o777)
+    copy = os.path.join(folder, "holdfast-dump")
+    shutil.copy(pathlib.Path(holdfast.command).with_name("holdfast-dump"), copy)
+    return copy
+
+
+def run_refused(command, reason, status=5, **more):
+    done = subprocess.run(command, capture_output=True, text=True, **more)
+    expect(done.returncode == status, f"{command}: exit status {done.returncode}, not {status}: {done.stderr}")
+    expect(re.search(reason, done.stderr), f"{command}: «{done.stderr}» does not say «{reason}»")
+    expect(done.stdout == "", f"{command}: prints «{done.stdout}»")
+
+
+def refused(holdfast, folder, target, _):
+    """Not permitted: exit 5 and the reason, and no file."""
+    need_root()
+    command = open_to_all(folder, holdfast)
+    with Target(target, folder) as t:
+        out = f"{folder}/x.hfd"
+        run_refused([command, str(t.pid), "-o", out], r"user 0's, this is user 65534's", preexec_fn=as_nobody)
+        # Another tracer.
+        seize, detach = 0x4206, 17
+        LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        expect(LIBC.ptrace(seize, t.pid, None, None) == 0, "cannot trace the target")
+        run_refused([command, str(t.pid), "-o", out], rf"traced already, by {os.getpid()}")
+        os.kill(t.pid, signal.SIGWINCH)  # a tracee is only let go from a stop
+        os.waitpid(t.pid, 0x40000000)
+        expect(LIBC.ptrace(detach, t.pid, None, None) == 0, "cannot let the target go")
+        t.check_whole(1)
+        run_refused([command, "999999999", "-o", out], "no process 999999999", status=3)
+        run_refused([command, "12x", "-o", out], "not a pid", status=2)
+        pathlib.Path(out).write_text("mine")
+        run_refused([command, str(t.pid), "-o", out], "exists already", status=1)
+        expect(pathlib.Path(out).read_text() == "mine", "a file was replaced")
+        os.unlink(out)
+        t.finish()
+    # The same user may, and root.
+    with Target(target, folder, preexec=as_nobody, name="nobody") as t:
+        t.check_whole(1)
+        done = subprocess.run([command, str(t.pid), "-o", f"{folder}/nobody.hfd"], preexec_fn=as_nobody)
+        expect(done.returncode == 0, "nobody cannot dump nobody's process")
+        done = subprocess.run([command, str(t.pid), "-o", f"{folder}/root.hfd"])
+        expect(done.returncode == 0, "root cannot dump nobody's process")
+        check_manifest(holdfast, holdfast.folder / "nobody.hfd", t.manifest_path, 1)
+        check_manifest(holdfast, holdfast.folder / "root.hfd", t.manifest_path, 1)
+        t.finish()
+    left = [n for n in os.listdir(folder) if ".tmp" in n]
+    expect(not left, f"temporary files are left: {left}")
+
+
+class SockFilter(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32)]
+
+
+class SockProgram(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_uint16), ("filter", ctypes.POINTER(SockFilter))]
+
+
+def forbid_clone():
+    """A seccomp filter that kills the process at clone(2)."""
+    as_nobody()
+    load, jump_equal, ret, allow, kill_process = 0x20, 0x15, 0x06, 0x7fff0000, 0x80000000
+    code = (SockFilter * 4)(SockFilter(load, 0, 0, 0), SockFilter(jump_equal, 0, 1, 56),
+                            SockFilter(ret, 0, 0, kill_process), SockFilter(ret, 0, 0, allow))
+    program = SockProgram(4, code)
+    LIBC.prctl(38, 1, 0, 0, 0)
+    if LIBC.prctl(22, 2, ctypes.byref(program), 0, 0):
+        os._exit(99)
+
+
+def one_process():
+    as_nobody()
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+
+
+def in_place(holdfast, folder, target, _):
+    """No snapshot can be had: the stopped target is read, and the dump says so."""
+    need_root()
+    command = open_to_all(folder, holdfast)
+
+    def snapshot_of(name):
+        db = check_manifest(holdfast, holdfast.folder / name, os.path.join(folder, "manifest"), 1)
+        how = db.execute("SELECT value FROM meta WHERE key = 'snapshot'").fetchone()[0]
+        said = db.execute("SELECT count(*) FROM finding WHERE text LIKE 'read in place%'").fetchone()[0]
+        expect((how == "in-place") == bool(said), f"{name}: {how}, but {said} findings about it")
+        return how
+
+    with Target(target, folder, preexec=one_process) as t:
+        done = subprocess.run([command, str(t.pid), "-o", f"{folder}/limit.hfd"], capture_output=True, text=True)
+        expect(done.returncode == 0, f"exit status {done.returncode}: {done.stderr}")
+        expect("read in place" in done.stdout, f"not said: {done.stdout}")
+        t.check_whole(1, wait_s=0.5)
+        expect(snapshot_of("limit.hfd") == "in-place", "a limit of processes did not lead to reading in place")
+        t.finish()
+    with Target(target, folder, preexec=forbid_clone) as t:
+        done = subprocess.run([command, str(t.pid), "-o", f"{folder}/filter.hfd"], preexec_fn=as_nobody)
+        expect(done.returncode == 0, f"exit status {done.returncode}")
+        t.check_whole(1, wait_s=0.5)
+        expect(snapshot_of("filter.hfd") == "in-place", "a filter did not lead to reading in place")
+        # Who may suspend filters has a snapshot all the same.
+        done = subprocess.run([command, str(t.pid), "-o", f"{folder}/root.hfd"])
+        expect(done.returncode == 0, f"exit status {done.returncode}")
+        t.check_whole(1, wait_s=0.5)
+        print(f"as root, under a filter: {snapshot_of('root.hfd')}")
+        t.finish()
+
+
+def stopped(holdfast, folder, target, _):
+    """A process that is stopped by a signal stays so, and goes on later."""
+    with Target(target, folder, "--threads", "4") as t:
+        os.kill(t.pid, signal.SIGSTOP)
+        t.check_whole(4, stopped=True)
+        holdfast("dump", t.pid, "-o", holdfast.folder / "stopped.hfd")
+        t.check_whole(4, stopped=True)
+        os.kill(t.pid, signal.SIGCONT)
+        t.check_whole(4)
+        check_manifest(holdfast, holdfast.folder / "stopped.hfd", t.manifest_path, 4)
+        t.finish()
+
+
+def cores(holdfast, folder, target, _):
+    """Cores that are cut, of another program, or none at all."""
+    with Target(target, folder, "--objects", "1e4") as t:
+        core = gcore(folder, t.pid)
+        t.finish()
+    out = holdfast.folder / "x.hfd"
+    size = os.path.getsize(core)
+
+    def dump(path, status, *options):
+        text = holdfast("dump", "--core", path, *options, "-o", out, status=status)
+        if status in (0, 4):
+            holdfast("verify", out, status=status)
+            out.unlink()
+        expect(not out.exists(), "there is a file, although there is no dump")
+        return text
+
+    dump(core, 0)
+    copy = os.path.join(folder, "moved")
+    shutil.copy(target, copy)
+    dump(core, 0, "--exe", copy)
+    dump(core, 3, "--exe", "/bin/true")
+    dump(core, 3, "--exe", os.path.join(folder, "none"))
+    dump("/bin/true", 3)
+    dump(os.path.join(folder, "none"), 3)
+    garbage = os.path.join(folder, "garbage")
+    pathlib.Path(garbage).write_bytes(b"\x1f\x8b" + bytes(1000))
+    dump(garbage, 3)
+    # The kernel writes notes first, gcore last: a cut core of gcore has no threads.
+    cut = os.path.join(folder, "cut")
+    shutil.copy(core, cut)
+    os.truncate(cut, size * 2 // 3)
+    dump(cut, 3)
+
+
+def kernel_core(holdfast, folder, target, _):
+    """A core as the kernel writes it for a crash, whole and cut."""
+    pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text(encoding="ascii").strip()
+    if pattern.startswith(("|", "/")):
+        raise Skip(f"core_pattern is {pattern}: cores do not come into the folder of the test")
+
+    def prepare():
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    with Target(target, folder, "--objects", "1e5", "--threads", "4", preexec=prepare) as t:
+        os.kill(t.pid, signal.SIGSEGV)
+        t.process.wait(timeout=60)
+        expect(t.process.returncode == -signal.SIGSEGV, "the target did not crash")
+        found = [n for n in os.listdir(folder) if n.startswith("core")]
+        if not found:
+            raise Skip(f"the kernel wrote no core (core_pattern {pattern})")
+        core = os.path.join(folder, found[0])
+        out = holdfast.folder / "kernel.hfd"
+        holdfast("dump", "--core", core, "-o", out)
+        db = check_manifest(holdfast, out, t.manifest_path, 4)
+    facts = dict(db.execute("SELECT key, value FROM meta"))
+    expect(facts.get("signal") == "SIGSEGV", f"signal is {facts.get('signal')}")
+    # Cut it in many places: always a partial dump or a plain refusal, never a crash of the tool.
+    size, n_partial = os.path.getsize(core), 0
+    command = str(pathlib.Path(holdfast.command).with_name("holdfast-dump"))
+    for i in range(20, 0, -1):
+        os.truncate(core, size * i // 20 - 1)
+        cut = f"{folder}/cut.{i}.hfd"
+        done = subprocess.run([command, "--core", core, "-o", cut], capture_output=True, text=True)
+        expect(done.returncode in (3, 4), f"cut at {i}/20: exit status {done.returncode}: {done.stderr}")
+        expect(os.path.exists(cut) == (done.returncode == 4), f"cut at {i}/20: file and status do not agree")
+        n_partial += done.returncode == 4
+    expect(n_partial >= 10, f"only {n_partial} of 20 cut cores gave a partial dump")
+
+
+def main(holdfast_path, scenario, target, more=None):
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder:
+        holdfast = Holdfast(holdfast_path, folder)
+        name = "build" if scenario in ("static", "nopie", "stripped") else scenario
+        {"agree": agree, "build": build, "kill": kill, "many": many, "refused": refused, "in_place": in_place,
+         "stopped": stopped, "cores": cores, "kernel_core": kernel_core}[name](
+             holdfast, folder, os.path.abspath(target), more or scenario)
+
+
+if __name__ == "__main__":
+    signal.alarm(900)
+    try:
+        main(*sys.argv[1:])
+    except Skip as skip:
+        print(f"SKIPPED: {skip}")
+        sys.exit(SKIPPED)
+    except Failure as failure:
+        print(f"FAIL {failure}")
+        sys.exit(1)
