@@ -82,3 +82,15 @@ void *hf_graph_zalloc(uint64_t n, size_t elem);
 /* The index of an edge from src to dst, a certain one if there is one, or UINT64_MAX. Looks at all
  * edges of src. */
 uint64_t hf_graph_find_edge(const struct hf_graph *g, uint32_t src, uint32_t dst);
+
+/* A graph without its doubtful edges, for the sizes that hold if none of them is a pointer. Its
+ * edges have indices of their own. */
+struct hf_graph_certain {
+	struct hf_graph g; /* sizes, roots and progress hook of the original; doubtful is NULL */
+	uint64_t *offset;  /* own */
+	uint32_t *dst;     /* own */
+};
+
+enum hf_status hf_graph_certain_init(
+	struct hf_graph_certain *ret, const struct hf_graph *g, struct hf_err *err);
+void hf_graph_certain_deinit(struct hf_graph_certain *certain);

@@ -71,6 +71,10 @@ static enum hf_status everything(struct hf_err *err)
 	if (!st)
 		st = hf_graph_holders_init(
 			&r.holders, g, &r.transpose, &r.reach, &r.heads, &r.held, err);
+	struct hf_graph_certain certain = {0};
+	if (!st)
+		st = hf_graph_certain_init(&certain, g, err);
+	hf_graph_certain_deinit(&certain);
 	if (!st)
 		st = questions(err);
 	results_deinit();

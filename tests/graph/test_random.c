@@ -145,6 +145,29 @@ static void check_idom_on_paths(void)
 	}
 }
 
+/* Without doubtful edges the same graph comes out as if it had been made without them. */
+static void check_certain(void)
+{
+	static struct sample without;
+	struct hf_graph_certain certain;
+	struct hf_err err;
+	sample_init(&without, s.g.n_objects, s.g.n_variables);
+	for (uint32_t e = 0; e < s.n_edges; e++) {
+		if (!s.edge[e].doubtful)
+			sample_edge(&without, s.edge[e].src, s.edge[e].dst, false);
+	}
+	sample_finish(&without);
+	assert_int_equal(hf_graph_certain_init(&certain, &s.g, &err), HF_OK);
+	uint64_t m = hf_graph_n_edges(&without.g);
+	CHECK(hf_graph_n_edges(&certain.g) == m, "%lu", m);
+	CHECK(memcmp(certain.dst, without.dst, m * sizeof(*certain.dst)) == 0, "targets");
+	CHECK(memcmp(certain.offset, without.offset,
+		      (s.g.n_objects + 1) * sizeof(*certain.offset)) == 0,
+		"offsets");
+	CHECK(!certain.g.doubtful && certain.g.roots == s.roots, "the rest");
+	hf_graph_certain_deinit(&certain);
+}
+
 static void check_all(void)
 {
 	check_reach();
@@ -153,6 +176,7 @@ static void check_all(void)
 	check_held();
 	check_transpose();
 	check_idom_on_paths();
+	check_certain();
 }
 
 static void test_random_graphs(void **state)
