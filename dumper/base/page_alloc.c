@@ -94,8 +94,13 @@ void *hf_pool_alloc(struct hf_pool *pool, size_t size)
 {
 	size = hf_align_up(size ? size : 1, 16);
 	if ((size_t)(pool->end - pool->next) < size) {
-		size_t block_size = size + 64 > 1 << 18 ? size + 64 : 1 << 18;
+		/* Blocks grow with the pool, so that few ranges hold it however large it gets;
+		 * what is not used of them is address space and no memory. */
+		const size_t least = size + 64 > 1 << 18 ? size + 64 : 1 << 18;
+		size_t block_size = least > pool->reserved / 8 ? least : pool->reserved / 8;
 		struct hf_pool_block *block = hf_page_alloc(block_size);
+		if (!block && block_size > least)
+			block = hf_page_alloc(block_size = least);
 		if (!block)
 			return NULL;
 		*block = (struct hf_pool_block){pool->blocks, block_size};
