@@ -268,6 +268,25 @@ static bool try_layout(struct glibc *g, const struct hit *hit, const struct hf_g
 	return glibc_read_arena(g, g->main_bins, &main) && find_mp(g, hit, &main);
 }
 
+/* Do the links of the first thread's tcache (mostly the first chunk of the main heap) make sense as
+ * this layout writes them? 1 yes, -1 no, 0 there are none to tell by. */
+static int links_fit(struct glibc *g, const struct hf_glibc_layout *layout)
+{
+	uint64_t tcache = hf_align_up(g->sbrk_base, GLIBC_HEADER) + GLIBC_HEADER;
+	int votes = 0;
+	for (unsigned bin = 0; bin < layout->tcache_bins; bin++) {
+		uint64_t entry, link;
+		if (!hf_reader_u64(
+			    &g->probe, tcache + layout->tcache_entries + 8ull * bin, &entry) ||
+			!entry || entry % 16 || !hf_reader_u64(&g->probe, entry, &link))
+			continue;
+		uint64_t next = glibc_reveal(g, entry, link);
+		bool good = !next || (next % 16 == 0 && hf_maps_find(g->walk->maps, next));
+		votes += good ? 1 : -1;
+	}
+	return (votes > 0) - (votes < 0);
+}
+
 static bool choose_by_shape(struct glibc *g, const struct hit *hit, bool ring)
 {
 	const struct hf_glibc_layout *layout, *fallback = NULL;
@@ -281,7 +300,8 @@ static bool choose_by_shape(struct glibc *g, const struct hit *hit, bool ring)
 			fallback = layout;
 		/* The first thread's tcache is mostly the first chunk of the main arena. */
 		if (hf_reader_u64(&g->probe, hf_align_up(g->sbrk_base, 16) + 8, &head) &&
-			glibc_chunk_size(head) == layout->tcache_chunk[0])
+			glibc_chunk_size(head) == layout->tcache_chunk[0] &&
+			links_fit(g, layout) >= 0)
 			return true;
 	}
 	if (!fallback)
@@ -322,7 +342,8 @@ static enum hf_status choose_layout(struct glibc *g, const struct hit *hit, stru
 		return hf_err_set(err, HF_E_UNSUPPORTED,
 			"a malloc like glibc's is at 0x%lx, but of an unknown layout",
 			g->main_bins);
-	hf_walk_finding(walk, HF_WARNING, g->main_bins,
+	/* Static programs carry no banner. */
+	hf_walk_finding(walk, HF_INFO, g->main_bins,
 		"glibc's version could not be read; by its shape it is 2.%u to 2.%u",
 		g->layout->first_minor, g->layout->last_minor);
 	return HF_OK;

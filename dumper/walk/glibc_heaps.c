@@ -13,7 +13,7 @@ struct heap_info {
 static uint64_t heap_max(const struct glibc *g)
 {
 	/* arena.c, heap_max_size(): 2.35 … 2.41 */
-	if (g->hp_pagesize && g->minor >= 35 && g->minor <= 41)
+	if (g->hp_pagesize && g->layout->first_minor == 35)
 		return g->hp_pagesize * 4;
 	return GLIBC_HEAP_MAX;
 }

@@ -128,6 +128,22 @@ static bool is_here(struct hf_walk *walk, const struct other *other, const struc
 	return false;
 }
 
+/* A malloc that is neither glibc's nor one that is known: an allocator linked into the program, or
+ * a wrapper that hands on to glibc. */
+static bool is_unknown_malloc(
+	struct hf_walk *walk, const struct hf_image *image, const struct dynamic *dyn)
+{
+	static const char *const harmless[] = {
+		"libholdfast", "ld-linux", "ld-2.", "libc.so", "libc-2."};
+	const char *file = hf_image_basename(image->path);
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
+		if (strncmp(file, harmless[i], strlen(harmless[i])) == 0)
+			return false;
+	}
+	return exports(walk, dyn, "malloc") && exports(walk, dyn, "free") &&
+	       !exports(walk, dyn, "__libc_malloc");
+}
+
 size_t hf_walk_name_others(struct hf_walk *walk)
 {
 	bool named[N_OTHERS] = {false};
@@ -135,17 +151,23 @@ size_t hf_walk_name_others(struct hf_walk *walk)
 	for (size_t m = 0; m < hf_images_count(walk->images); m++) {
 		const struct hf_image *image = hf_images_at(walk->images, m);
 		struct dynamic dyn;
-		bool has_dyn = read_dynamic(walk, image, &dyn);
+		bool has_dyn = read_dynamic(walk, image, &dyn), known = false;
 		for (size_t i = 0; i < N_OTHERS; i++) {
 			if (named[i] || !is_here(walk, &others[i], image, has_dyn ? &dyn : NULL))
 				continue;
-			named[i] = true;
+			named[i] = known = true;
 			n++;
 			hf_walk_finding(walk, HF_PARTIAL, image->base,
 				"%s is in the process (%s) and cannot be walked: its objects are "
 				"missing",
 				others[i].name, image->path);
 		}
+		if (has_dyn && !known && is_unknown_malloc(walk, image, &dyn))
+			hf_walk_finding(walk, HF_WARNING, image->base,
+				"%s defines malloc: if it is an allocator of its own and no "
+				"wrapper, its "
+				"objects are missing",
+				image->path);
 	}
 	return n;
 }

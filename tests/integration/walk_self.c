@@ -221,7 +221,7 @@ static void own_range(void *ctx, uint64_t start, uint64_t end)
 }
 
 struct result {
-	uint64_t live, missing, extra, bad_sizes, bad_counters, partial, ns;
+	uint64_t live, missing, extra, bad_sizes, bad_counters, partial, defines_malloc, ns;
 };
 
 static bool counter_is(const struct hf_walk *walk, const char *name, uint64_t value)
@@ -317,6 +317,7 @@ static void show_findings(const struct hf_walk *walk, struct result *r, bool all
 	for (size_t i = 0; i < walk->findings.n; i++) {
 		const struct hf_walk_finding *f = hf_vec_at(&walk->findings, i);
 		r->partial += f->severity == HF_PARTIAL;
+		r->defines_malloc += strstr(f->text, " defines malloc: ") != NULL;
 		if (all || f->severity >= HF_WARNING)
 			say("  finding %d: %s\n", f->severity, f->text);
 	}
