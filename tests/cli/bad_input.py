@@ -3,7 +3,7 @@
 usage: bad_input.py HOLDFAST HEAP_TARGET [case...]
 
 For each case: the exit status is one the case allows, nothing goes to standard output, exactly one
-line goes to standard error, it starts with "holdfast: " and says what the case expects, no signal
+line goes to standard error, it starts with the command's name and says what the case expects, no signal
 ends the command, and no file appears or changes but those the case names.
 """
 import os
@@ -11,6 +11,7 @@ import pathlib
 import random
 import re
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -51,13 +52,25 @@ class Bench:
         self.database = self.folder / "good.hfdb"
         self.holdfast("load", self.dump, "-o", self.database)
 
+    def copy_for_all(self):
+        """The command where everybody may run it: the build may be in somebody's home."""
+        programs = self.folder / "bin"
+        programs.mkdir(exist_ok=True)
+        for name in ("holdfast", "holdfast-dump"):
+            original = pathlib.Path(self.holdfast.command).with_name(name)
+            if original.exists():
+                shutil.copy(original, programs)
+                (programs / name).chmod(0o755)
+        return str(programs / "holdfast")
+
     def file(self, name, data):
         path = self.folder / name
         path.write_bytes(data)
         return path
 
     def run(self, *args, stdout=subprocess.PIPE, prepare=None):
-        return subprocess.run([self.holdfast.command, *map(str, args)], stdout=stdout, stderr=subprocess.PIPE,
+        command = self.copy_for_all() if prepare == as_nobody else self.holdfast.command
+        return subprocess.run([command, *map(str, args)], stdout=stdout, stderr=subprocess.PIPE,
                               stdin=subprocess.DEVNULL, text=True, errors="replace", timeout=60, preexec_fn=prepare)
 
     def refuse(self, statuses, says, *args, may_change=(), **kwargs):
@@ -69,7 +82,7 @@ class Bench:
         if done.returncode not in statuses:
             raise Failure(f"exit status not {statuses}: {where}")
         lines = done.stderr.splitlines()
-        if len(lines) != 1 or not lines[0].startswith("holdfast: "):
+        if len(lines) != 1 or not re.match("holdfast(-dump)?: ", lines[0]):
             raise Failure(f"not one line starting with «holdfast: »: {where}")
         if not re.search(says, lines[0], re.I):
             raise Failure(f"the message does not say «{says}»: {where}")
@@ -87,15 +100,6 @@ class Bench:
         if done.returncode not in statuses or said.lower() not in (done.stdout + done.stderr).lower():
             raise Failure(f"holdfast {' '.join(map(str, args))}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
         return done
-
-
-def needs_outside(case):
-    """For what holdfast-dump does; a build may be without it."""
-    def run(b):
-        if pathlib.Path(b.holdfast.command).with_name("holdfast-dump").exists():
-            return case(b)
-        print(f"     SKIPPED {case.__name__[5:]}: no holdfast-dump in this build")
-    return run
 
 
 COMMANDS = (["load"], ["report"], ["info"], ["verify"], ["top"], ["leaks"])
@@ -221,12 +225,10 @@ def case_disk_full(b):
             b.refuse(FAILED, "(no space|output)", command[0], b.database, *extra, *command[1:], stdout=full)
 
 
-@needs_outside
 def case_database_for_core(b):
     b.refuse((FAILED, UNREADABLE), r"good\.hfdb", "dump", "--core", b.database, "-o", b.folder / "x.hfd")
 
 
-@needs_outside
 def case_output_exists(b):
     taken = b.file("taken.hfd", b"mine")
     target = subprocess.Popen(["sleep", "60"])
@@ -258,7 +260,6 @@ def case_no_permission(b):
     b.refuse((FAILED, NOT_PERMITTED), r"denied\.hfdb.*permission", "load", open_dump, "-o", b.folder / "denied.hfdb", prepare=as_nobody)
 
 
-@needs_outside
 def case_process_of_another(b):
     if os.getuid():
         print("     SKIPPED: only root can become somebody else")
@@ -271,11 +272,10 @@ def case_process_of_another(b):
         target.wait()
 
 
-@needs_outside
 def case_no_process(b):
     gone = subprocess.Popen(["true"])
     gone.wait()
-    b.refuse(FAILED, "no such process", "dump", gone.pid, "-o", b.folder / "gone.hfd")
+    b.refuse((FAILED, UNREADABLE), "no (such )?process", "dump", gone.pid, "-o", b.folder / "gone.hfd")
     b.refuse(USAGE, "", "dump", "elephant", "-o", b.folder / "gone.hfd")
 
 

@@ -99,8 +99,8 @@ def git(holdfast):
 
 
 def python3(holdfast):
-    run_both(holdfast, ["/usr/bin/python3", "-c", PYTHON_SCRIPT], 20)
-    run_both(holdfast, ["/usr/bin/python3", "-c", PYTHON_SCRIPT], 20, env={**os.environ, "PYTHONMALLOC": "malloc"})
+    run_both(holdfast, ["/usr/bin/python3", "-c", PYTHON_SCRIPT], 10)
+    run_both(holdfast, ["/usr/bin/python3", "-c", PYTHON_SCRIPT], 10, env={**os.environ, "PYTHONMALLOC": "malloc"})
 
 
 def free_port():
