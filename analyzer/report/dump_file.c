@@ -28,6 +28,7 @@ static const char *section_name(uint32_t section)
 		[HF_SECTION_COUNTER] = "counter",
 		[HF_SECTION_FINDING] = "finding",
 		[HF_SECTION_INDEX] = "index",
+		[HF_SECTION_SITE] = "site",
 	};
 	const char *name = section < sizeof(names) / sizeof(names[0]) ? names[section] : NULL;
 	return name ? name : "unknown";
@@ -80,7 +81,7 @@ static void sections(struct hf_emit *emit, const struct hf_dump_info *info)
 	};
 	hf_emit_title(emit, "Sections");
 	hf_emit_table_begin(emit, "sections", columns, sizeof(columns) / sizeof(columns[0]));
-	for (uint32_t i = 0; i <= HF_SECTION_INDEX; i++) {
+	for (uint32_t i = 0; i < HF_SECTION_END; i++) {
 		const struct hf_dump_section *s = &info->sections[i];
 		if (!s->n_blocks)
 			continue;

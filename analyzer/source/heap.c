@@ -132,6 +132,20 @@ enum hf_status hf_heap_alloc_edges(struct hf_heap *heap, uint64_t n, struct hf_e
 	return HF_OK;
 }
 
+enum hf_status hf_heap_alloc_sites(struct hf_heap *heap, struct hf_err *err)
+{
+	uint64_t n = heap->n_objects;
+	heap->requested = array_alloc(n, sizeof(*heap->requested), "requested sizes", err);
+	if (!heap->requested)
+		return HF_E_NOMEM;
+	heap->site = array_alloc(n, sizeof(*heap->site), "object sites", err);
+	if (!heap->site)
+		return HF_E_NOMEM;
+	memcpy(heap->requested, heap->usable, n * sizeof(*heap->requested));
+	memset(heap->site, 0, n * sizeof(*heap->site));
+	return HF_OK;
+}
+
 enum hf_status hf_heap_alloc_modrefs(struct hf_heap *heap, uint64_t n, struct hf_err *err)
 {
 	heap->modrefs.at = array_alloc(n, sizeof(*heap->modrefs.at), "module references", err);

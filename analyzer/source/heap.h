@@ -145,7 +145,8 @@ struct hf_heap {
 	uint64_t *addr;      /* [n_objects] */
 	uint64_t *usable;    /* [n_objects] usable size, bytes */
 	uint32_t *arena;     /* [n_objects] index into arenas, which is never empty then */
-	uint64_t *requested; /* [n_objects] size as requested, or NULL: not known */
+	uint64_t *requested; /* [n_objects] size as requested where known, else usable; or NULL:
+				known of none */
 	uint32_t *site; /* [n_objects] site id of the heap profile, 0: none; or NULL: no sites */
 
 	/* Edges, forward: those of object i are edge_offset[i] … edge_offset[i + 1] - 1. */
@@ -204,6 +205,8 @@ uint64_t hf_heap_memory(const struct hf_heap *heap);
  * for. */
 enum hf_status hf_heap_alloc_objects(struct hf_heap *heap, uint64_t n, struct hf_err *err);
 enum hf_status hf_heap_alloc_edges(struct hf_heap *heap, uint64_t n, struct hf_err *err);
+/* The columns requested (as usable) and site (0), after the objects are there. */
+enum hf_status hf_heap_alloc_sites(struct hf_heap *heap, struct hf_err *err);
 /* The whole list of modrefs, n of them, not zeroed. */
 enum hf_status hf_heap_alloc_modrefs(struct hf_heap *heap, uint64_t n, struct hf_err *err);
 /* A copy of n bytes that lives as long as the heap, NUL-terminated; NULL: no memory. */

@@ -200,6 +200,18 @@ void hf_write_root(struct hf_writer *w, const struct hf_root_record *root)
 	hf_column_u(&block->columns[6], root->offset);
 }
 
+void hf_write_site(struct hf_writer *w, uint32_t object, uint32_t site, uint64_t requested_bytes)
+{
+	struct hf_block *block = open_block(w, &w->main, HF_SECTION_SITE);
+	bool ok = object >= w->next_site_object;
+	if (!block || !in_order(w, ok, HF_SECTION_SITE, object))
+		return;
+	w->next_site_object = (uint64_t)object + 1;
+	hf_column_d(&block->columns[0], object);
+	hf_column_u(&block->columns[1], site);
+	hf_column_u(&block->columns[2], requested_bytes);
+}
+
 void hf_write_label(struct hf_writer *w, uint32_t object, const char *label)
 {
 	struct hf_block *block = open_block(w, &w->main, HF_SECTION_LABEL);

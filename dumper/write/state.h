@@ -30,12 +30,12 @@ struct hf_writer {
 	struct hf_err err; /* the first error; status HF_OK: none */
 	bool partial, finished;
 	enum hf_codec codec;
-	uint64_t bytes;                         /* written */
-	uint64_t n_items[HF_SECTION_INDEX + 1]; /* in blocks that were written */
-	uint64_t index_offset;                  /* of the last INDEX block */
+	uint64_t bytes;                   /* written */
+	uint64_t n_items[HF_SECTION_END]; /* in blocks that were written */
+	uint64_t index_offset;            /* of the last INDEX block */
 	struct hf_block main, edge, modref, note, index;
 	struct hf_reference last_edge, last_modref;
-	uint64_t last_object_end;
+	uint64_t last_object_end, next_site_object;
 	z_stream z;
 	uint8_t *zlib_next, *zlib_end;
 	uint8_t *out; /* struct hf_block_header, then the payload */

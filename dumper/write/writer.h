@@ -98,6 +98,8 @@ struct hf_root_record {
 	uint64_t offset; /* into the object */
 };
 void hf_write_root(struct hf_writer *w, const struct hf_root_record *root);
+/* Of an object whose allocation was recorded; objects ascend. site 0: only its size is known. */
+void hf_write_site(struct hf_writer *w, uint32_t object, uint32_t site, uint64_t requested_bytes);
 void hf_write_label(struct hf_writer *w, uint32_t object, const char *label);
 /* must_match: a difference is a failed check. */
 void hf_write_counter(struct hf_writer *w, const char *name, uint64_t allocator, uint64_t walked,

@@ -155,6 +155,12 @@ enum hf_section {
 	 * HF_FORMAT_INDEX_ITEMS blocks; each lists the blocks since the INDEX block before it,
 	 * which is its first record, so the chain leads from the tail to every block. */
 	HF_SECTION_INDEX = 16,
+	/* D object, U site (the id that the heap profile's label `site` has, 0: none), U size as
+	 * requested, bytes, at most the usable size. Strictly ascending; only objects whose
+	 * allocation was recorded. */
+	HF_SECTION_SITE = 17,
+
+	HF_SECTION_END, /* one past the last id of this version */
 };
 
 /* The encodings of a section's columns, a letter each; NULL: no such section in this version. */
@@ -177,6 +183,7 @@ static inline const char *hf_format_columns(unsigned section)
 		[HF_SECTION_COUNTER] = "SUUU",
 		[HF_SECTION_FINDING] = "UUS",
 		[HF_SECTION_INDEX] = "UDUU",
+		[HF_SECTION_SITE] = "DUU",
 	};
 	return section < sizeof(columns) / sizeof(columns[0]) ? columns[section] : 0;
 }
@@ -201,6 +208,7 @@ static inline const char *hf_format_section_name(unsigned section)
 		[HF_SECTION_COUNTER] = "counters",
 		[HF_SECTION_FINDING] = "findings",
 		[HF_SECTION_INDEX] = "index",
+		[HF_SECTION_SITE] = "sites",
 	};
 	return section < sizeof(names) / sizeof(names[0]) ? names[section] : 0;
 }

@@ -266,7 +266,7 @@ static enum hf_status list_from_chain(struct block_list *list, const struct inde
 							  sizeof(struct hf_block_header)),
 				.problem = problem};
 		block->listed = true;
-		if (entry->section <= HF_SECTION_INDEX) {
+		if (entry->section < HF_SECTION_END) {
 			uint64_t n = entry->first_item + entry->n_items;
 			if (list->n_listed[entry->section] < n)
 				list->n_listed[entry->section] = n;

@@ -41,12 +41,11 @@ struct problems {
 struct block_list {
 	struct dump_block *at;
 	size_t n, cap;
-	bool indexed;        /* by a sound index */
-	bool cut;            /* the file ends without its tail */
-	uint64_t end;        /* where the last whole block ends */
-	uint64_t bytes_lost; /* of the file that belong to no usable block */
-	uint64_t n_listed[HF_SECTION_INDEX +
-			  1]; /* records of a section by the index; 0: not known */
+	bool indexed;                      /* by a sound index */
+	bool cut;                          /* the file ends without its tail */
+	uint64_t end;                      /* where the last whole block ends */
+	uint64_t bytes_lost;               /* of the file that belong to no usable block */
+	uint64_t n_listed[HF_SECTION_END]; /* records of a section by the index; 0: not known */
 };
 
 /* Buffers of one thread for one block at a time. */

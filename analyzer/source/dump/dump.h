@@ -49,9 +49,9 @@ struct hf_dump_info {
 	bool complete;       /* it has its tail and no block is missing or unreadable */
 	uint64_t end_offset; /* where the last whole block ends */
 	/* by enum hf_section; [0]: sections that this version does not know */
-	struct hf_dump_section sections[HF_SECTION_INDEX + 1];
+	struct hf_dump_section sections[HF_SECTION_END];
 	/* Everything but objects, edges, module references, variables, roots, registers, stack
-	 * words and labels; its partial flag and reasons are those of the dump. */
+	 * words, sites and labels; its partial flag and reasons are those of the dump. */
 	struct hf_heap heap;
 };
 

@@ -41,7 +41,7 @@ static void work(struct pool *pool, bool calling_thread)
 		if (i >= reader->blocks.n || __atomic_load_n(&pool->no_memory, __ATOMIC_RELAXED))
 			break;
 		struct dump_block *block = &reader->blocks.at[i];
-		if (block->problem || block->section > HF_SECTION_INDEX ||
+		if (block->problem || block->section >= HF_SECTION_END ||
 			!(pool->sections & 1u << block->section))
 			continue;
 		block->problem = block_load(&buffer, &reader->file, block);
@@ -69,7 +69,7 @@ static unsigned n_threads(const struct reader *reader, uint32_t sections)
 	uint64_t bytes = 0;
 	for (size_t i = 0; i < reader->blocks.n; i++) {
 		const struct dump_block *block = &reader->blocks.at[i];
-		if (block->section <= HF_SECTION_INDEX && sections & 1u << block->section)
+		if (block->section < HF_SECTION_END && sections & 1u << block->section)
 			bytes += block->stored_size;
 	}
 	unsigned n = reader->options.n_threads;

@@ -42,7 +42,7 @@ void reader_close(struct reader *reader)
 	dump_file_close(&reader->file);
 	block_list_free(&reader->blocks);
 	free(reader->problems.at);
-	for (size_t i = 0; i <= HF_SECTION_INDEX; i++)
+	for (size_t i = 0; i < HF_SECTION_END; i++)
 		free(reader->ids[i].at);
 }
 
@@ -103,8 +103,8 @@ static void note_lost(struct reader *reader, bool summary)
 		lost->bytes += sizeof(struct hf_block_header) + block->stored_size;
 		problem_add(&reader->problems, block->offset, block->section, "%s", block->problem);
 	}
-	for (unsigned s = HF_SECTION_PROCESS; s < HF_SECTION_INDEX && !summary; s++) {
-		uint64_t n = count_lost(reader, s);
+	for (unsigned s = HF_SECTION_PROCESS; s < HF_SECTION_END && !summary; s++) {
+		uint64_t n = s == HF_SECTION_INDEX ? 0 : count_lost(reader, s);
 		uint64_t *const count = s == HF_SECTION_OBJECT ? &lost->objects
 					: s == HF_SECTION_EDGE ? &lost->edges
 							       : &lost->others_dropped;
@@ -114,7 +114,7 @@ static void note_lost(struct reader *reader, bool summary)
 	}
 	lost->edges_dropped = reader->dropped[HF_SECTION_EDGE];
 	lost->roots_dropped = reader->dropped[HF_SECTION_ROOT];
-	for (unsigned s = HF_SECTION_PROCESS; s < HF_SECTION_INDEX; s++) {
+	for (unsigned s = HF_SECTION_PROCESS; s < HF_SECTION_END; s++) {
 		if (s != HF_SECTION_EDGE && s != HF_SECTION_ROOT)
 			lost->others_dropped += reader->dropped[s];
 		if (reader->dropped[s])
@@ -142,6 +142,8 @@ enum hf_status reader_read(struct reader *reader, bool summary, struct hf_err *e
 		status = read_objects(reader, err);
 		if (status == HF_OK)
 			status = read_references(reader, err);
+		if (status == HF_OK)
+			status = read_sites(reader, err);
 		if (status == HF_OK)
 			status = read_small(reader, after_objects,
 				sizeof(after_objects) / sizeof(after_objects[0]), err);
@@ -201,7 +203,7 @@ static void sum_sections(const struct reader *reader, struct hf_dump_info *info)
 	bool whole = reader->file.has_tail;
 	for (size_t i = 0; i < reader->blocks.n; i++) {
 		const struct dump_block *block = &reader->blocks.at[i];
-		unsigned s = block->section <= HF_SECTION_INDEX ? block->section : 0;
+		unsigned s = block->section < HF_SECTION_END ? block->section : 0;
 		whole &= !block->problem;
 		if (block->problem)
 			continue;

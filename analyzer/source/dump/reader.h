@@ -21,10 +21,9 @@ struct reader {
 	struct dump_file file;
 	struct block_list blocks;
 	struct problems problems;
-	struct id_map ids[HF_SECTION_INDEX + 1];
-	uint64_t
-		dangling[HF_SECTION_INDEX + 1]; /* references of its records to what is not there */
-	uint64_t dropped[HF_SECTION_INDEX + 1]; /* records that made no sense without it */
+	struct id_map ids[HF_SECTION_END];
+	uint64_t dangling[HF_SECTION_END]; /* references of its records to what is not there */
+	uint64_t dropped[HF_SECTION_END];  /* records that made no sense without it */
 	uint64_t done_bytes;
 	struct hf_heap *heap;
 };
@@ -60,6 +59,7 @@ enum hf_status read_small(
 	struct reader *reader, const uint16_t *sections, size_t n_sections, struct hf_err *err);
 enum hf_status read_objects(struct reader *reader, struct hf_err *err);
 enum hf_status read_references(struct reader *reader, struct hf_err *err);
+enum hf_status read_sites(struct reader *reader, struct hf_err *err);
 
 /* Steps of hf_dump_read() that the summary and the verification share. */
 enum hf_status reader_open(struct reader *reader, const char *path,

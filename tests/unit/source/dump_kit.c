@@ -202,6 +202,9 @@ void kit_check_heap(const struct hf_heap *heap)
 	}
 	assert_int_equal(total, heap->total_usable);
 	check_edges(heap);
+	assert_int_equal(heap->site != NULL, heap->requested != NULL);
+	for (uint64_t i = 0; heap->site && i < heap->n_objects; i++)
+		assert_true(heap->requested[i] <= heap->usable[i]);
 	for (size_t i = 0; i < heap->modrefs.n; i++) {
 		const struct hf_heap_modref *ref = &heap->modrefs.at[i];
 		assert_true(ref->src < heap->n_objects && ref->module < heap->modules.n);
@@ -305,6 +308,14 @@ void kit_check_equal(const struct hf_heap *a, const struct hf_heap *b)
 	CHECK_NUMBERS(a->addr, b->addr, a->n_objects);
 	CHECK_NUMBERS(a->usable, b->usable, a->n_objects);
 	CHECK_NUMBERS(a->arena, b->arena, a->n_objects);
+	bool any_site = false;
+	for (uint64_t i = 0; i < a->n_objects; i++) {
+		assert_int_equal(a->site ? a->site[i] : 0, b->site ? b->site[i] : 0);
+		assert_int_equal(a->requested ? a->requested[i] : a->usable[i],
+			b->requested ? b->requested[i] : b->usable[i]);
+		any_site |= a->site && a->site[i];
+	}
+	assert_int_equal(b->site != NULL, any_site);
 	assert_int_equal(a->n_edges, b->n_edges);
 	CHECK_NUMBERS(a->edge_offset, b->edge_offset, a->n_objects + 1);
 	CHECK_NUMBERS(a->edge_dst, b->edge_dst, a->n_edges);

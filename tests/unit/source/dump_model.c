@@ -162,6 +162,18 @@ static void model_references(struct hf_heap *heap, uint32_t n)
 	}
 }
 
+static void model_sites(struct hf_heap *heap)
+{
+	struct hf_err err;
+	assert_int_equal(hf_heap_alloc_sites(heap, &err), HF_OK);
+	for (uint64_t i = 0; i < heap->n_objects; i++) {
+		if (rnd() % 3)
+			continue;
+		heap->site[i] = (uint32_t)rnd() % 1000 + 1;
+		heap->requested[i] -= heap->usable[i] ? rnd() % heap->usable[i] : 0;
+	}
+}
+
 static void model_roots(struct hf_heap *heap, uint32_t n)
 {
 	for (unsigned i = 0; i < (n < 50 ? 5 : 30); i++) {
@@ -197,6 +209,8 @@ void kit_model(struct hf_heap *ret, uint64_t seed, uint32_t n_objects)
 	model_places(ret);
 	model_objects(ret, n_objects);
 	model_references(ret, n_objects);
+	if (n_objects % 7)
+		model_sites(ret);
 	model_roots(ret, n_objects);
 	for (unsigned i = 0; i < 4; i++) {
 		struct hf_heap_counter *c = hf_heap_push(&ret->counters);
@@ -277,6 +291,10 @@ void kit_write_model(struct hf_writer *w, const struct hf_heap *heap)
 	}
 	for (size_t i = 0; i < heap->labels.n; i++)
 		hf_write_label(w, heap->labels.at[i].object, heap->labels.at[i].text);
+	for (uint64_t i = 0; heap->site && i < heap->n_objects; i++) {
+		if (heap->site[i])
+			hf_write_site(w, (uint32_t)i, heap->site[i], heap->requested[i]);
+	}
 	for (size_t i = 0; i < heap->counters.n; i++)
 		hf_write_counter(w, heap->counters.at[i].name, heap->counters.at[i].allocator,
 			heap->counters.at[i].walked, heap->counters.at[i].must_match);

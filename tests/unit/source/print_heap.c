@@ -54,8 +54,11 @@ static void print_objects(FILE *out, const struct hf_heap *heap)
 {
 	size_t ref = 0;
 	for (uint64_t i = 0; i < heap->n_objects; i++) {
-		fprintf(out, "object %lu: 0x%lx + %lu arena %u\n", i, heap->addr[i],
-			heap->usable[i], heap->arena[i]);
+		fprintf(out, "object %lu: 0x%lx + %lu arena %u", i, heap->addr[i], heap->usable[i],
+			heap->arena[i]);
+		if (heap->site)
+			fprintf(out, " site %u requested %lu", heap->site[i], heap->requested[i]);
+		fprintf(out, "\n");
 		for (uint64_t e = heap->edge_offset[i]; e < heap->edge_offset[i + 1]; e++)
 			fprintf(out, "\t+%lu -> %u +%lu\n", hf_heap_src_off(heap, e),
 				heap->edge_dst[e], hf_heap_dst_off(heap, e));

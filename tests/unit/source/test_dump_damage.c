@@ -295,6 +295,34 @@ static void test_lost_places(void **state)
 	loss_deinit(&loss);
 }
 
+/* A block that lies about its length does not take its neighbour with it. */
+static void test_wrong_length(void **state)
+{
+	(void)state;
+	static const int32_t lies[] = {-20, -1, 1, 8, 60};
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		struct kit_bytes bytes;
+		struct hf_heap heap;
+		struct hf_err err;
+		small_dump(&bytes, HF_CODEC_NONE);
+		bytes.n -= sizeof(struct hf_file_tail);
+		size_t at = kit_find_block(&bytes, HF_SECTION_ARENA, 0);
+		uint32_t size;
+		memcpy(&size, bytes.data + at + 24, sizeof(size));
+		size += (uint32_t)lies[i];
+		memcpy(bytes.data + at + 24, &size, sizeof(size));
+		assert_int_equal(kit_read(&bytes, &heap, &err), HF_OK);
+		kit_check_heap(&heap);
+		assert_true(heap.partial);
+		assert_int_equal(heap.n_objects, 12);
+		assert_int_equal(heap.threads.n, 4);
+		assert_int_equal(heap.arenas.n, 1); /* the unknown one */
+		assert_true(kit_verify(&bytes) > 0);
+		hf_heap_deinit(&heap);
+		kit_bytes_deinit(&bytes);
+	}
+}
+
 /* --- headers --- */
 
 static void expect(const void *data, size_t size, enum hf_status status, const char *words)
@@ -410,6 +438,7 @@ static void hostile(unsigned section, uint64_t first_item, uint32_t n_items, uns
 	assert_int_equal(kit_read(&bytes, &heap, &err), HF_OK);
 	kit_check_heap(&heap);
 	assert_int_equal(heap.n_objects, 4);
+	assert_int_equal(heap.properties.n + heap.threads.n + heap.labels.n + heap.registers.n, 0);
 	assert_true(heap.partial);
 	bool found = false;
 	for (size_t i = 0; i < heap.reasons.n; i++)
@@ -459,12 +488,156 @@ static void test_hostile_blocks(void **state)
 	const uint64_t *const reg[] = {far, zero, zero};
 	hostile(HF_SECTION_REGISTER, 0, 1, 3, reg, "not in the file");
 	hostile(HF_SECTION_STACK_WORD, 0, 1, 3, reg, "not in the file");
+	const uint64_t *const site_twice[] = {zero, one, one}, *const site_id[] = {one, far, one};
+	hostile(HF_SECTION_SITE, 0, 2, 3, site_twice, "out of order");
+	hostile(HF_SECTION_SITE, 0, 1, 3, site_id, "out of range");
 	const uint64_t *const text[] = {big, far};
 	hostile(HF_SECTION_PROCESS, 0, 1, 2, text, "column is damaged");
 	hostile(HF_SECTION_LABEL, 0, 1, 2, text, "column is damaged");
 	hostile(HF_SECTION_LABEL, 1ull << 60, 1, 2, text, "column is damaged");
 	const uint64_t *const numbers[] = {one, one, one, one, one, one, one, one, one};
 	hostile(HF_SECTION_THREAD, 0, 1, 7, numbers, "number of columns");
+}
+
+/* A block that is sound by itself but does not follow the one before it is left out. */
+static void test_blocks_out_of_order(void **state)
+{
+	(void)state;
+	static const uint64_t addrs[4] = {4096, 64, 64, 64}, sizes[4] = {24, 24, 24, 24},
+			      zeros[4] = {0, 0, 0, 0}, two[1] = {2}, one[2] = {1, 1},
+			      base[1] = {64};
+	static const uint64_t *const objects[] = {addrs, sizes, zeros},
+				     *const module[] = {base, base, zeros, zeros, zeros},
+				     *const from_2[] = {two, zeros, zeros, zeros},
+				     *const from_1[] = {one, zeros, zeros, zeros};
+	static const unsigned sections[] = {HF_SECTION_EDGE, HF_SECTION_MODREF};
+	for (unsigned k = 0; k < 2; k++) {
+		struct kit_bytes bytes;
+		struct hf_heap heap;
+		struct hf_err err;
+		kit_bytes_init(&bytes);
+		kit_header(&bytes);
+		kit_block(&bytes, HF_SECTION_MODULE, 0, 1, 5, module);
+		kit_block(&bytes, HF_SECTION_OBJECT, 0, 4, 3, objects);
+		kit_block(&bytes, sections[k], 0, 1, 4, from_2);
+		kit_block(&bytes, sections[k], 1, 2, 4, from_1);
+		kit_block(&bytes, sections[k], 3, 1, 4, from_2);
+		kit_tail(&bytes, 0);
+		assert_int_equal(kit_read(&bytes, &heap, &err), HF_OK);
+		kit_check_heap(&heap);
+		assert_int_equal(k ? heap.modrefs.n : heap.n_edges, 1);
+		assert_int_equal(heap.lost.blocks, 2);
+		if (!k)
+			assert_int_equal(heap.edge_offset[3] - heap.edge_offset[2], 1);
+		hf_heap_deinit(&heap);
+		kit_bytes_deinit(&bytes);
+	}
+}
+
+/* Where references are dropped, wide offsets stay with the others. */
+static void test_dropped_among_wide(void **state)
+{
+	(void)state;
+	static const uint64_t base[1] = {64}, zeros[5], small[1] = {24}, huge[1] = {1ull << 40},
+			      module_size[1] = {1ull << 34};
+	static const uint64_t *const module[] = {base, module_size, zeros, zeros, zeros},
+				     *const lost[] = {base, small, zeros},
+				     *const kept[] = {huge, huge, zeros};
+	/* D source, U word, E target (zigzag of target - source), U offset */
+	static const uint64_t edge_src[5] = {0, 1, 0, 0, 0},
+			      edge_word[5] = {0, 0, 1, 1ull << 33, (1ull << 33) + 1},
+			      edge_dst[5] = {2, 1, 0, 1, 0}, edge_off[5] = {0, 0, 1ull << 33, 0, 5};
+	static const uint64_t *const edges[] = {edge_src, edge_word, edge_dst, edge_off};
+	static const uint64_t ref_src[4] = {0, 1, 0, 0}, ref_word[4] = {0, 0, 1, 1ull << 33},
+			      ref_module[4] = {0, 0, 7, 0},
+			      ref_off[4] = {1ull << 33, 1ull << 33, 1ull << 33, 5};
+	static const uint64_t *const refs[] = {ref_src, ref_word, ref_module, ref_off};
+	struct kit_bytes bytes;
+	struct hf_heap heap;
+	struct hf_err err;
+	kit_bytes_init(&bytes);
+	kit_header(&bytes);
+	kit_block(&bytes, HF_SECTION_MODULE, 0, 1, 5, module);
+	size_t wound = bytes.n + sizeof(struct hf_block_header) + 2;
+	kit_block(&bytes, HF_SECTION_OBJECT, 0, 1, 3, lost);
+	kit_block(&bytes, HF_SECTION_OBJECT, 1, 1, 3, kept);
+	kit_block(&bytes, HF_SECTION_EDGE, 0, 5, 4, edges);
+	kit_block(&bytes, HF_SECTION_MODREF, 0, 4, 4, refs);
+	kit_tail(&bytes, 0);
+	bytes.data[wound] ^= 1;
+	assert_int_equal(kit_read(&bytes, &heap, &err), HF_OK);
+	kit_check_heap(&heap);
+	assert_int_equal(heap.n_objects, 1);
+	assert_int_equal(heap.n_edges, 2);
+	assert_int_equal(heap.lost.edges_dropped, 3);
+	assert_int_equal(hf_heap_src_off(&heap, 0), 8);
+	assert_int_equal(hf_heap_dst_off(&heap, 0), 1ull << 33);
+	assert_int_equal(hf_heap_src_off(&heap, 1), 8 * ((1ull << 33) + 1));
+	assert_int_equal(hf_heap_dst_off(&heap, 1), 5);
+	assert_int_equal(heap.modrefs.n, 2);
+	assert_int_equal(hf_heap_modref_module_off(&heap, 0), 1ull << 33);
+	assert_int_equal(hf_heap_modref_src_off(&heap, 1), 1ull << 36);
+	assert_int_equal(hf_heap_modref_module_off(&heap, 1), 5);
+	hf_heap_deinit(&heap);
+	kit_bytes_deinit(&bytes);
+}
+
+/* Bytes behind the end of a block's zlib stream are not overlooked. */
+static void test_bytes_after_stream(void **state)
+{
+	(void)state;
+	struct kit_bytes bytes, longer;
+	struct hf_heap heap;
+	struct hf_err err;
+	kit_model(&heap, 6, 500);
+	kit_dump(&bytes, &heap, HF_CODEC_ZLIB);
+	hf_heap_deinit(&heap);
+	size_t at = kit_find_block(&bytes, HF_SECTION_OBJECT, 0);
+	struct hf_block_header header;
+	memcpy(&header, bytes.data + at, sizeof(header));
+	assert_int_equal(header.codec, HF_CODEC_ZLIB);
+	size_t end = at + sizeof(header) + header.stored_size;
+	kit_bytes_init(&longer);
+	kit_append(&longer, bytes.data, end);
+	kit_append(&longer, "more", 4);
+	header.stored_size += 4;
+	memcpy(longer.data + at, &header, sizeof(header));
+	kit_seal_block(&longer, at);
+	kit_append(&longer, bytes.data + end, bytes.n - end);
+	assert_int_equal(kit_read(&longer, &heap, &err), HF_OK);
+	assert_true(heap.partial);
+	assert_int_equal(heap.n_objects, 0);
+	kit_check_heap(&heap);
+	hf_heap_deinit(&heap);
+	kit_bytes_deinit(&bytes);
+	kit_bytes_deinit(&longer);
+}
+
+/* A recorder may be wrong about a size; what it says is then not used. */
+static void test_sites(void **state)
+{
+	(void)state;
+	static const uint64_t addrs[4] = {4096, 64, 64, 64}, sizes[4] = {24, 24, 24, 24}, zeros[4],
+			      some[3] = {0, 2, 7}, ids[3] = {5, 6, 7}, requested[3] = {20, 25, 1};
+	static const uint64_t *const objects[] = {addrs, sizes, zeros}, *const sites[] = {some, ids,
+										requested};
+	struct kit_bytes bytes;
+	struct hf_heap heap;
+	struct hf_err err;
+	kit_bytes_init(&bytes);
+	kit_header(&bytes);
+	kit_block(&bytes, HF_SECTION_OBJECT, 0, 4, 3, objects);
+	kit_block(&bytes, HF_SECTION_SITE, 0, 3, 3, sites);
+	kit_tail(&bytes, 0);
+	assert_int_equal(kit_read(&bytes, &heap, &err), HF_OK);
+	kit_check_heap(&heap);
+	assert_true(heap.site[0] == 5 && heap.requested[0] == 20);
+	assert_true(heap.site[1] == 0 && heap.requested[1] == 24);
+	assert_true(heap.site[2] == 6 && heap.requested[2] == 24);
+	assert_int_equal(heap.lost.others_dropped, 1);
+	assert_true(heap.partial);
+	hf_heap_deinit(&heap);
+	kit_bytes_deinit(&bytes);
 }
 
 /* A gap in the numbers is records that are missing, however many. */
@@ -629,9 +802,14 @@ int main(void)
 		cmocka_unit_test(test_lost_objects),
 		cmocka_unit_test(test_lost_edges),
 		cmocka_unit_test(test_lost_places),
+		cmocka_unit_test(test_wrong_length),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_later_minor),
 		cmocka_unit_test(test_hostile_blocks),
+		cmocka_unit_test(test_blocks_out_of_order),
+		cmocka_unit_test(test_dropped_among_wide),
+		cmocka_unit_test(test_bytes_after_stream),
+		cmocka_unit_test(test_sites),
 		cmocka_unit_test(test_gap),
 		cmocka_unit_test(test_hostile_headers),
 		cmocka_unit_test(test_hostile_index),

@@ -158,7 +158,7 @@ static void test_sections_in_order(void **state)
 	(void)state;
 	struct hf_heap heap;
 	struct kit_bytes bytes;
-	kit_model(&heap, 7, 3000);
+	kit_model(&heap, 7, 3001);
 	kit_dump(&bytes, &heap, HF_CODEC_ZLIB);
 	unsigned last = 0;
 	for (unsigned n = 0;; n++) {
@@ -173,7 +173,7 @@ static void test_sections_in_order(void **state)
 		assert_true(header.section >= last);
 		last = header.section;
 	}
-	assert_int_equal(last, HF_SECTION_LABEL);
+	assert_int_equal(last, HF_SECTION_SITE);
 	hf_heap_deinit(&heap);
 	kit_bytes_deinit(&bytes);
 }
