@@ -15,6 +15,7 @@ enum {
 	GLIBC_MAX_ARENAS = 4096,
 	GLIBC_MAX_HEAPS = 1 << 20,  /* of all arenas: 64 TiB */
 	GLIBC_FINDINGS_A_KIND = 16, /* then they are only counted */
+	GLIBC_MAX_WASTED = 1 << 26, /* reads for what turned out to be no heap */
 };
 
 /* One arena: its struct as it was read, and what the walk found. All sizes in bytes. */
@@ -63,6 +64,7 @@ struct glibc {
 	uint32_t mmapped_id; /* index in walk->arenas */
 	uint64_t n_mmapped, mmapped_bytes, mmapped_usable;
 	uint64_t n_mmapped_cached, mmapped_cached_bytes;
+	uint64_t wasted; /* reads for what turned out to be no heap */
 	bool incomplete; /* a part could not be walked */
 	bool busy;       /* a thread may be inside malloc */
 };
@@ -130,6 +132,10 @@ const struct hf_walk_range *glibc_span_of(const struct glibc *g, uint64_t addr);
 void glibc_claim(struct glibc *g, uint64_t start, uint64_t end);
 /* Spans without what was cut out and claimed, into ret (initialised, emptied first). */
 bool glibc_unclaimed(struct glibc *g, struct hf_vec *ret);
+
+/* Count reads that led to nothing; false when there were too many (a finding says so, once). Memory
+ * full of what looks like heaps could otherwise cost its square. */
+bool glibc_may_waste(struct glibc *g, uint64_t n);
 
 /* glibc_chunks.c: walk one region of chunks. */
 struct glibc_region {

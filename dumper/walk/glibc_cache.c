@@ -7,8 +7,9 @@
 #include "walk/glibc.h"
 
 enum {
-	TLS_MAX = 1 << 20,  /* bytes of static TLS that are looked at */
-	ARENA_NEAR = 64,    /* `thread_arena` lies behind `tcache` in libc's TLS */
+	TLS_MAX = 1 << 20, /* bytes of static TLS that are looked at */
+	ARENA_NEAR = 64,   /* `thread_arena` lies behind `tcache` in libc's TLS */
+	MAX_BAD_LISTS = GLIBC_TCACHE_MAX_BINS / 4,
 	MAX_TCACHE = 65535, /* entries of a list: its count has 16 bits */
 };
 
@@ -57,13 +58,11 @@ bool glibc_live_chunk(struct glibc *g, uint64_t user, uint64_t *ret_size, uint32
 	return true;
 }
 
+/* Arenas are listed one after the other. NULL: the mapped chunks' */
 static struct glibc_arena *arena_by_id(struct glibc *g, uint32_t id)
 {
-	for (size_t i = 0; i < g->arenas.n; i++) {
-		if (glibc_arena_at(g, i)->id == id)
-			return glibc_arena_at(g, i);
-	}
-	return NULL;
+	uint32_t i = id - (g->arenas.n ? glibc_arena_at(g, 0)->id : 0);
+	return i < g->arenas.n ? glibc_arena_at(g, i) : NULL;
 }
 
 static void walk_fastbin(struct glibc *g, struct glibc_arena *arena, unsigned bin)
@@ -169,7 +168,8 @@ static uint64_t follow_list(
 static void judge(struct glibc *g, const struct tcache *t, unsigned *ret_good, unsigned *ret_bad)
 {
 	*ret_good = *ret_bad = 0;
-	for (unsigned bin = 0; bin < g->layout->tcache_bins; bin++) {
+	/* Most chunks of this size are the program's: leave those early. */
+	for (unsigned bin = 0; bin < g->layout->tcache_bins && *ret_bad <= MAX_BAD_LISTS; bin++) {
 		uint64_t broken;
 		uint64_t n = follow_list(g, t, bin, false, &broken);
 		*ret_good += !broken && n;

@@ -436,20 +436,25 @@ bool glibc_walk_region(struct glibc *g, const struct glibc_region *region)
 bool glibc_follow(struct glibc *g, const struct glibc_arena *arena, uint64_t start, uint64_t limit,
 	uint64_t *ret_end)
 {
-	uint64_t at = start, prev = 0;
-	for (;;) {
+	uint64_t at = start, prev = 0, n = 0;
+	for (;; n++) {
 		struct glibc_header h;
 		*ret_end = at;
 		if (at == arena->top)
 			return true;
 		if (at >= limit || !glibc_read_header(&g->probe, at, &h))
-			return false;
-		if (is_fence(h.head))
-			return at > start && is_main_fence(g, at, limit);
+			break;
+		if (is_fence(h.head)) {
+			if (at > start && is_main_fence(g, at, limit))
+				return true;
+			break;
+		}
 		if (!plausible(&h, limit - at) || (h.head & GLIBC_NON_MAIN) ||
 			(!(h.head & GLIBC_PREV_INUSE) && h.prev_size != at - prev))
-			return false;
+			break;
 		prev = at;
 		at += glibc_chunk_size(h.head);
 	}
+	glibc_may_waste(g, n);
+	return false;
 }

@@ -275,6 +275,7 @@ static uint64_t find_fence(struct glibc *g, uint64_t from, uint64_t limit)
 			return end - 2 * GLIBC_HEADER;
 		end += HF_PAGE;
 	}
+	glibc_may_waste(g, (limit - from) / HF_PAGE);
 	return 0;
 }
 
@@ -340,6 +341,8 @@ static bool scan_for_segments(
 			h.head > range->end - at ||
 			!is_segment(g, arena, at, range->end, &region)) {
 			at += step;
+			if (!glibc_may_waste(g, 0))
+				break;
 			continue;
 		}
 		if (!walk_segment(g, &region))

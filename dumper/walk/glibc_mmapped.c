@@ -81,6 +81,8 @@ static bool chunk_at_page(struct glibc *g, uint64_t page, uint64_t limit, struct
 		*ret = moved;
 		return true;
 	}
+	if (!whole)
+		glibc_may_waste(g, (end - page) / HF_PAGE);
 	return whole;
 }
 
@@ -112,6 +114,8 @@ static bool scan_range(struct glibc *g, const struct hf_walk_range *range)
 		struct mmapped found;
 		if (!chunk_at_page(g, page, range->end, &found)) {
 			page += HF_PAGE;
+			if (!glibc_may_waste(g, 0))
+				return true;
 			continue;
 		}
 		if (!record(g, &found))

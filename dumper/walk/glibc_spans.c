@@ -121,3 +121,16 @@ bool glibc_unclaimed(struct glibc *g, struct hf_vec *ret)
 	}
 	return true;
 }
+
+bool glibc_may_waste(struct glibc *g, uint64_t n)
+{
+	bool before = g->wasted > GLIBC_MAX_WASTED;
+	g->wasted += n;
+	if (!before && g->wasted > GLIBC_MAX_WASTED) {
+		g->incomplete = true;
+		hf_walk_finding(g->walk, HF_PARTIAL, 0,
+			"glibc: too much memory looks like a heap and is none; stopped looking for "
+			"scattered heaps and mapped chunks");
+	}
+	return g->wasted <= GLIBC_MAX_WASTED;
+}
