@@ -203,9 +203,6 @@ static uint32_t compress_payload(
 		if (flush == Z_FINISH)
 			return room - w->z.avail_out;
 	}
-	/* an aborted stream must not leave its strategy to the next */
-	deflateReset(&w->z);
-	deflateParams(&w->z, 1, Z_DEFAULT_STRATEGY);
 	return 0;
 }
 

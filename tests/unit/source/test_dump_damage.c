@@ -455,8 +455,8 @@ static void test_hostile_blocks(void **state)
 	(void)state;
 	static const uint64_t zero[3],
 		one[3] = {1, 1, 1}, big[3] = {UINT64_MAX, UINT64_MAX, UINT64_MAX},
-		far[3] = {1ull << 40, 1, 1}, near[3] = {4096, 64, 64}, after[3] = {8192, 8, 64},
-		sizes[3] = {24, 24, 24}, late[3] = {UINT64_MAX - 8, 0, 0};
+		far[3] = {1ull << 40, 1, 1}, wrap[2] = {1, UINT64_MAX}, near[3] = {4096, 64, 64},
+		after[3] = {8192, 8, 64}, sizes[3] = {24, 24, 24}, late[3] = {UINT64_MAX - 8, 0, 0};
 	const uint64_t *const overlap_before[] = {near, sizes, zero};
 	const uint64_t *const overlap_inside[] = {after, sizes, zero};
 	const uint64_t *const same_place[] = {far, zero, zero};
@@ -491,6 +491,8 @@ static void test_hostile_blocks(void **state)
 	const uint64_t *const site_twice[] = {zero, one, one}, *const site_id[] = {one, far, one};
 	hostile(HF_SECTION_SITE, 0, 2, 3, site_twice, "out of order");
 	hostile(HF_SECTION_SITE, 0, 1, 3, site_id, "out of range");
+	const uint64_t *const mapping[] = {wrap, zero, zero, zero, zero, zero, zero};
+	hostile(HF_SECTION_MAPPING, 0, 2, 7, mapping, "column is damaged");
 	const uint64_t *const text[] = {big, far};
 	hostile(HF_SECTION_PROCESS, 0, 1, 2, text, "column is damaged");
 	hostile(HF_SECTION_LABEL, 0, 1, 2, text, "column is damaged");
@@ -544,10 +546,12 @@ static void test_dropped_among_wide(void **state)
 				     *const lost[] = {base, small, zeros},
 				     *const kept[] = {huge, huge, zeros};
 	/* D source, U word, E target (zigzag of target - source), U offset */
-	static const uint64_t edge_src[5] = {0, 1, 0, 0, 0},
-			      edge_word[5] = {0, 0, 1, 1ull << 33, (1ull << 33) + 1},
-			      edge_dst[5] = {2, 1, 0, 1, 0}, edge_off[5] = {0, 0, 1ull << 33, 0, 5};
-	static const uint64_t *const edges[] = {edge_src, edge_word, edge_dst, edge_off};
+	static const uint64_t edge_src[3] = {0, 1, 0}, edge_word[3] = {0, 0, 1},
+			      edge_dst[3] = {2, 1, 0}, edge_off[3] = {0, 0, 1ull << 33},
+			      next_src[2] = {1, 0}, next_word[2] = {1ull << 33, (1ull << 33) + 1},
+			      next_dst[2] = {1, 0}, next_off[2] = {0, 5};
+	static const uint64_t *const edges[] = {edge_src, edge_word, edge_dst, edge_off},
+				     *const next[] = {next_src, next_word, next_dst, next_off};
 	static const uint64_t ref_src[4] = {0, 1, 0, 0}, ref_word[4] = {0, 0, 1, 1ull << 33},
 			      ref_module[4] = {0, 0, 7, 0},
 			      ref_off[4] = {1ull << 33, 1ull << 33, 1ull << 33, 5};
@@ -561,7 +565,8 @@ static void test_dropped_among_wide(void **state)
 	size_t wound = bytes.n + sizeof(struct hf_block_header) + 2;
 	kit_block(&bytes, HF_SECTION_OBJECT, 0, 1, 3, lost);
 	kit_block(&bytes, HF_SECTION_OBJECT, 1, 1, 3, kept);
-	kit_block(&bytes, HF_SECTION_EDGE, 0, 5, 4, edges);
+	kit_block(&bytes, HF_SECTION_EDGE, 0, 3, 4, edges);
+	kit_block(&bytes, HF_SECTION_EDGE, 3, 2, 4, next);
 	kit_block(&bytes, HF_SECTION_MODREF, 0, 4, 4, refs);
 	kit_tail(&bytes, 0);
 	bytes.data[wound] ^= 1;
