@@ -111,23 +111,31 @@ static void read_tail(struct dump_file *file)
 	file->index_offset = tail.index_offset;
 }
 
+/* Only regular files are opened: opening a pipe waits for a writer, a device may do anything. */
+static enum hf_status open_regular(struct dump_file *file, struct hf_err *err)
+{
+	struct stat st;
+	if (stat(file->name, &st) < 0)
+		return hf_err_sys(err, HF_E_NOTFOUND, errno, "cannot open %s", file->name);
+	if (!S_ISREG(st.st_mode))
+		return hf_err_set(err, HF_E_UNSUPPORTED, "%s: %s, not a dump file", file->name,
+			S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
+	file->fd = hf_sys_open_read(file->name);
+	if (file->fd < 0)
+		return hf_err_sys(err, HF_E_NOTFOUND, -file->fd, "cannot open %s", file->name);
+	if (fstat(file->fd, &st) < 0)
+		return hf_err_sys(err, HF_E_NOTFOUND, errno, "cannot read %s", file->name);
+	file->size = (uint64_t)st.st_size;
+	return HF_OK;
+}
+
 enum hf_status dump_file_open(
 	struct dump_file *file, const char *path, bool ignore_checksums, struct hf_err *err)
 {
-	*file = (struct dump_file){.name = path, .ignore_checksums = ignore_checksums};
-	file->fd = hf_sys_open_read(path);
-	if (file->fd < 0) {
-		int error = -file->fd;
-		file->fd = -1;
-		return hf_err_sys(err, HF_E_NOTFOUND, error, "cannot open %s", path);
-	}
-	struct stat st;
-	if (fstat(file->fd, &st) < 0)
-		return hf_err_sys(err, HF_E_NOTFOUND, errno, "cannot read %s", path);
-	if (!S_ISREG(st.st_mode))
-		return hf_err_set(err, HF_E_UNSUPPORTED, "%s: %s, not a dump file", path,
-			S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
-	file->size = (uint64_t)st.st_size;
+	*file = (struct dump_file){.fd = -1, .name = path, .ignore_checksums = ignore_checksums};
+	enum hf_status status = open_regular(file, err);
+	if (status != HF_OK)
+		return status;
 	size_t size = file->size < sizeof(file->header) ? file->size : sizeof(file->header);
 	if (!dump_file_read(file, 0, &file->header, size))
 		return hf_err_set(err, HF_E_IO, "%s: cannot be read", path);
@@ -136,7 +144,7 @@ enum hf_status dump_file_open(
 	if (size < sizeof(file->header))
 		return hf_err_set(err, HF_E_CORRUPT,
 			"%s: a Holdfast dump that was cut off after %zu bytes", path, size);
-	enum hf_status status = check_header(file, err);
+	status = check_header(file, err);
 	if (status == HF_OK)
 		read_tail(file);
 	return status;
@@ -157,10 +165,9 @@ bool dump_file_read(const struct dump_file *file, uint64_t offset, void *buf, si
 bool hf_dump_is_dump(const char *path)
 {
 	char magic[8] = {0};
-	int fd = hf_sys_open_read(path);
-	if (fd < 0)
-		return false;
-	hf_sys_read_full(fd, magic, sizeof(magic));
-	hf_sys_close(fd);
+	struct dump_file file = {.fd = -1, .name = path};
+	if (open_regular(&file, NULL) == HF_OK)
+		dump_file_read(&file, 0, magic, sizeof(magic));
+	dump_file_close(&file);
 	return !memcmp(magic, HF_FORMAT_MAGIC, sizeof(magic));
 }

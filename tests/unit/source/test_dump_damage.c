@@ -353,6 +353,15 @@ static void test_headers(void **state)
 	assert_non_null(strstr(err.msg, "no such file"));
 	assert_int_equal(hf_dump_read("/", NULL, &heap, &err), HF_E_UNSUPPORTED);
 	assert_non_null(strstr(err.msg, "directory"));
+	char pipe_path[] =
+		"/tmp/holdfast-test-XXXXXX"; /* nobody writes to it: no waiting for that */
+	assert_non_null(mkdtemp(pipe_path));
+	rmdir(pipe_path);
+	assert_int_equal(mkfifo(pipe_path, 0600), 0);
+	assert_int_equal(hf_dump_read(pipe_path, NULL, &heap, &err), HF_E_UNSUPPORTED);
+	assert_non_null(strstr(err.msg, "not a regular file"));
+	assert_false(hf_dump_is_dump(pipe_path));
+	unlink(pipe_path);
 
 	static const struct {
 		size_t at;
