@@ -32,32 +32,37 @@ static void add(struct hf_graph_sum *to, struct hf_graph_sum what)
 	to->count += what.count;
 }
 
-/* Sums by position in the order of the search: parents come before their children and close to each
- * other, so the additions stay in the cache. */
-static void sum_up(struct hf_graph_held *held, const struct hf_graph_forest *f,
-	struct hf_graph_sum *sum, uint32_t n_reachable)
+static inline __attribute__((always_inline)) void prefetch_sums(
+	const struct hf_graph_held *held, uint32_t object)
+{
+	__builtin_prefetch(&held->size[object], 1);
+	__builtin_prefetch(&held->count[object], 1);
+}
+
+/* Against the order of the search: an object is complete when it is added to its parent. Children
+ * of one parent are neighbours in that order. */
+static void sum_up(
+	struct hf_graph_held *held, const struct hf_graph_forest *f, uint32_t n_reachable)
 {
 	const struct hf_graph *g = f->g;
-	for (uint32_t i = 0; i < f->n; i++) {
-		if (i + HF_GRAPH_PREFETCH < f->n)
-			__builtin_prefetch(&g->size[f->order[i + HF_GRAPH_PREFETCH]]);
-		sum[i] = (struct hf_graph_sum){g->size[f->order[i]], 1};
+	for (uint32_t i = 0; i < g->n_objects; i++) {
+		held->size[i] = g->size[i];
+		held->count[i] = 1;
 	}
 	for (uint32_t i = f->n; i-- > 0;) {
-		if (i >= HF_GRAPH_PREFETCH) {
-			uint32_t soon = f->order[i - HF_GRAPH_PREFETCH];
-			__builtin_prefetch(&held->size[soon], 1);
-			__builtin_prefetch(&held->count[soon], 1);
-		}
+		if (i >= HF_GRAPH_PREFETCH)
+			prefetch_sums(held, f->order[i - HF_GRAPH_PREFETCH]);
 		uint32_t object = f->order[i];
-		held->size[object] = sum[i].size;
-		held->count[object] = (uint32_t)sum[i].count;
-		if (f->up[i] != HF_GRAPH_NONE)
-			add(&sum[f->up[i]], sum[i]);
-		else if (i < n_reachable)
-			add(&held->root[held->link[object].root], sum[i]);
-		else
-			add(&held->leaked, sum[i]);
+		struct hf_graph_sum sum = {held->size[object], held->count[object]};
+		if (f->up[i] != HF_GRAPH_NONE) {
+			uint32_t parent = f->order[f->up[i]];
+			held->size[parent] += sum.size;
+			held->count[parent] += (uint32_t)sum.count;
+		} else if (i < n_reachable) {
+			add(&held->root[held->link[object].root], sum);
+		} else {
+			add(&held->leaked, sum);
+		}
 	}
 	for (uint32_t r = 0; r < g->n_roots; r++) {
 		uint32_t v = g->roots[r].variable;
@@ -83,12 +88,11 @@ static enum hf_status hold_all(struct hf_graph_held *held, const struct hf_graph
 		return st;
 	hf_graph_forest_deinit(&f);
 
-	_cleanup_free_ struct hf_graph_sum *sum = hf_graph_alloc(g->n_objects, sizeof(*sum));
 	held->size = hf_graph_alloc(g->n_objects, sizeof(*held->size));
 	held->count = hf_graph_alloc(g->n_objects, sizeof(*held->count));
-	if (!sum || !held->size || !held->count)
+	if (!held->size || !held->count)
 		return hf_graph_nomem(err, STAGE);
-	sum_up(held, &f, sum, n_reachable);
+	sum_up(held, &f, n_reachable);
 	return HF_OK;
 }
 
