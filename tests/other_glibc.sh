@@ -59,7 +59,7 @@ for suite in "$@"; do
 	unpack "$suite" >"$work/$suite.log" 2>&1 || { cat "$work/$suite.log"; exit 1; }
 	link "$suite"
 	for scenario in single threads arena_max mxfast perturb trim mmapped mmap_threshold \
-		foreign_sbrk block_brk heaps orphans damage speed; do
+		foreign_sbrk block_brk heaps orphans damage speed race step fuzz; do
 		"$work/$suite/walk_self" $scenario >"$work/out" 2>&1 && result=ok || result=FAILED
 		[ $result = ok ] || failed=1
 		echo "$suite $scenario: $result"

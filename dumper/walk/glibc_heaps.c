@@ -338,7 +338,7 @@ static bool scan_for_segments(
 		if (!glibc_read_header(&g->reader, at, &h) ||
 			(h.head & (GLIBC_FLAGS | 8)) != GLIBC_PREV_INUSE ||
 			glibc_chunk_size(h.head) < GLIBC_MIN_CHUNK || (!brk && h.prev_size) ||
-			h.head > range->end - at ||
+			glibc_chunk_size(h.head) > range->end - at ||
 			!is_segment(g, arena, at, range->end, &region)) {
 			at += step;
 			if (!glibc_may_waste(g, 0))
