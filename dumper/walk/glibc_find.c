@@ -212,7 +212,7 @@ static bool read_mp(
 static bool mp_makes_sense(struct glibc *g, const struct glibc_arena *main, const struct mp *mp)
 {
 	if (mp->mmap_threshold > GLIBC_HEAP_MAX || mp->n_mmaps < 0 ||
-		mp->n_mmaps > mp->max_n_mmaps + 1 || mp->n_mmaps_max < 0 ||
+		mp->n_mmaps > mp->max_n_mmaps + 1ll || mp->n_mmaps_max < 0 ||
 		(mp->no_dyn_threshold & ~1) || mp->mmapped_mem > mp->max_mmapped_mem ||
 		!power_of_two_or_zero(mp->hp_pagesize) || !power_of_two_or_zero(mp->thp_pagesize) ||
 		mp->tcache_bins < 1 || mp->tcache_bins > GLIBC_TCACHE_SMALL_BINS ||
