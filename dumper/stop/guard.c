@@ -134,24 +134,22 @@ static void refuse(struct guard *g, const char *reason, int sys_errno)
 		sys_errno ? ": " : "", sys_errno ? hf_strerror(sys_errno) : "");
 }
 
-/* The child's first stop, then: it dies with us, the kernel may kill it before others, and it holds
- * none of the target's descriptors. */
-static bool adopt(struct guard *g, int tid)
+/* The child's first stop; the target runs on already. */
+static bool adopt(struct guard *g)
 {
-	int status;
-	g->child = (struct hf_tracee){.seized = true};
-	g->child.thread.tid = tid;
+	int tid = g->child.thread.tid, status = 0;
 	while (hf_wait(tid, &status, 0) == -EINTR)
 		;
 	g->child.stopped = WIFSTOPPED(status);
-	if (hf_ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_EXITKILL) < 0)
-		g->child.stopped = false;
-	return g->child.stopped;
+	return g->child.stopped && hf_ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_EXITKILL) == 0;
 }
 
+/* It dies with us, the kernel may kill it before others, it stands behind the target, and it holds
+ * none of the target's descriptors. */
 static void strip(struct guard *g)
 {
 	char path[64];
+	setpriority(PRIO_PROCESS, (id_t)g->child.thread.tid, g->nice);
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", g->child.thread.tid);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
@@ -179,7 +177,6 @@ static void make_snapshot(struct guard *g)
 		refuse(g, "a seccomp filter, which might kill the process for a system call", 0);
 		return;
 	}
-	g->insn = hf_inject_find(g->pid);
 	if (!g->insn) {
 		refuse(g, "no syscall instruction was found", 0);
 		return;
@@ -187,16 +184,18 @@ static void make_snapshot(struct guard *g)
 	enum { CLONE_FILES_ = 0x400 };
 	struct hf_inject in = {.tracee = t, .insn = g->insn, .options = g->options};
 	uint64_t args[6] = {CLONE_FILES_};
+	/* On a busy machine the stop is as long as the thread waits for the CPU. */
+	int nice = getpriority(PRIO_PROCESS, (id_t)t->thread.tid);
+	setpriority(PRIO_PROCESS, (id_t)t->thread.tid, -20);
 	int rc = hf_inject_run(&in, SYS_clone, args);
+	setpriority(PRIO_PROCESS, (id_t)t->thread.tid, nice);
 	if (rc < 0 || in.result < 0 || !in.child) {
 		refuse(g, "no snapshot could be forked", rc < 0 ? -rc : (int)-in.result);
 		return;
 	}
 	g->child_pid_in_target = (int)in.result;
-	if (!adopt(g, in.child))
-		refuse(g, "the snapshot did not start", 0);
-	else
-		g->report.read_pid = in.child;
+	g->child = (struct hf_tracee){.thread.tid = in.child, .seized = true};
+	g->report.read_pid = in.child;
 }
 
 static void release(struct guard *g)
@@ -332,6 +331,7 @@ static void name_threads(struct guard *g)
 static void serve(struct guard *g)
 {
 	struct hf_guard_end end = {0};
+	g->insn = hf_inject_find(g->pid);
 	g->report.err.status = stop(g, &g->report.err);
 	if (g->report.err.status) {
 		hf_tracees_release(&g->tracees);
@@ -344,15 +344,13 @@ static void serve(struct guard *g)
 	else
 		release(g);
 	setpriority(PRIO_PROCESS, 0, g->nice);
-	if (g->child.stopped)
+	if (!g->report.in_place && adopt(g))
 		strip(g);
 	name_threads(g);
 	bool wanted = tell_report(g) && wait_for_tool(g);
 	end.lost = g->report.in_place ? target_lost(g) : end_child(g);
-	if (g->report.in_place) {
+	if (g->report.in_place)
 		release(g);
-		end_child(g);
-	}
 	end.stop_ns = g->report.stop_ns;
 	reap_in_target(g);
 	if (wanted)
