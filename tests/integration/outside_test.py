@@ -45,6 +45,10 @@ class Target:
             stdout=subprocess.PIPE, text=True, preexec_fn=preexec, env=env, cwd=folder)
         self.pid = self.process.pid
         expect(re.fullmatch(r"ready \d+\n", self.process.stdout.readline()), "the target did not get ready")
+        # It says so through stdio, whose buffer is an object until the main thread waits in read().
+        until = time.monotonic() + 10
+        while not self.proc("syscall").startswith("0 0x0 ") and time.monotonic() < until:
+            time.sleep(0.001)
 
     def proc(self, name):
         return pathlib.Path(f"/proc/{self.pid}/{name}").read_text(encoding="ascii", errors="replace")
