@@ -6,6 +6,14 @@
 #include "store/root_name.h"
 #include "store/tables.h"
 
+enum { KIND_OTHER = HF_ROOT_REGISTERED + 1, N_KINDS };
+
+/* The kind of a word, kinds that we do not know as one. */
+static uint32_t bare_kind(const struct hf_heap_root *root)
+{
+	return root->kind && root->kind < KIND_OTHER ? root->kind : KIND_OTHER;
+}
+
 /* A root word by its owner: a variable, or, past the last variable, the kind of a word without. */
 struct word {
 	uint32_t owner, object;
@@ -32,7 +40,7 @@ static void free_words(struct word **p)
 	free(*p);
 }
 
-/* ret has room for every variable and then for kinds 0 … HF_ROOT_REGISTERED + 1. */
+/* ret has room for every variable and then for N_KINDS. */
 static enum hf_status find_direct(
 	struct direct *ret, const struct hf_store_input *in, struct hf_err *err)
 {
@@ -44,9 +52,9 @@ static enum hf_status find_direct(
 	uint32_t n_variables = (uint32_t)heap->variables.n;
 	for (size_t i = 0; i < n; i++) {
 		const struct hf_heap_root *r = &heap->roots.at[i];
-		uint32_t kind = r->kind <= HF_ROOT_REGISTERED ? r->kind : HF_ROOT_REGISTERED + 1;
 		word[i] = (struct word){
-			r->variable != HF_NONE ? r->variable : n_variables + kind, r->object};
+			r->variable != HF_NONE ? r->variable : n_variables + bare_kind(r),
+			r->object};
 	}
 	qsort(word, n, sizeof(*word), compare_words);
 	for (size_t i = 0; i < n; i++) {
@@ -131,22 +139,21 @@ static enum hf_status insert_roots(sqlite3 *db, const struct hf_store_input *in,
 static enum hf_status insert_bare(
 	sqlite3 *db, const struct hf_store_input *in, const struct direct *bare, struct hf_err *err)
 {
-	struct hf_graph_sum held[HF_ROOT_REGISTERED + 2] = {0};
+	struct hf_graph_sum held[N_KINDS] = {0};
 	for (size_t i = 0; i < in->heap->roots.n; i++) {
 		const struct hf_heap_root *r = &in->heap->roots.at[i];
 		if (r->variable != HF_NONE)
 			continue;
-		uint32_t kind = r->kind <= HF_ROOT_REGISTERED ? r->kind : HF_ROOT_REGISTERED + 1;
-		held[kind].size += in->held->root[i].size;
-		held[kind].count += in->held->root[i].count;
+		held[bare_kind(r)].size += in->held->root[i].size;
+		held[bare_kind(r)].count += in->held->root[i].count;
 	}
 	_cleanup_(hf_insert_deinit) struct hf_insert ins;
 	enum hf_status status = hf_insert_init(&ins, db, "stat_bare_root", 8, err);
-	for (uint32_t kind = 0; !status && kind <= HF_ROOT_REGISTERED + 1; kind++) {
+	for (uint32_t kind = 0; !status && kind < N_KINDS; kind++) {
 		const struct direct *d = &bare[kind];
 		if (!d->words)
 			continue;
-		hf_insert_text(&ins, hf_root_kind_name(kind ? kind : HF_ROOT_REGISTERED + 1));
+		hf_insert_text(&ins, hf_root_kind_name(kind));
 		hf_insert_u64(&ins, d->words);
 		hf_insert_u64(&ins, d->count);
 		hf_insert_u64(&ins, d->size);
@@ -167,8 +174,7 @@ static void free_direct(struct direct **p)
 enum hf_status hf_tables_roots(sqlite3 *db, const struct hf_store_input *input, struct hf_err *err)
 {
 	size_t n = input->heap->variables.n;
-	_cleanup_(free_direct) struct direct *direct =
-		calloc(n + HF_ROOT_REGISTERED + 2, sizeof(*direct));
+	_cleanup_(free_direct) struct direct *direct = calloc(n + N_KINDS, sizeof(*direct));
 	if (!direct)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for %zu variables", n);
 	enum hf_status status = find_direct(direct, input, err);

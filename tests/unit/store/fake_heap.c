@@ -90,6 +90,8 @@ static bool fill_roots(struct hf_heap *heap, const struct fake_heap_options *o, 
 			.module = v % 7 < 2 ? 0 : HF_NONE,
 			.thread = v % 7 < 2 ? HF_NONE : 0};
 	}
+	/* Some of them are no kind that we know. */
+	static const uint32_t bare_kinds[] = {HF_ROOT_STATIC, 0, 99, HF_ROOT_STACK};
 	for (uint32_t i = 0; i < o->n_roots; i++) {
 		struct hf_heap_root *root = hf_heap_push(&heap->roots);
 		if (!root)
@@ -101,7 +103,7 @@ static bool fill_roots(struct hf_heap *heap, const struct fake_heap_options *o, 
 			.addr = bare ? 0x500000 + 8ull * i
 				     : heap->variables.at[v].addr + 8 * (r >> 32 & 7),
 			.object = (uint32_t)((r >> 8) % o->n_objects),
-			.kind = bare ? HF_ROOT_STATIC : heap->variables.at[v].kind,
+			.kind = bare ? bare_kinds[i / 10 % 4] : heap->variables.at[v].kind,
 			.variable = bare ? HF_NONE : v,
 			.module = 0,
 			.thread = HF_NONE};
