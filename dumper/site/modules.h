@@ -1,0 +1,17 @@
+/*
+ * The modules that stacks go through: found by the loader's own lock-free table when a return
+ * address is met for the first time, and remembered in the store for the profile.
+ * Thread and signal safety: async-signal-safe after hf_modules_init().
+ */
+#pragma once
+#include "site/cfi.h"
+#include "site/store.h"
+
+/* Look up what is needed of the loader; before anything else, not in a signal handler. False: this
+ * C library does not have it (_dl_find_object, glibc 2.35). */
+bool hf_modules_init(void);
+/* The unwind table of the module that contains pc. False: no module, or none that has one. The
+ * module is remembered in s (may be NULL). */
+bool hf_modules_table(struct hf_site_store *s, uint64_t pc, struct hf_cfi_table *ret);
+/* The remembered module of an address: its index, or -1. */
+int hf_modules_find(const struct hf_site_store *s, uint64_t pc);

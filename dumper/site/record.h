@@ -1,0 +1,88 @@
+/*
+ * The recorder: from an allocation in the program to a site and a live object in the store.
+ *
+ *     hooks.c  malloc … ─ countdown of the thread ─▶ hf_site_allocated()  ─ unwind ─ stacks ─ live
+ *              free   … ─ filter of addresses ─────▶ hf_site_freed()      ─ live
+ *
+ * Off until hf_site_start(). Recording never calls malloc, never blocks on anything but a shard's
+ * spin lock, and leaves errno alone. What a signal handler allocates while its thread is recording
+ * is not recorded (counted in lost_nested).
+ *
+ * Thread and signal safety: see each function.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "site/unwind.h"
+
+struct hf_site_config {
+	uint64_t period_bytes; /* one sample in so many bytes on average; 1: every allocation */
+	/* NULL, or the file to keep the records in, so that they outlive the process whatever ends
+	 * it. Must not exist; a child made by fork() goes on in memory only. */
+	const char *path;
+};
+
+/* Start. Once, at start-up, by one thread. HF_E_UNSUPPORTED, HF_E_NOMEM, HF_E_EXISTS, HF_E_IO. */
+enum hf_status hf_site_start(const struct hf_site_config *config, struct hf_err *err);
+/* What is recorded; NULL before hf_site_start(). */
+const struct hf_site_store *hf_site_store(void);
+/* Is some thread in the middle of changing the records? For the moment of a snapshot, with all
+ * threads stopped: if so, let them run on a little. Async-signal-safe. */
+bool hf_site_busy(void);
+
+/* For the dump: what is known of the object at addr. Takes no lock: for a snapshot of this process.
+ * False: not recorded. Async-signal-safe. */
+struct hf_site_object {
+	uint32_t site;       /* the id that the profile's label `site` has */
+	uint64_t size_bytes; /* as requested */
+	uint64_t age_ms;     /* to a second */
+	int tid;             /* of the thread that allocated it */
+};
+bool hf_site_find(uint64_t addr, struct hf_site_object *ret);
+
+/* For hooks.c alone. */
+
+enum {
+	HF_FILTER_BITS = 16,
+	HF_FILTER_SIZE = 1 << HF_FILTER_BITS,
+};
+
+struct hf_site_thread {
+	uint64_t countdown; /* bytes to the next sample point; 0: not drawn yet, or every
+			       allocation is recorded */
+	bool inside;        /* recording at present: what nests is not recorded */
+	bool started;
+	int32_t tid;
+	uint64_t random;
+	struct hf_stack_bounds bounds;
+	struct hf_site_memos *memos;
+};
+extern __thread struct hf_site_thread hf_site_thread;
+
+/* How many recorded objects are at addresses with that index (hf_site_filter_index). */
+extern uint16_t hf_site_filter[HF_FILTER_SIZE];
+/* Everything is recorded: there is no need to ask the filter. */
+extern bool hf_site_all;
+
+/* Neighbours have neighbouring counts, so that the filter is as local as the program is. */
+static inline uint32_t hf_site_filter_index(const void *p)
+{
+	uint64_t a = (uint64_t)p;
+	return (uint32_t)(a >> 4 ^ a >> 20 ^ a >> 36) & (HF_FILTER_SIZE - 1);
+}
+
+/* Called when size >= countdown, after the allocation. From any thread. */
+void hf_site_allocated(void *p, uint64_t size_bytes, const struct hf_context *caller);
+/* Called when the filter says that p may be recorded, before it is freed. Returns true, and what
+ * was recorded, for the case that it is not freed after all (a failed realloc). */
+struct hf_live_object;
+bool hf_site_freed(void *p, struct hf_live_object *ret);
+void hf_site_undo_freed(const struct hf_live_object *object);
+/* A module may have been unloaded. */
+void hf_site_unloaded(void);
+/* Around a fork() by the C library. */
+void hf_site_before_fork(void);
+void hf_site_after_fork_in_parent(void);
+void hf_site_after_fork_in_child(void);

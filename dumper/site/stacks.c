@@ -1,0 +1,96 @@
+#include "site/stacks.h"
+
+#include <string.h>
+
+static uint64_t hash_of(const uint64_t *pcs, uint32_t n)
+{
+	uint64_t h = n * 0x9e3779b97f4a7c15ull;
+	for (uint32_t i = 0; i < n; i++) {
+		h = (h ^ pcs[i]) * 0xff51afd7ed558ccdull;
+		h ^= h >> 32;
+	}
+	return h;
+}
+
+static bool is_same(const struct hf_site_store *s, uint32_t site, uint64_t hash,
+	const uint64_t *pcs, uint32_t n)
+{
+	const struct hf_site_record *r = &s->sites[site];
+	return r->hash == hash && r->n_pcs == n &&
+	       memcmp(&s->pcs[r->first_pc], pcs, n * sizeof(*pcs)) == 0;
+}
+
+static uint32_t make(struct hf_site_store *s, uint64_t hash, const uint64_t *pcs, uint32_t n)
+{
+	/* Checked first, so that the counters cannot wrap however often it is full. */
+	if (__atomic_load_n(&s->n_sites, __ATOMIC_RELAXED) >= HF_SITE_MAX_SITES - 1 ||
+		__atomic_load_n(&s->n_pcs, __ATOMIC_RELAXED) > HF_SITE_MAX_PCS - n)
+		return 0;
+	uint32_t id = __atomic_add_fetch(&s->n_sites, 1, __ATOMIC_RELAXED);
+	uint32_t first = __atomic_fetch_add(&s->n_pcs, n, __ATOMIC_RELAXED);
+	if (id >= HF_SITE_MAX_SITES || first > HF_SITE_MAX_PCS - n)
+		return 0;
+	struct hf_site_record *r = &s->sites[id];
+	memcpy(&s->pcs[first], pcs, n * sizeof(*pcs));
+	r->hash = hash;
+	r->first_pc = first;
+	__atomic_store_n(&r->n_pcs, n, __ATOMIC_RELEASE);
+	return id;
+}
+
+uint32_t hf_stacks_intern(struct hf_site_store *s, const uint64_t *pcs, uint32_t n)
+{
+	uint64_t hash = hash_of(pcs, n);
+	uint32_t made = 0;
+	for (uint32_t i = 0; i < HF_SITE_INDEX; i++) {
+		uint32_t *slot = &s->index[(hash + i) % HF_SITE_INDEX];
+		uint32_t site = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+		if (!site) {
+			if (!made)
+				made = make(s, hash, pcs, n);
+			if (!made)
+				break;
+			if (__atomic_compare_exchange_n(
+				    slot, &site, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+				return made;
+		}
+		if (is_same(s, site, hash, pcs, n)) {
+			if (made)
+				s->sites[made].n_pcs = 0;
+			return site;
+		}
+	}
+	__atomic_add_fetch(&s->lost_stacks, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+void hf_stacks_add(
+	struct hf_site_store *s, uint32_t site, uint32_t stripe, uint64_t count, uint64_t bytes)
+{
+	struct hf_site_total *total = &s->sites[site].totals[stripe % HF_SITE_STRIPES];
+	__atomic_add_fetch(&total->count, count, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&total->bytes, bytes, __ATOMIC_RELAXED);
+}
+
+struct hf_site_total hf_stacks_total(const struct hf_site_store *s, uint32_t site)
+{
+	struct hf_site_total sum = {0};
+	for (int i = 0; i < HF_SITE_STRIPES; i++) {
+		const struct hf_site_total *total = &s->sites[site].totals[i];
+		sum.count += __atomic_load_n(&total->count, __ATOMIC_RELAXED);
+		sum.bytes += __atomic_load_n(&total->bytes, __ATOMIC_RELAXED);
+	}
+	return sum;
+}
+
+uint32_t hf_stacks_frames(const struct hf_site_store *s, uint32_t site, const uint64_t **ret)
+{
+	if (!site || site >= HF_SITE_MAX_SITES)
+		return 0;
+	uint32_t n = __atomic_load_n(&s->sites[site].n_pcs, __ATOMIC_ACQUIRE);
+	uint32_t first = s->sites[site].first_pc;
+	if (n > HF_SITE_MAX_FRAMES || first > HF_SITE_MAX_PCS - n)
+		return 0;
+	*ret = &s->pcs[first];
+	return n;
+}
