@@ -29,6 +29,7 @@ static const struct {
 	{"PWR", SIGPWR},
 };
 
+enum { MAX_SAMPLE = 1 << 30 }; /* bytes between samples */
 enum { RTMIN = 34, RTMAX = 64 /* as a program sees them: glibc keeps 32 and 33 to itself */ };
 
 int hf_signal_number(const char *text)
@@ -73,10 +74,7 @@ const char *hf_signal_name(int number, char *buf, size_t size)
 /* Options of the interface that this version does not have: refused by name, never passed over. */
 static bool is_later(const char *key, const char *value)
 {
-	static const char *const later[] = {
-		"oom", "rss", "cgroup", "crash", "every", "keep", "sample"};
-	if (strcmp(key, "sample") == 0 && strcmp(value, "0") == 0)
-		return false;
+	static const char *const later[] = {"oom", "rss", "cgroup", "crash", "every", "keep"};
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
 		if (strcmp(key, later[i]) == 0)
 			return strcmp(value, "0") != 0 && strcmp(value, "off") != 0;
@@ -110,6 +108,12 @@ static enum hf_status set(
 		ok = parse_bool(value, &c->on_exit);
 	} else if (strcmp(key, "max") == 0) {
 		ok = hf_parse_u64(&text, &c->max_dumps) && !*text;
+	} else if (strcmp(key, "sample") == 0) {
+		ok = hf_parse_size(value, &c->sample_bytes) && c->sample_bytes <= MAX_SAMPLE;
+	} else if (strcmp(key, "profile") == 0) {
+		ok = *value && strlen(value) < sizeof(c->profile) / 2;
+		if (ok)
+			hf_fmt(c->profile, sizeof(c->profile), "%s", value);
 	} else if (strcmp(key, "contents") == 0) {
 		if (strcmp(value, "all") == 0)
 			return hf_err_set(
@@ -144,20 +148,20 @@ static enum hf_status parse_pairs(struct hf_config *config, const char *text, st
 }
 
 /* The program may change its directory: the pattern is relative to where it started. */
-static void make_absolute(struct hf_config *c)
+static void make_absolute(char pattern[HF_PATH_MAX])
 {
 	char dir[HF_PATH_MAX], relative[HF_PATH_MAX];
-	if (c->pattern[0] == '/' || hf_syscall2(SYS_getcwd, dir, sizeof(dir)) <= 0)
+	if (!*pattern || *pattern == '/' || hf_syscall2(SYS_getcwd, dir, sizeof(dir)) <= 0)
 		return;
-	hf_fmt(relative, sizeof(relative), "%s", c->pattern);
+	hf_fmt(relative, sizeof(relative), "%s", pattern);
 	/* A % in the directory's name is no directive. */
 	size_t n = 0;
-	for (const char *p = dir; *p && n + 2 < sizeof(c->pattern); p++) {
-		c->pattern[n++] = *p;
+	for (const char *p = dir; *p && n + 2 < HF_PATH_MAX; p++) {
+		pattern[n++] = *p;
 		if (*p == '%')
-			c->pattern[n++] = '%';
+			pattern[n++] = '%';
 	}
-	hf_fmt(c->pattern + n, sizeof(c->pattern) - n, "/%s", relative);
+	hf_fmt(pattern + n, HF_PATH_MAX - n, "/%s", relative);
 }
 
 enum hf_status hf_config_parse(struct hf_config *config, const char *text, struct hf_err *err)
@@ -170,16 +174,18 @@ enum hf_status hf_config_parse(struct hf_config *config, const char *text, struc
 	for (char *p = config->program; *p; p++)
 		*p = *p == '/' || (unsigned char)*p < ' ' ? '_' : *p;
 	enum hf_status status = parse_pairs(config, text, err);
-	if (!status)
-		make_absolute(config);
+	if (!status) {
+		make_absolute(config->pattern);
+		make_absolute(config->profile);
+	}
 	return status;
 }
 
-enum hf_status hf_config_path(const struct hf_config *config, int pid, uint64_t unix_time,
-	uint64_t number, char *ret, size_t ret_size, struct hf_err *err)
+static enum hf_status expand(const struct hf_config *config, const char *pattern, int pid,
+	uint64_t unix_time, uint64_t number, char *ret, size_t ret_size, struct hf_err *err)
 {
 	size_t n = 0;
-	for (const char *p = config->pattern; *p; p++) {
+	for (const char *p = pattern; *p; p++) {
 		char piece[80] = {*p, 0};
 		if (*p == '%' && p[1]) {
 			switch (*++p) {
@@ -199,17 +205,28 @@ enum hf_status hf_config_path(const struct hf_config *config, int pid, uint64_t 
 				break;
 			default:
 				return hf_err_set(err, HF_E_USAGE,
-					"%s: %%%c is none of %%p %%t %%n %%e %%%%", config->pattern,
-					*p);
+					"%s: %%%c is none of %%p %%t %%n %%e %%%%", pattern, *p);
 			}
 		}
 		size_t k = strlen(piece);
 		if (n + k + 1 > ret_size)
 			return hf_err_set(
-				err, HF_E_USAGE, "%s: the file name is too long", config->pattern);
+				err, HF_E_USAGE, "%s: the file name is too long", pattern);
 		memcpy(ret + n, piece, k);
 		n += k;
 	}
 	ret[n] = 0;
 	return HF_OK;
+}
+
+enum hf_status hf_config_path(const struct hf_config *config, int pid, uint64_t unix_time,
+	uint64_t number, char *ret, size_t ret_size, struct hf_err *err)
+{
+	return expand(config, config->pattern, pid, unix_time, number, ret, ret_size, err);
+}
+
+enum hf_status hf_config_profile_path(const struct hf_config *config, int pid, uint64_t unix_time,
+	char *ret, size_t ret_size, struct hf_err *err)
+{
+	return expand(config, config->profile, pid, unix_time, 0, ret, ret_size, err);
 }

@@ -16,6 +16,9 @@ struct hf_config {
 	uint64_t max_dumps;
 	char pattern[HF_PATH_MAX]; /* absolute */
 	char program[64];          /* for %e */
+	uint64_t sample_bytes; /* one sample of the allocation sites in so many bytes; 0: none, 1:
+				  every allocation */
+	char profile[HF_PATH_MAX]; /* absolute pattern; "": the records are kept in memory only */
 };
 
 /* Fill with the defaults, then by text (may be NULL). Keys of later versions and wrong values are
@@ -25,6 +28,10 @@ enum hf_status hf_config_parse(struct hf_config *config, const char *text, struc
 /* The pattern with %p pid, %t unix time, %n number, %e program name and %% replaced. */
 enum hf_status hf_config_path(const struct hf_config *config, int pid, uint64_t unix_time,
 	uint64_t number, char *ret, size_t ret_size, struct hf_err *err);
+
+/* The same for the file that keeps the allocation sites. */
+enum hf_status hf_config_profile_path(const struct hf_config *config, int pid, uint64_t unix_time,
+	char *ret, size_t ret_size, struct hf_err *err);
 
 /* A signal's number by name ("USR2", "SIGUSR2", "RTMIN+3") or number; 0 if it is none, or one that
  * cannot be caught. */

@@ -2,8 +2,9 @@
  * libholdfast.so: preloaded into a program or linked to it. Start-up, the signal, exit, and the C
  * API.
  *
- * The only libc functions it interposes are those that set signal handlers: a program that handles
- * the dump signal itself keeps its handler, and is told on stderr that the signal makes no dumps.
+ * It interposes the allocation functions and dlclose (site/hooks.c), and here those that set signal
+ * handlers: a program that handles the dump signal itself keeps its handler, and is told on stderr
+ * that the signal makes no dumps.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,6 +16,8 @@
 #include "base/fmt.h"
 #include "base/sys.h"
 #include "frontend/capture.h"
+#include "site/hooks.h"
+#include "site/record.h"
 
 #define HF_API __attribute__((visibility("default")))
 
@@ -284,9 +287,27 @@ static const char *environment(const char *name)
 	return NULL;
 }
 
+static void start_sites(void)
+{
+	static char path[HF_PATH_MAX];
+	struct hf_err err = {0};
+	if (!config.sample_bytes)
+		return;
+	enum hf_status status = HF_OK;
+	if (*config.profile)
+		status = hf_config_profile_path(&config, (int)hf_syscall0(SYS_getpid),
+			hf_sys_realtime_ns() / 1000000000u, path, sizeof(path), &err);
+	struct hf_site_config sites = {config.sample_bytes, *config.profile ? path : NULL};
+	if (!status)
+		status = hf_site_start(&sites, &err);
+	if (status)
+		say("%s; this process records no allocation sites", err.msg);
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	struct hf_err err = {0};
+	hf_site_hooks_start();
 	if (getauxval(AT_SECURE))
 		return;
 	enum hf_status status = hf_capture_reserve(&err);
@@ -300,6 +321,7 @@ __attribute__((constructor)) static void start(void)
 	}
 	active = true;
 	install_handler();
+	start_sites();
 }
 
 /* Runs when the program returns from main or calls exit(), after its own atexit functions. */

@@ -43,8 +43,8 @@ static void test_wrong(void **state)
 {
 	(void)state;
 	static const char *const wrong[] = {"sginal=USR1", "signal=KILL", "signal=NOPE",
-		"exit=maybe", "max=x", "exit", "crash=1", "sample=512K", "contents=all", "rss=1G",
-		"out="};
+		"exit=maybe", "max=x", "exit", "crash=1", "sample=x", "sample=2G",
+		"profile=", "contents=all", "rss=1G", "out="};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		if (hf_config_parse(&config, wrong[i], &err) != HF_E_USAGE)
 			fail_msg("%s was taken", wrong[i]);
