@@ -1,0 +1,55 @@
+# The recorder of allocation sites, linked into a program that looks at its own records. As Debian
+# builds programs: optimised, without frame pointers.
+find_package(Threads REQUIRED)
+function(site_self name)
+	add_executable(${name} site_self.c)
+	target_link_libraries(${name} PRIVATE hf_site_hooks_so hf_site_so hf_write_so hf_base_so
+		Threads::Threads ${CMAKE_DL_LIBS})
+	target_compile_definitions(${name} PRIVATE _GNU_SOURCE)
+	target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/include)
+	target_compile_options(${name} PRIVATE -Wall -Wextra -Werror -Wshadow -Wno-unused-parameter
+		-Wno-alloc-size-larger-than -O2 -fomit-frame-pointer -fno-builtin
+		-fno-optimize-sibling-calls -Wno-deprecated-declarations ${ARGN})
+	target_link_options(${name} PRIVATE -rdynamic)
+endfunction()
+site_self(site_self)
+
+add_library(site_plugin MODULE site_plugin.c)
+target_compile_options(site_plugin PRIVATE -O2 -fomit-frame-pointer -fno-builtin)
+target_link_options(site_plugin PRIVATE -Wl,--build-id)
+
+foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled)
+	add_test(NAME site_${scenario} COMMAND site_self ${scenario})
+endforeach()
+add_test(NAME site_modules COMMAND site_self modules $<TARGET_FILE:site_plugin>)
+add_test(NAME site_killed COMMAND site_self killed ${CMAKE_CURRENT_BINARY_DIR}/site_killed.sites)
+foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled modules
+		killed)
+	set_tests_properties(site_${scenario} PROPERTIES LABELS quick TIMEOUT 120)
+endforeach()
+
+# The library in front of ordinary programs.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_executable(site_reader site_reader.c)
+target_link_libraries(site_reader PRIVATE hf_tool_flags hf_site)
+
+function(site_targets_test target threads how)
+	add_test(NAME site_targets_${target}_${threads}_${how}
+		COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_targets.py
+			$<TARGET_FILE:holdfast_so> $<TARGET_FILE:site_reader> $<TARGET_FILE:site_target_${target}>
+			${threads} ${how})
+	set_tests_properties(site_targets_${target}_${threads}_${how} PROPERTIES LABELS full TIMEOUT 120)
+endfunction()
+foreach(target c cxx c_lto cxx_lto)
+	site_targets_test(${target} 1 exit)
+	site_targets_test(${target} 8 exit)
+endforeach()
+site_targets_test(c 2 _exit)
+site_targets_test(c 4 kill)
+site_targets_test(cxx 4 abort)
+add_test(NAME site_pprof COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_pprof.py
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:site_reader> $<TARGET_FILE:site_target_c>)
+set_tests_properties(site_pprof PROPERTIES LABELS full TIMEOUT 120 SKIP_RETURN_CODE 77)
+add_test(NAME site_programs COMMAND Python3::Interpreter
+	${CMAKE_CURRENT_SOURCE_DIR}/site_programs.py $<TARGET_FILE:holdfast_so>)
+set_tests_properties(site_programs PROPERTIES LABELS full TIMEOUT 300)
