@@ -25,6 +25,8 @@ static struct hf_page_range *range_claim(uint64_t start, uint64_t end)
 	return NULL;
 }
 
+enum { HUGE_FROM = 8 << 20 };
+
 void *hf_page_alloc(size_t size)
 {
 	uint64_t total;
@@ -41,6 +43,10 @@ void *hf_page_alloc(size_t size)
 		hf_syscall2(SYS_munmap, base, total);
 		return NULL;
 	}
+	/* Large tables are looked up at random: fewer and larger pages, where the system has them.
+	 */
+	if (size >= HUGE_FROM)
+		hf_syscall3(SYS_madvise, base + HF_PAGE, total - 2 * HF_PAGE, MADV_HUGEPAGE);
 	return (char *)base + HF_PAGE;
 }
 
@@ -112,7 +118,8 @@ void *hf_pool_alloc(struct hf_pool *pool, size_t size)
 	void *ptr = pool->next;
 	pool->next += size;
 	pool->used += size;
-	memset(ptr, 0, size);
+	if (!pool->blocks) /* still in the caller's memory; pages come zeroed */
+		memset(ptr, 0, size);
 	return ptr;
 }
 

@@ -132,11 +132,16 @@ bool hf_index_kill_any(struct hf_index *index, uint64_t addr)
 static uint64_t number_cells(struct hf_index_region *region, uint64_t id)
 {
 	uint64_t n = region_cells(region);
+	uint64_t end = (region->end - region->start) / HF_GRANULE;
 	uint32_t back = 0;
+	/* The end of the region ends the last extent, as a start would. */
+	if (end < n * 64)
+		region->cells[end / 64].starts |= 1ull << (end % 64);
 	for (uint64_t i = 0; i < n; i++) {
 		struct hf_index_cell *cell = &region->cells[i];
 		cell->rank = (uint32_t)id;
 		cell->back = back;
+		cell->next = i + 1 == n ? end == n * 64 : region->cells[i + 1].starts & 1;
 		id += (uint64_t)__builtin_popcountll(cell->live);
 		if (cell->starts)
 			back = 1;
@@ -185,6 +190,8 @@ static enum hf_status build_slots(struct hf_index *index, struct hf_err *err)
 
 enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err)
 {
+	if (!__builtin_cpu_supports("popcnt"))
+		return hf_err_set(err, HF_E_UNSUPPORTED, "this CPU has no POPCNT instruction");
 	hf_index_sort_regions(index);
 	drop_overlaps(index);
 	index->lo = index->hi = 0;
@@ -254,13 +261,9 @@ int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, ui
 	const struct hf_index_cell *cell = &region->cells[granule / 64];
 	uint64_t below = cell->starts & (~0ull >> (63 - bit));
 	/* The tail of an extent belongs to nobody: the last bytes before the next start. */
-	uint64_t next = region->start + (granule + 1) * HF_GRANULE;
-	if (addr + region->tail_bytes >= next) {
-		bool starts = next >= region->end ||
-			      (bit == 63 ? cell[1].starts & 1 : cell->starts >> (bit + 1) & 1);
-		if (starts)
-			return HF_NO_OBJECT;
-	}
+	uint64_t starts_after = cell->starts >> 1 | (uint64_t)cell->next << 63;
+	unsigned in_tail = (unsigned)(starts_after >> bit & 1) &
+			   (addr % HF_GRANULE + region->tail_bytes >= HF_GRANULE);
 	if (!below) {
 		if (!cell->back)
 			return HF_NO_OBJECT;
@@ -268,7 +271,7 @@ int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, ui
 		below = cell->starts;
 	}
 	unsigned top = 63 - (unsigned)__builtin_clzll(below);
-	if (!(cell->live >> top & 1))
+	if (!((unsigned)(cell->live >> top & 1) & ~in_tail))
 		return HF_NO_OBJECT;
 	*ret_start = region->start + ((uint64_t)(cell - region->cells) * 64 + top) * HF_GRANULE;
 	return (int64_t)(cell->rank +

@@ -29,10 +29,11 @@ enum {
 };
 
 struct hf_index_cell {
-	uint64_t starts; /* bit i: something starts at granule i */
-	uint64_t live;   /* bit i: a live object starts at granule i; a subset of starts */
-	uint32_t rank;   /* id of the first live object that starts in this cell */
-	uint32_t back;   /* cells back to the nearest earlier one that has a start; 0 if none */
+	uint64_t starts;    /* bit i: something starts at granule i */
+	uint64_t live;      /* bit i: a live object starts at granule i; a subset of starts */
+	uint32_t rank;      /* id of the first live object that starts in this cell */
+	uint32_t back : 31; /* cells back to the nearest earlier one that has a start; 0 if none */
+	uint32_t next : 1;  /* does something start at the first granule of the next cell? */
 };
 
 struct hf_index_region {
@@ -87,7 +88,8 @@ bool hf_index_kill_any(struct hf_index *index, uint64_t addr);
 void hf_index_sort_regions(struct hf_index *index);
 
 /* Sort, drop overlapping regions (counted in regions_dropped: a walker's mistake or a damaged
- * heap), number the objects. HF_E_NOMEM, or HF_E_UNSUPPORTED for 2^32 - 1 objects or more. */
+ * heap), number the objects. HF_E_NOMEM, or HF_E_UNSUPPORTED for 2^32 - 1 objects
+ * or more, or a CPU without POPCNT (from before 2008). */
 enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err);
 
 /* The region that contains addr (its tail included), or NULL. hint: a region that is likely (the

@@ -12,11 +12,6 @@
  */
 enum { BATCH = 512, VECTOR = 8 /* words a step of the filter */ };
 
-struct candidate {
-	uint64_t at, word;
-	const struct hf_index_region *region; /* that word points into, or NULL */
-};
-
 struct scanner {
 	const struct hf_index *index;
 	const struct hf_images *images;
@@ -32,7 +27,9 @@ struct scanner {
 	int64_t src_id;
 	const struct hf_index_region *hint; /* last target */
 	uint32_t n;
-	struct candidate batch[BATCH + VECTOR];
+	/* The batch: where a word was, the word, and the region that it points into, or NULL. */
+	uint64_t at[BATCH + VECTOR], word[BATCH + VECTOR];
+	const struct hf_index_region *region[BATCH + VECTOR];
 	struct hf_scan_totals totals;
 };
 
@@ -47,45 +44,48 @@ static void visit_module_word(struct scanner *s, uint32_t src, uint64_t src_offs
 			word - hf_images_at(s->images, (size_t)image)->base);
 }
 
-static void visit(struct scanner *s, const struct candidate *c)
+static void visit(
+	struct scanner *s, uint64_t at, uint64_t word, const struct hf_index_region *region)
 {
 	uint64_t dst_start;
-	if (c->at >= s->src_end)
-		s->src_id = hf_index_extent(s->src, c->at, &s->src_start, &s->src_end);
+	if (at >= s->src_end)
+		s->src_id = hf_index_extent(s->src, at, &s->src_start, &s->src_end);
 	int64_t src = s->src_id;
 	if (src == HF_NO_OBJECT)
 		return;
-	int64_t dst = c->region ? hf_index_find_in(c->region, c->word, &dst_start) : HF_NO_OBJECT;
+	int64_t dst = region ? hf_index_find_in(region, word, &dst_start) : HF_NO_OBJECT;
 	if (dst != HF_NO_OBJECT) {
 		s->totals.n_edges++;
 		if (s->writer)
-			hf_write_edge(s->writer, (uint32_t)src, c->at - s->src_start, (uint32_t)dst,
-				c->word - dst_start);
-	} else if (c->word - s->module_lo < s->module_span) {
-		visit_module_word(s, (uint32_t)src, c->at - s->src_start, c->word);
+			hf_write_edge(s->writer, (uint32_t)src, at - s->src_start, (uint32_t)dst,
+				word - dst_start);
+	} else if (word - s->module_lo < s->module_span) {
+		visit_module_word(s, (uint32_t)src, at - s->src_start, word);
 	}
 }
 
 static void flush(struct scanner *s)
 {
 	for (uint32_t i = 0; i < s->n; i++) {
-		struct candidate *c = &s->batch[i];
-		c->region = hf_index_find_region(s->index, c->word, s->hint);
-		if (!c->region)
+		uint64_t word = s->word[i];
+		const struct hf_index_region *region =
+			hf_index_find_region(s->index, word, s->hint);
+		s->region[i] = region;
+		if (!region)
 			continue;
-		s->hint = c->region;
-		if (c->region->cells)
-			__builtin_prefetch(
-				&c->region->cells[(c->word - c->region->start) / HF_CELL_BYTES]);
+		s->hint = region;
+		if (region->cells)
+			__builtin_prefetch(&region->cells[(word - region->start) / HF_CELL_BYTES]);
 	}
 	for (uint32_t i = 0; i < s->n; i++)
-		visit(s, &s->batch[i]);
+		visit(s, s->at[i], s->word[i], s->region[i]);
 	s->n = 0;
 }
 
 static inline void add(struct scanner *s, uint64_t at, uint64_t word)
 {
-	s->batch[s->n++] = (struct candidate){at, word, NULL};
+	s->at[s->n] = at;
+	s->word[s->n++] = word;
 }
 
 /* Each filter looks at n words, n a multiple of VECTOR, from data, which is the memory at `at`.
@@ -116,16 +116,25 @@ static inline void add_masked(struct scanner *s, uint64_t at, const uint8_t *dat
 		flush(s);
 }
 
-__attribute__((target("avx512f"))) static void filter_avx512(
+/* Compressed in registers and stored whole, with room for VECTOR words past the batch: vpcompressq
+ * to memory is slow on some CPUs, and a loop over the mask's bits is mispredicted. */
+__attribute__((target("avx512f,popcnt"))) static void filter_avx512(
 	struct scanner *s, uint64_t at, const uint8_t *data, uint64_t n)
 {
 	const __m512i lo = _mm512_set1_epi64((long long)s->lo),
 		      span = _mm512_set1_epi64((long long)s->span);
+	const __m512i steps = _mm512_setr_epi64(0, 8, 16, 24, 32, 40, 48, 56);
 	for (; n; n -= 8, at += 64, data += 64) {
 		__m512i words = _mm512_loadu_si512(data);
-		unsigned mask = _mm512_cmplt_epu64_mask(_mm512_sub_epi64(words, lo), span);
-		if (mask)
-			add_masked(s, at, data, mask);
+		__mmask8 mask = _mm512_cmplt_epu64_mask(_mm512_sub_epi64(words, lo), span);
+		if (!mask)
+			continue;
+		__m512i places = _mm512_add_epi64(_mm512_set1_epi64((long long)at), steps);
+		_mm512_storeu_si512(&s->word[s->n], _mm512_maskz_compress_epi64(mask, words));
+		_mm512_storeu_si512(&s->at[s->n], _mm512_maskz_compress_epi64(mask, places));
+		s->n += (uint32_t)__builtin_popcount(mask);
+		if (s->n >= BATCH)
+			flush(s);
 	}
 }
 
