@@ -40,6 +40,9 @@ class Target:
 
     def __init__(self, program, folder, *options, preexec=None, env=None, name="manifest"):
         self.manifest_path = os.path.join(folder, name)
+        if preexec:  # another user may run it here: the build may be in somebody's home
+            copy = os.path.join(folder, os.path.basename(program))
+            program = copy if os.path.exists(copy) else shutil.copy(program, copy)
         self.process = subprocess.Popen(
             [program, "--manifest", self.manifest_path, "--mode", "wait", *options], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True, preexec_fn=preexec, env=env, cwd=folder)
