@@ -21,13 +21,15 @@ BUILD_PACKAGES="
 	libsmartcols-dev
 	libreadline-dev
 "
-# What the tests and the demo use besides; nginx is one of the programs that are dumped.
+# What the tests and the demo use besides; nginx is one of the programs that are dumped, gdb makes
+# core files of live processes.
 TEST_PACKAGES="
 	libcmocka-dev
 	python3
 	sqlite3
 	procps
 	nginx
+	gdb
 "
 
 # shellcheck disable=SC2086 # one word a package
