@@ -36,8 +36,8 @@ enum hf_status hf_report_who(struct hf_report *report, uint64_t addr,
 struct hf_top_options {
 	const char *by, *sort; /* sort NULL: what suits `by`. HF_E_USAGE for words not known. */
 	int64_t n;
-	/* For a short list within another report: rows below this share of the heap are left out,
-	 * but for the first; 0: none. */
+	/* For a short list within another report: after a few, rows below this share of the heap
+	 * are left out; 0: none. */
 	double min_percent;
 };
 enum hf_status hf_report_top(

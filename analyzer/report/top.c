@@ -40,6 +40,11 @@ static const struct hf_column root_columns[] = {
 
 #define N(columns) (sizeof(columns) / sizeof((columns)[0]))
 
+/* Of a short list within another report: rows shown however small, but for what is next to
+ * nothing. */
+enum { SHORT_ROWS = 3 };
+static const double NEGLIGIBLE_PERCENT = 0.1;
+
 struct sort {
 	const char *name, *column;
 };
@@ -114,7 +119,9 @@ static enum hf_status run_root(struct hf_report *report, const struct by *by, co
 	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
 	while (hf_row(q, &status, err)) {
 		double share = hf_percent((uint64_t)hf_column_int(q, 0), report->heap.live_size);
-		if (shown && share < options->min_percent)
+		if (shown >= SHORT_ROWS && share < options->min_percent)
+			break;
+		if (shown && options->min_percent > 0 && share < NEGLIGIBLE_PERCENT)
 			break;
 		struct hf_cell cells[N(root_columns)];
 		for (size_t c = 0; c < N(root_columns); c++)

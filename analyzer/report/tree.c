@@ -393,10 +393,13 @@ static enum hf_status show_variable(struct tree *t, const struct pending *p, str
 	return status;
 }
 
-/* A root is shown from a fifth of the share that a child needs. */
+/* A root is shown from a fifth of the share that a child needs; three of them if they are not next
+ * to nothing. */
 static bool is_large_root(const struct tree *t, uint64_t size)
 {
-	return hf_percent(size, t->whole) * 5 >= (double)t->options->min_percent;
+	double percent = hf_percent(size, t->whole);
+	return percent * 5 >= (double)t->options->min_percent || !t->n_pending ||
+	       (t->n_pending < 3 && percent >= 0.1);
 }
 
 /* The largest roots, smallest first for the stack. */
@@ -414,7 +417,7 @@ static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
 		struct pending p = {.variable_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
 		p.self.size = (uint64_t)hf_column_int(q, 1);
 		p.self.count = (uint64_t)hf_column_int(q, 2);
-		if (t->n_pending && !is_large_root(t, p.self.size))
+		if (!is_large_root(t, p.self.size))
 			break;
 		push(t, &p);
 		t->roots.n_all++;
