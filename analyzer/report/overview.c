@@ -3,9 +3,10 @@
 #include <time.h>
 
 #include "base/fmt.h"
+#include "report/group.h"
 #include "report/report.h"
 
-enum { SHOWN_SUSPECTS = 3, SHOWN_ROOTS = 5 };
+enum { SHOWN_SUSPECTS = 3, SHOWN_ROOTS = 5, BULK_MEMBERS = 30000, LARGE_HEAP = 1000000 };
 
 static enum hf_status meta_text(
 	sqlite3 *db, const char *key, char *ret, size_t size, struct hf_err *err)
@@ -144,13 +145,16 @@ enum suspect_column {
 	HELD_SIZE,
 	RETAINED_SIZE,
 	HOPS,
+	POINT_ID,
+	VARIABLE_ID,
 };
 
 static const char suspect_sql[] =
 	"SELECT basis, CASE basis WHEN 'retained' THEN retained_size ELSE held_size END, "
 	"CASE basis WHEN 'retained' THEN retained_count ELSE held_count END, path, addr, "
 	"point_addr, point_size, point_type, CASE basis WHEN 'retained' THEN point_retained_size "
-	"ELSE point_held_size END, point_children, held_size, retained_size, hops "
+	"ELSE point_held_size END, point_children, held_size, retained_size, hops, point_id, "
+	"variable_id "
 	"FROM suspect ORDER BY id";
 
 /* Numbers of equal hops, "×746170", as people read them. */
@@ -185,6 +189,36 @@ static bool suspect_path(struct hf_text *text, sqlite3_stmt *q)
 	}
 	add_with_separators(text, hf_text_get(&raw));
 	return chain != NULL;
+}
+
+/* What the memory below the point is: the path on to where most of it lies. */
+static enum hf_status bulk_line(
+	struct hf_report *report, sqlite3_stmt *q, const char *path, struct hf_err *err)
+{
+	bool variable = hf_column_null(q, POINT_ADDR), cut = false;
+	int64_t id = hf_column_int(q, variable ? VARIABLE_ID : POINT_ID);
+	if (!id || strcmp(hf_column_text(q, BASIS), "held") != 0)
+		return HF_OK;
+	_cleanup_(hf_text_deinit) struct hf_text steps = HF_TEXT_INIT;
+	_cleanup_(hf_text_deinit) struct hf_text sizes = HF_TEXT_INIT;
+	_cleanup_(hf_group_deinit) struct hf_group set = {0};
+	enum hf_status status = hf_group_bulk(&report->heap, variable, id,
+		report->heap.live_count > LARGE_HEAP ? BULK_MEMBERS / 10 : BULK_MEMBERS, &steps,
+		&set, &cut, err);
+	/* One step says no more than the path does. */
+	if (status != HF_OK || set.any_word || set.n_all < 2)
+		return status;
+	char count[HF_NUMBER_SIZE], size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
+	hf_group_sizes(&sizes, &set);
+	if (cut)
+		hf_emit_line(report->emit, "   mostly %s%s  (by a sample: objects%s)", path,
+			hf_text_get(&steps), hf_text_get(&sizes));
+	else
+		hf_emit_line(report->emit, "   mostly %s%s  %s in %s objects%s (%s)", path,
+			hf_text_get(&steps), hf_human_size(size, set.size),
+			hf_human_count(count, set.n_all), hf_text_get(&sizes),
+			hf_human_share(share, hf_percent(set.size, report->heap.live_size)));
+	return HF_OK;
 }
 
 static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number)
@@ -245,8 +279,12 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 	while (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
 		suspect_path(&path, q);
-		if (n++ < SHOWN_SUSPECTS)
+		if (n++ < SHOWN_SUSPECTS) {
 			suspect_lines(report, q, n);
+			if (hf_emit_form(report->emit) == HF_EMIT_HUMAN &&
+				!strstr(hf_column_text(q, PATH), " [chain "))
+				status = bulk_line(report, q, hf_column_text(q, PATH), err);
+		}
 		if (n == 1)
 			*ret_point = (uint64_t)hf_column_int(
 				q, hf_column_null(q, POINT_ADDR) ? ADDR : POINT_ADDR);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "report/group.h"
 #include "report/report.h"
 
 /*
@@ -19,7 +20,8 @@ enum {
 	MAX_RUNS = 12, /* of equal hops, in a row's path */
 	DROP_PERCENT = 90,
 	ALIKE_COUNT = 8,
-	CHAIN_LINKS = 8, /* equal links in a row that make a chain */
+	MAX_MEMBERS = 20000, /* of a set that are looked at */
+	CHAIN_LINKS = 8,     /* equal links in a row that make a chain */
 };
 
 struct child {
@@ -49,8 +51,9 @@ struct pending {
 	struct child self;              /* of a variable and of a rest: the figures alone */
 	uint64_t rest;                  /* children in it */
 	uint64_t rest_largest;
-	bool rest_more; /* others of them are shown */
-	int parent;     /* row */
+	bool rest_more;       /* others of them are shown */
+	struct hf_group *set; /* owned; NULL: it is no set */
+	int parent;           /* row */
 	int level;
 };
 
@@ -231,10 +234,32 @@ static void show_rest(struct tree *t, const struct pending *p)
 	emit_row(t, p, p->self.size, p->self.count, 0, hf_text_get(&text), "rest", NULL);
 }
 
+static void set_destroy(struct hf_group *set)
+{
+	if (set)
+		hf_group_deinit(set);
+	free(set);
+}
+
+/* Takes p->set over. */
 static void push(struct tree *t, const struct pending *p)
 {
 	if (t->n_pending < MAX_PENDING)
 		t->pending[t->n_pending++] = *p;
+	else
+		set_destroy(p->set);
+}
+
+static enum hf_status push_set(
+	struct tree *t, int row, int level, struct hf_group *group, struct hf_err *err)
+{
+	struct pending p = {.parent = row, .level = level, .set = malloc(sizeof(*p.set))};
+	if (!p.set)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for the tree");
+	*p.set = *group;
+	*group = (struct hf_group){0};
+	push(t, &p);
+	return HF_OK;
 }
 
 static bool is_large(const struct tree *t, uint64_t size)
@@ -257,9 +282,8 @@ static int large_children(struct tree *t, const struct children *c)
 }
 
 /* The stack gives back the last one first: the rest, then the children from the smallest on. */
-static void queue_children(struct tree *t, int row, int level, const struct children *c)
+static void queue_each(struct tree *t, int row, int level, const struct children *c, int n)
 {
-	int n = level < t->options->depth ? large_children(t, c) : 0;
 	struct pending rest = {.parent = row,
 		.level = level + 1,
 		.self.size = c->size,
@@ -280,6 +304,68 @@ static void queue_children(struct tree *t, int row, int level, const struct chil
 			.self = c->top[i]};
 		push(t, &child);
 	}
+}
+
+/* Children of which none stands out are told as a set. */
+static enum hf_status queue_children(struct tree *t, int row, int level, bool variable, int64_t id,
+	const struct children *c, struct hf_err *err)
+{
+	int n = level < t->options->depth ? large_children(t, c) : 0;
+	bool alike = c->n_all >= ALIKE_COUNT && c->top[0].size * ALIKE_COUNT <= c->size * 2;
+	if (t->options->dominators || c->n_all < 2 || !(alike || !n) ||
+		level >= t->options->depth || !is_large(t, c->size)) {
+		queue_each(t, row, level, c, n);
+		return HF_OK;
+	}
+	_cleanup_(hf_group_deinit) struct hf_group group = {0};
+	enum hf_status status =
+		hf_group_of(&t->report->heap, variable, id, MAX_MEMBERS, &group, err);
+	return status == HF_OK ? push_set(t, row, level + 1, &group, err) : status;
+}
+
+static enum hf_status queue_groups(
+	struct tree *t, int row, int level, struct hf_groups *groups, struct hf_err *err)
+{
+	enum hf_status status = HF_OK;
+	size_t n = 0;
+	while (level < t->options->depth && n < groups->n && is_large(t, groups->at[n].size))
+		n++;
+	for (size_t i = n; i-- > 0 && status == HF_OK;) {
+		struct hf_group *group = &groups->at[i];
+		if (group->n_all > 1 || !group->n) {
+			status = push_set(t, row, level + 1, group, err);
+			continue;
+		}
+		struct pending one = {
+			.parent = row, .level = level + 1, .object_id = group->ids[0]};
+		one.self = (struct child){.id = group->ids[0],
+			.word = group->word,
+			.direct = true,
+			.size = group->size,
+			.count = group->count};
+		push(t, &one);
+	}
+	return status;
+}
+
+static enum hf_status show_set(struct tree *t, const struct pending *p, struct hf_err *err)
+{
+	_cleanup_(hf_groups_deinit) struct hf_groups groups = {0};
+	enum hf_status status =
+		hf_groups_below(&t->report->heap, p->set, MAX_MEMBERS, &groups, err);
+	if (status != HF_OK)
+		return status;
+	char number[HF_NUMBER_SIZE];
+	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	if (p->set->any_word)
+		hf_text_addf(&text, "->[*]");
+	else
+		hf_heapdb_word_name(&text, &p->set->word);
+	hf_text_addf(&text, " %s%s%s", hf_emit_times(t->report->emit),
+		hf_human_count(number, groups.n_members), groups.cut ? "+" : "");
+	hf_group_sizes(&text, p->set);
+	int row = emit_row(t, p, p->set->size, p->set->count, 0, hf_text_get(&text), "set", NULL);
+	return queue_groups(t, row, p->level, &groups, err);
 }
 
 /* Where a way down ended. */
@@ -365,8 +451,8 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 		hf_text_get(&text), drop.links ? "chain" : "object", &object);
 	/* The links of a chain have nothing below them that is worth a row. */
 	if (!drop.links)
-		queue_children(t, row, p->level, &c);
-	return HF_OK;
+		status = queue_children(t, row, p->level, false, object.id, &c, err);
+	return status;
 }
 
 static enum hf_status show_variable(struct tree *t, const struct pending *p, struct hf_err *err)
@@ -389,7 +475,7 @@ static enum hf_status show_variable(struct tree *t, const struct pending *p, str
 	if (status == HF_OK)
 		status = children_of(t, true, p->variable_id, &c, err);
 	if (status == HF_OK)
-		queue_children(t, row, p->level, &c);
+		status = queue_children(t, row, p->level, true, p->variable_id, &c, err);
 	return status;
 }
 
@@ -468,6 +554,8 @@ static void tree_destroy(struct tree **t)
 		return;
 	hf_stmt_done(&(*t)->of_object);
 	hf_stmt_done(&(*t)->of_variable);
+	for (int i = 0; i < (*t)->n_pending; i++)
+		set_destroy((*t)->pending[i].set);
 	free(*t);
 }
 
@@ -517,12 +605,15 @@ enum hf_status hf_report_tree(
 	hf_emit_table_begin(report->emit, "rows", titled, N_COLUMNS);
 	while (status == HF_OK && t->n_pending) {
 		struct pending p = t->pending[--t->n_pending];
-		if (p.object_id)
+		if (p.set)
+			status = show_set(t, &p, err);
+		else if (p.object_id)
 			status = show_object(t, &p, err);
 		else if (p.variable_id)
 			status = show_variable(t, &p, err);
 		else
 			show_rest(t, &p);
+		set_destroy(p.set);
 	}
 	if (status == HF_OK && !options->has_addr)
 		status = other_roots(t, err);
