@@ -272,32 +272,56 @@ static bool footer_names(const struct chunk_walk *w, uint64_t q, const struct gl
 	       (h->prev_size == q - w->at || (w->prev && h->prev_size == q - w->prev));
 }
 
-/* Find the chain again behind w->at. */
-static void resync(struct chunk_walk *w, const struct glibc_header *bad)
+/* The chunk behind the free one that is being split or merged at w->at; 0 if there is none. */
+static uint64_t find_footer(struct chunk_walk *w)
 {
 	struct hf_reader *r = &w->g->probe;
-	const uint64_t from = w->at, limit = w->region->limit;
-	if (shorten(w, bad))
-		return;
-	uint64_t q = from + HF_GRANULE;
-	bool transient = false, found = false;
-	while (q < limit) {
+	const uint64_t limit = w->region->limit;
+	for (uint64_t q = w->at + HF_GRANULE; q < limit && w->budget; w->budget--) {
 		struct glibc_header h;
 		if (!hf_reader_seek(r, q)) {
 			q = glibc_min(r->win.end, limit);
 			continue;
 		}
-		if (glibc_read_header(r, q, &h) && plausible(&h, limit - q)) {
-			transient =
-				footer_names(w, q, &h) && chain_holds(w, q, TRANSIENT_CHUNKS, 0);
-			found = transient || ((h.head & GLIBC_PREV_INUSE) &&
-						     chain_holds(w, q, RESYNC_CHUNKS, 0));
-			if (found)
-				break;
-		}
+		if (glibc_read_header(r, q, &h) && footer_names(w, q, &h) &&
+			plausible(&h, limit - q) && chain_holds(w, q, TRANSIENT_CHUNKS, 0))
+			return q;
 		q += HF_GRANULE;
 	}
-	q = glibc_min(q, limit);
+	return 0;
+}
+
+/* The next place from which chunks agree with each other; the limit if there is none. */
+static uint64_t find_chain(struct chunk_walk *w)
+{
+	struct hf_reader *r = &w->g->probe;
+	const uint64_t limit = w->region->limit;
+	uint64_t q = w->at + HF_GRANULE;
+	while (q < limit) {
+		struct glibc_header h;
+		if (!hf_reader_seek(r, q)) {
+			q = r->win.end;
+			continue;
+		}
+		if (glibc_read_header(r, q, &h) && (h.head & GLIBC_PREV_INUSE) &&
+			plausible(&h, limit - q) && chain_holds(w, q, RESYNC_CHUNKS, 0))
+			return q;
+		q += HF_GRANULE;
+	}
+	return limit;
+}
+
+/* Find the chain again behind w->at. A footer is the surest sign; without one, the size of the
+ * chunk before is doubted, then the header itself. */
+static void resync(struct chunk_walk *w, const struct glibc_header *bad)
+{
+	const uint64_t from = w->at;
+	uint64_t q = find_footer(w);
+	const bool transient = q != 0;
+	if (!transient && shorten(w, bad))
+		return;
+	if (!transient)
+		q = find_chain(w);
 	w->arena->n_resyncs++;
 	w->arena->skipped_bytes += q - from;
 	/* A free chunk being split holds no object; other skipped memory may. */
@@ -309,11 +333,9 @@ static void resync(struct chunk_walk *w, const struct glibc_header *bad)
 	close_chunk(w, true);
 	mark_dead(w, from);
 	w->at = q;
-	if (found) {
-		struct glibc_header h;
-		if (glibc_read_header(r, q, &h))
-			open_chunk(w, glibc_chunk_size(h.head));
-	}
+	struct glibc_header h;
+	if (q < w->region->limit && glibc_read_header(&w->g->probe, q, &h))
+		open_chunk(w, glibc_chunk_size(h.head));
 }
 
 /* Behind a fence of the main arena: memory of others who called sbrk, then the next stretch of
