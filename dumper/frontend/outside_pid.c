@@ -1,12 +1,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "base/fmt.h"
 #include "base/sys.h"
 #include "frontend/outside.h"
 #include "memory/mem_remote.h"
 #include "stop/remote.h"
+#include "walk/glibc_locks.h"
 
 struct capture {
 	const struct hf_outside_options *options;
@@ -15,6 +17,7 @@ struct capture {
 	struct hf_remote remote;
 	struct hf_maps maps;
 	struct hf_mem *mem;
+	struct hf_glibc_locks locks;
 	struct hf_outside_library library;
 	struct hf_vec findings;
 	char comm[32], proc_dir[32], snapshot_dir[32], root_dir[32];
@@ -87,7 +90,8 @@ static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 			.time_ns = r->time_ns,
 			.stop_ns = r->stop_ns,
 			.rss_bytes = r->rss_bytes,
-			.vm_bytes = r->vm_bytes},
+			.vm_bytes = r->vm_bytes,
+			.retries = r->retries},
 		.proc_dir = c->proc_dir,
 		.snapshot_dir = r->in_place ? NULL : c->snapshot_dir,
 		.root_dir = c->root_dir,
@@ -101,6 +105,43 @@ static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 	input.findings = c->findings.data;
 	input.n_findings = c->findings.n;
 	return hf_dump_write(&input, err);
+}
+
+/* Where the arenas' locks are: looked for while the target still runs. */
+static void find_locks(struct capture *c)
+{
+	struct hf_maps maps;
+	struct hf_mem *mem = NULL;
+	struct hf_images images = {0};
+	if (hf_maps_read(&maps, c->proc_dir, &c->pool, NULL))
+		return;
+	if (!hf_mem_remote(&maps, c->options->pid, c->options->pid, &c->pool, &mem, NULL)) {
+		struct hf_walk walk;
+		hf_walk_init(&walk);
+		walk.mem = mem;
+		walk.maps = &maps;
+		walk.images = &images;
+		walk.pool = &c->pool;
+		if (!hf_images_read(&images, mem, &c->pool, NULL, NULL))
+			hf_glibc_locks_find(&walk, &c->locks);
+		hf_walk_deinit(&walk);
+		hf_images_deinit(&images);
+	}
+	hf_mem_destroy(mem);
+	hf_maps_deinit(&maps);
+}
+
+static bool copy_word(void *ctx, uint64_t addr, void *buf, size_t size)
+{
+	struct capture *c = ctx;
+	struct iovec local = {buf, size}, remote = {(void *)addr, size};
+	return process_vm_readv(c->options->pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+static bool locks_held(void *ctx)
+{
+	struct capture *c = ctx;
+	return hf_glibc_locks_held(&c->locks, copy_word, c);
 }
 
 static enum hf_status capture(struct capture *c, struct hf_err *err)
@@ -119,8 +160,14 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 		return status;
 	snprintf(c->proc_dir, sizeof(c->proc_dir), "/proc/%d", pid);
 	snprintf(c->root_dir, sizeof(c->root_dir), "/proc/%d/root", pid);
-	c->remote =
-		(struct hf_remote){.pid = pid, .pool = &c->pool, .litter = c->result->file.temp};
+	find_locks(c);
+	c->remote = (struct hf_remote){.pid = pid,
+		.pool = &c->pool,
+		.litter = c->result->file.temp,
+		.busy = c->locks.main_arena ? locks_held : NULL,
+		.ctx = c,
+		.busy_start = c->locks.text_start,
+		.busy_end = c->locks.text_end};
 	status = hf_remote_open(&c->remote, err);
 	if (status)
 		return status;

@@ -22,11 +22,14 @@
 enum {
 	FINISH_TIMEOUT_MS = 2000, /* for the call that reaps the snapshot */
 	POLL_MS = 20,
+	MAX_RETRIES = 10,
+	RETRY_PAUSE_NS = 20000,    /* how long threads run on when an allocator lock was held */
+	RETRY_BUDGET_NS = 3000000, /* after which the moment is taken as it is */
 };
 
 struct guard {
 	int pid, socket;
-	const char *litter;
+	const struct hf_remote *request;
 	struct hf_pool pool;
 	struct hf_tracees tracees;
 	struct hf_guard_report report;
@@ -71,6 +74,13 @@ static enum hf_status stop(struct guard *g, struct hf_err *err)
 {
 	g->stopped_at_ns = hf_sys_monotonic_ns();
 	int rc = hf_tracees_stop(&g->tracees);
+	const struct hf_remote *r = g->request;
+	while (rc >= 0 && r->busy && g->report.retries < MAX_RETRIES &&
+		hf_sys_monotonic_ns() - g->stopped_at_ns < RETRY_BUDGET_NS && r->busy(r->ctx)) {
+		g->report.retries++;
+		hf_tracees_run(&g->tracees, r->busy_start, r->busy_end, RETRY_PAUSE_NS);
+		rc = hf_tracees_stop(&g->tracees);
+	}
 	size_t n_seized = 0, n_stopped = 0;
 	for (size_t i = 0; i < g->tracees.list.n; i++) {
 		n_seized += hf_tracees_at(&g->tracees, i)->seized;
@@ -355,15 +365,16 @@ static void serve(struct guard *g)
 	reap_in_target(g);
 	if (wanted)
 		tell(g, &end, sizeof(end));
-	else if (g->litter)
-		unlink(g->litter);
+	else if (g->request->litter)
+		unlink(g->request->litter);
 }
 
-void hf_guard_main(int pid, int socket, const char *litter)
+void hf_guard_main(const struct hf_remote *request, int socket)
 {
+	int pid = request->pid;
 	struct guard g = {.pid = pid,
 		.socket = socket,
-		.litter = litter,
+		.request = request,
 		.nice = getpriority(PRIO_PROCESS, 0),
 		.pidfd = (int)hf_syscall2(434 /* pidfd_open */, pid, 0)};
 	prctl(PR_SET_NAME, "hf-guard");

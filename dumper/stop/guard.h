@@ -14,7 +14,7 @@ struct hf_guard_report {
 	bool in_place;
 	char why_in_place[HF_REMOTE_REASON];
 	int trace_errno;
-	uint32_t not_stopped, n_threads;
+	uint32_t not_stopped, n_threads, retries;
 	uint64_t time_ns, stop_ns, vm_bytes, rss_bytes;
 };
 
@@ -23,7 +23,7 @@ struct hf_guard_end {
 	uint64_t stop_ns;
 };
 
-/* Do all of it for the process pid, and return. */
-void hf_guard_main(int pid, int socket, const char *litter);
+/* Do all that the request asks for, and return. */
+void hf_guard_main(const struct hf_remote *request, int socket);
 
 bool hf_guard_receive(int socket, void *buf, size_t size);

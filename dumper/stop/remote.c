@@ -70,6 +70,7 @@ static enum hf_status receive(struct hf_remote *r, struct hf_err *err)
 	memcpy(r->why_in_place, report.why_in_place, sizeof(r->why_in_place));
 	r->trace_errno = report.trace_errno;
 	r->not_stopped = report.not_stopped;
+	r->retries = report.retries;
 	r->vm_bytes = report.vm_bytes;
 	r->rss_bytes = report.rss_bytes;
 	r->time_ns = report.time_ns;
@@ -101,7 +102,7 @@ enum hf_status hf_remote_open(struct hf_remote *r, struct hf_err *err)
 	r->guard = fork();
 	if (r->guard == 0) {
 		become_guard(ends[1]);
-		hf_guard_main(r->pid, 3, r->litter);
+		hf_guard_main(r, 3);
 		_exit(0);
 	}
 	int fork_errno = errno;

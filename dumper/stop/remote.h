@@ -31,11 +31,17 @@ struct hf_remote {
 	int pid; /* of the target */
 	struct hf_pool *pool;
 	const char *litter; /* a file that the guard removes if the tool dies; or NULL */
+	/* Is some thread in the middle of changing what is to be seen? As in stop/snapshot.h; asked
+	 * in the guard, which has the tool's memory as it was. May be NULL. */
+	bool (*busy)(void *ctx);
+	void *ctx;
+	uint64_t busy_start, busy_end;
 	/* out */
 	struct hf_threads threads;
 	int read_pid; /* whose memory is to be read: the snapshot, or the target in place */
 	bool in_place;
 	char why_in_place[HF_REMOTE_REASON];
+	uint32_t retries;             /* stops that found somebody busy */
 	int trace_errno;              /* why a thread could not be traced, 0: all could */
 	uint32_t not_stopped;         /* threads whose registers could not be had */
 	uint64_t vm_bytes, rss_bytes; /* at the moment; 0: not known */
