@@ -1,10 +1,11 @@
 /*
  * Windows are copies. A reader that goes on where its last window ended gets ever larger ones; one
  * that jumps gets a page.
+ *
+ * process_vm_readv(2) would be faster, but it pins the pages, and since Linux 5.19 a page that is
+ * shared by copy on write is copied for that: the snapshot would take as much memory as the target.
  */
 #include "memory/mem_remote.h"
-
-#include <sys/uio.h>
 
 #include "base/checked.h"
 #include "base/fmt.h"
@@ -29,15 +30,13 @@ struct block {
 
 struct mem_remote {
 	struct hf_mem mem;
-	int pid;
-	int pagemap, target_pagemap;
+	int memory, pagemap, target_pagemap;
 	struct block blocks[N_BLOCKS];
 };
 
 static size_t copy(struct mem_remote *m, uint64_t addr, void *buf, size_t size)
 {
-	struct iovec local = {buf, size}, remote = {(void *)addr, size};
-	long n = hf_syscall6(SYS_process_vm_readv, m->pid, (long)&local, 1, (long)&remote, 1, 0);
+	int64_t n = hf_sys_pread_full(m->memory, buf, size, addr);
 	return n > 0 ? (size_t)n : 0;
 }
 
@@ -159,14 +158,15 @@ static void remote_destroy(struct hf_mem *mem)
 	if (m->target_pagemap != m->pagemap)
 		hf_sys_close(m->target_pagemap);
 	hf_sys_close(m->pagemap);
+	hf_sys_close(m->memory);
 }
 
 static const struct hf_mem_ops remote_ops = {remote_read, remote_window, remote_destroy, NULL};
 
-static enum hf_status open_pagemap(int pid, int *ret, struct hf_err *err)
+static enum hf_status open_of(int pid, const char *name, int *ret, struct hf_err *err)
 {
 	char path[64];
-	hf_fmt(path, sizeof(path), "/proc/%d/pagemap", pid);
+	hf_fmt(path, sizeof(path), "/proc/%d/%s", pid, name);
 	*ret = hf_sys_open_read(path);
 	return *ret >= 0 ? HF_OK : hf_err_sys(err, HF_E_IO, -*ret, "cannot open %s", path);
 }
@@ -178,14 +178,18 @@ enum hf_status hf_mem_remote(const struct hf_maps *maps, int pid, int target_pid
 	if (!m)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to read with");
 	m->mem = (struct hf_mem){&remote_ops, maps};
-	m->pid = pid;
-	enum hf_status status = open_pagemap(pid, &m->pagemap, err);
+	enum hf_status status = open_of(pid, "mem", &m->memory, err);
+	if (!status) {
+		status = open_of(pid, "pagemap", &m->pagemap, err);
+		if (status)
+			hf_sys_close(m->memory);
+	}
 	if (status)
 		return status;
 	m->target_pagemap = m->pagemap;
 	/* Without it (the target may have ended) shared memory counts as not resident. */
 	if (pid != target_pid)
-		open_pagemap(target_pid, &m->target_pagemap, NULL);
+		open_of(target_pid, "pagemap", &m->target_pagemap, NULL);
 	*ret = &m->mem;
 	return HF_OK;
 }

@@ -1,6 +1,6 @@
 /*
  * The memory of another process, which must stand still meanwhile (a snapshot, or a process whose
- * threads are all stopped), through process_vm_readv(2) and /proc/PID/pagemap.
+ * threads are all stopped), through /proc/PID/mem and /proc/PID/pagemap.
  *
  * Which private pages are resident says the pagemap of the process that is read; which shared ones,
  * that of the process that uses them, since fork(2) does not copy their page tables.
