@@ -157,6 +157,9 @@ static const char suspect_sql[] =
 	"variable_id "
 	"FROM suspect ORDER BY id";
 
+/* Before the chain that goes on from a point, in a stored path. */
+static const char chain_mark[] = " [chain ";
+
 /* Numbers of equal hops, "×746170", as people read them. */
 static void add_with_separators(struct hf_text *text, const char *path)
 {
@@ -176,11 +179,10 @@ static void add_with_separators(struct hf_text *text, const char *path)
  * equal links, which is in brackets there, or all that the point points to. */
 static bool suspect_path(struct hf_text *text, sqlite3_stmt *q)
 {
-	static const char mark[] = " [chain ";
-	const char *path = hf_column_text(q, PATH), *chain = strstr(path, mark);
+	const char *path = hf_column_text(q, PATH), *chain = strstr(path, chain_mark);
 	_cleanup_(hf_text_deinit) struct hf_text raw = HF_TEXT_INIT;
 	if (chain) {
-		const char *links = chain + sizeof(mark) - 1, *end = strrchr(links, ']');
+		const char *links = chain + sizeof(chain_mark) - 1, *end = strrchr(links, ']');
 		hf_text_addf(&raw, "%.*s%.*s", (int)(chain - path), path,
 			end ? (int)(end - links) : (int)strlen(links), links);
 	} else {
@@ -191,34 +193,52 @@ static bool suspect_path(struct hf_text *text, sqlite3_stmt *q)
 	return chain != NULL;
 }
 
-/* What the memory below the point is: the path on to where most of it lies. */
-static enum hf_status bulk_line(
-	struct hf_report *report, sqlite3_stmt *q, const char *path, struct hf_err *err)
+/* Where most of what a suspect holds is, beyond its point. */
+struct bulk {
+	struct hf_text path; /* empty: there is nothing to add */
+	uint64_t size, count;
+	bool cut; /* by a sample: the figures are not known */
+};
+
+static void bulk_deinit(struct bulk *bulk)
 {
-	bool variable = hf_column_null(q, POINT_ADDR), cut = false;
+	hf_text_deinit(&bulk->path);
+}
+
+static enum hf_status bulk_read(
+	struct hf_report *report, sqlite3_stmt *q, struct bulk *ret, struct hf_err *err)
+{
+	bool variable = hf_column_null(q, POINT_ADDR);
 	int64_t id = hf_column_int(q, variable ? VARIABLE_ID : POINT_ID);
-	if (!id || strcmp(hf_column_text(q, BASIS), "held") != 0)
+	if (!id || strcmp(hf_column_text(q, BASIS), "held") != 0 ||
+		strstr(hf_column_text(q, PATH), chain_mark))
 		return HF_OK;
 	_cleanup_(hf_text_deinit) struct hf_text steps = HF_TEXT_INIT;
-	_cleanup_(hf_text_deinit) struct hf_text sizes = HF_TEXT_INIT;
 	_cleanup_(hf_group_deinit) struct hf_group set = {0};
-	enum hf_status status = hf_group_bulk(&report->heap, variable, id,
-		report->heap.live_count > LARGE_HEAP ? BULK_MEMBERS / 10 : BULK_MEMBERS, &steps,
-		&set, &cut, err);
-	/* One step says no more than the path does. */
+	size_t max = report->heap.live_count > LARGE_HEAP ? BULK_MEMBERS / 10 : BULK_MEMBERS;
+	enum hf_status status =
+		hf_group_bulk(&report->heap, variable, id, max, &steps, &set, &ret->cut, err);
+	/* One step says no more than the suspect's own path does. */
 	if (status != HF_OK || set.any_word || set.n_all < 2)
 		return status;
-	char count[HF_NUMBER_SIZE], size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
-	hf_group_sizes(&sizes, &set);
-	if (cut)
-		hf_emit_line(report->emit, "   mostly %s%s  (by a sample: objects%s)", path,
-			hf_text_get(&steps), hf_text_get(&sizes));
-	else
-		hf_emit_line(report->emit, "   mostly %s%s  %s in %s objects%s (%s)", path,
-			hf_text_get(&steps), hf_human_size(size, set.size),
-			hf_human_count(count, set.n_all), hf_text_get(&sizes),
-			hf_human_share(share, hf_percent(set.size, report->heap.live_size)));
+	hf_text_addf(&ret->path, "%s%s", hf_column_text(q, PATH), hf_text_get(&steps));
+	ret->size = set.size;
+	ret->count = set.n_all;
 	return HF_OK;
+}
+
+static void bulk_line(struct hf_report *report, const struct bulk *bulk)
+{
+	char count[HF_NUMBER_SIZE], size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
+	if (!bulk->path.len)
+		return;
+	if (bulk->cut)
+		hf_emit_line(report->emit, "   mostly %s (by a sample)", hf_text_get(&bulk->path));
+	else
+		hf_emit_line(report->emit, "   mostly %s  %s (%s) in %s objects",
+			hf_text_get(&bulk->path), hf_human_size(size, bulk->size),
+			hf_human_share(share, hf_percent(bulk->size, report->heap.live_size)),
+			hf_human_count(count, bulk->count));
 }
 
 static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number)
@@ -269,6 +289,9 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 		{"held_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
 		{"retained_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
 		{"hops", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+		{"bulk_path", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+		{"bulk_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
+		{"bulk_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
 	};
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err, suspect_sql, "");
@@ -279,11 +302,11 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 	while (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
 		suspect_path(&path, q);
+		_cleanup_(bulk_deinit) struct bulk bulk = {.path = HF_TEXT_INIT};
 		if (n++ < SHOWN_SUSPECTS) {
 			suspect_lines(report, q, n);
-			if (hf_emit_form(report->emit) == HF_EMIT_HUMAN &&
-				!strstr(hf_column_text(q, PATH), " [chain "))
-				status = bulk_line(report, q, hf_column_text(q, PATH), err);
+			status = bulk_read(report, q, &bulk, err);
+			bulk_line(report, &bulk);
 		}
 		if (n == 1)
 			*ret_point = (uint64_t)hf_column_int(
@@ -304,6 +327,11 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 				hf_column_cell(q, HELD_SIZE),
 				hf_column_cell(q, RETAINED_SIZE),
 				hf_column_cell(q, HOPS),
+				hf_cell_text(bulk.path.len ? hf_text_get(&bulk.path) : NULL),
+				bulk.path.len && !bulk.cut ? hf_cell_int((int64_t)bulk.size)
+							   : hf_cell_null(),
+				bulk.path.len && !bulk.cut ? hf_cell_int((int64_t)bulk.count)
+							   : hf_cell_null(),
 			});
 	}
 	hf_emit_table_end(report->emit);
