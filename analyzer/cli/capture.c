@@ -36,6 +36,8 @@ int hf_capture_signal(const char *text)
 	return 0;
 }
 
+enum { MAX_SAMPLE = 1 << 30 }; /* bytes; as the library has it */
+
 static enum hf_status check_pattern(const char *value, struct hf_err *err)
 {
 	/* A comma would end the value: the variable has no way to quote one. */
@@ -77,6 +79,15 @@ static enum hf_status check_count(const char *value, struct hf_err *err)
 				 err, HF_E_USAGE, "--max-dumps %s: not a number from 1 on", value);
 }
 
+static enum hf_status check_sample(const char *value, struct hf_err *err)
+{
+	uint64_t bytes;
+	return hf_parse_size(value, &bytes) && bytes <= MAX_SAMPLE
+		       ? HF_OK
+		       : hf_err_set(err, HF_E_USAGE,
+				 "--sample %s: not a size up to 1G; write 4096, 512K, 2M", value);
+}
+
 /* Options that this version refuses are HF_OPTION_LATER in the table of commands. */
 static const struct {
 	const char *name, *key;
@@ -88,11 +99,18 @@ static const struct {
 	{"on-exit", "exit", "1", NULL},
 	{"contents", "contents", NULL, check_contents},
 	{"max-dumps", "max", NULL, check_count},
+	{"sample", "sample", NULL, check_sample},
+	{"exact", "sample", "1", NULL},
+	{"no-sites", "sample", "0", NULL},
 };
 
 enum hf_status hf_capture_environment(
 	const struct hf_args *args, struct hf_text *ret, struct hf_err *err)
 {
+	if (hf_args_has(args, "sample") + hf_args_has(args, "exact") +
+			hf_args_has(args, "no-sites") >
+		1)
+		return hf_err_set(err, HF_E_USAGE, "--sample, --exact, --no-sites: one of them");
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (!hf_args_has(args, keys[i].name))
 			continue;

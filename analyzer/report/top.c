@@ -158,8 +158,7 @@ static const struct by bys[] = {
 	{"site", {{"retained", "retained_size"}, {"size", "size"}, {"count", "count"}}, run_group,
 		"SELECT size, NULL, count, retained_size, leak_size, function || "
 		"coalesce('  ' || file || coalesce(':' || line, ''), '') AS name FROM site_summary",
-		group_columns, N(group_columns),
-		"This heap has no allocation sites: they are recorded by a later version."},
+		group_columns, N(group_columns), "This heap has no allocation sites."},
 	{"function", {{"size", "size"}, {"count", "count"}}, run_group,
 		"SELECT size, NULL, count, leak_size, function AS name FROM function_summary",
 		sum_columns, N(sum_columns), "This heap has no allocation sites."},

@@ -72,6 +72,9 @@ got = run("run", "-o", "x.%p", "--on-signal", "usr1", "--on-exit", "--", "/bin/s
           'echo "$HOLDFAST"; echo "$LD_PRELOAD"; exit 7', env=env)
 check("run: exit code of the command", got.returncode == 7, got.stderr)
 check("run: options", got.stdout.splitlines()[:1] == ["max=3,out=x.%p,signal=usr1,exit=1"], got.stdout)
+for option, key in ((["--no-sites"], "sample=0"),):
+    sites = run("run", *option, "--", "/bin/sh", "-c", 'echo "$HOLDFAST"', env={**env, "HOLDFAST": ""})
+    check(f"run {option}", sites.stdout.strip() == key, sites.stdout + sites.stderr)
 check("run: preload", got.stdout.splitlines()[1:2] == [library], got.stdout)
 got = run("run", "--", "/bin/sh", "-c", 'echo "$LD_PRELOAD"', env={**env, "LD_PRELOAD": "/lib/other.so"})
 check("run: keeps LD_PRELOAD", got.stdout.strip() == library + ":/lib/other.so", got.stdout + got.stderr)
