@@ -14,14 +14,17 @@ function(site_self name)
 endfunction()
 site_self(site_self)
 
-add_library(site_plugin MODULE site_plugin.c)
-target_compile_options(site_plugin PRIVATE -O2 -fomit-frame-pointer -fno-builtin)
-target_link_options(site_plugin PRIVATE -Wl,--build-id)
+foreach(frame 8 72)
+	add_library(site_plugin_${frame} MODULE site_plugin.c)
+	target_compile_definitions(site_plugin_${frame} PRIVATE FRAME=${frame})
+	target_link_options(site_plugin_${frame} PRIVATE -Wl,--build-id)
+endforeach()
 
 foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled)
 	add_test(NAME site_${scenario} COMMAND site_self ${scenario})
 endforeach()
-add_test(NAME site_modules COMMAND site_self modules $<TARGET_FILE:site_plugin>)
+add_test(NAME site_modules COMMAND site_self modules
+	$<TARGET_FILE:site_plugin_8> $<TARGET_FILE:site_plugin_72>)
 add_test(NAME site_killed COMMAND site_self killed ${CMAKE_CURRENT_BINARY_DIR}/site_killed.sites)
 foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled modules
 		killed)

@@ -39,6 +39,23 @@ extern void free_aligned_sized(void *p, size_t alignment, size_t size);
 static void *early_block;
 static int early_errno;
 
+/* As a loader that allocates: what malloc returns while its own definition is being looked up. */
+enum { N_WITHIN = 4 };
+static char *within_dlsym[N_WITHIN];
+
+void *dlsym(void *handle, const char *name)
+{
+	static void *(*real)(void *, const char *);
+	static int n;
+	if (n < N_WITHIN) {
+		within_dlsym[n] = n % 2 ? malloc(50) : calloc(5, 10);
+		n++;
+	}
+	if (!real)
+		real = (void *(*)(void *, const char *))dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.34");
+	return real(handle, name);
+}
+
 /* Runs before the recorder starts, as a constructor of the program does. */
 __attribute__((constructor(101))) static void allocate_early(void)
 {
@@ -178,6 +195,18 @@ static void early(void)
 	char *p = realloc(early_block, 200);
 	CHECK(p[0] == 7 && p[99] == 7);
 	free(p);
+	for (int i = 0; i < N_WITHIN; i++) {
+		p = within_dlsym[i];
+		CHECK(p && (uint64_t)p % 16 == 0);
+		memset(p, i, 50);
+	}
+	for (int i = 0; i < N_WITHIN; i++) {
+		CHECK(within_dlsym[i][0] == i && within_dlsym[i][49] == i);
+		p = i < 2 ? realloc(within_dlsym[i], 5000) : within_dlsym[i];
+		CHECK(p[0] == i && p[49] == i);
+		CHECK(i >= 2 || object_of(p).size_bytes == 5000);
+		free(p);
+	}
 }
 
 NOINLINE void *deep(int n)
@@ -211,13 +240,23 @@ NOINLINE void *realigned(size_t n, size_t size)
 	return p;
 }
 
+/* Its caller keeps its frame by rbp too, which realigned() must give back. */
+NOINLINE void *around_realigned(size_t n, size_t size)
+{
+	volatile char *variable = alloca(n + 1000);
+	variable[0] = 1;
+	void *p = realigned(n, size);
+	STAY;
+	return variable[0] ? p : NULL;
+}
+
 static void by_rbp(void)
 {
 	/* twice each: by walking, and by what the thread remembers */
 	for (size_t i = 0; i < 40; i++) {
-		void *p = realigned(1 + i / 2 * 100, 20);
+		void *p = around_realigned(1 + i / 2 * 100, 20);
 		CHECK(depth_of(p, "middle") == 1 && depth_of(p, "realigned") == 2);
-		CHECK(depth_of(p, "main") > 2);
+		CHECK(depth_of(p, "around_realigned") == 3 && depth_of(p, "main") > 3);
 	}
 }
 
@@ -236,8 +275,27 @@ NOINLINE void *way_b(void)
 	return p;
 }
 
+/* And with that caller far above. */
+NOINLINE void *far_a(void)
+{
+	void *p = deep(10);
+	STAY;
+	return p;
+}
+
+NOINLINE void *far_b(void)
+{
+	void *p = deep(10);
+	STAY;
+	return p;
+}
+
 static void ways(void)
 {
+	for (int i = 0; i < 100; i++) {
+		void *p = i % 2 ? far_a() : far_b();
+		CHECK(depth_of(p, i % 2 ? "far_a" : "far_b") == 12);
+	}
 	for (int i = 0; i < 1000; i++) {
 		void *p = i * 7 % 3 ? way_a() : way_b();
 		CHECK((depth_of(p, "way_a") == 2) == (i * 7 % 3 != 0));
@@ -338,17 +396,19 @@ static void jit(void)
 	}
 }
 
-static void modules(const char *plugin)
+/* Two modules in turn, which differ in nothing but their frames' size: where one was, the rules of
+ * the other hold. */
+static void modules(const char *const plugin[2])
 {
 	for (int i = 0; i < 20; i++) {
-		void *handle = dlopen(plugin, RTLD_NOW);
+		void *handle = dlopen(plugin[i % 2], RTLD_NOW);
 		CHECK(handle);
 		void *(*allocate)(size_t) = (void *(*)(size_t))dlsym(handle, "plugin_allocate");
 		void *p = allocate(70 + (size_t)i);
 		CHECK(depth_of(p, "plugin_allocate") == 0 && depth_of(p, "main") > 0);
 		CHECK(dlclose(handle) == 0);
 		/* make the next one lie elsewhere now and then */
-		if (i % 3 == 0)
+		if (i % 5 == 4)
 			mmap(0, 4096 * 1024, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	}
 	const struct hf_site_store *s = hf_site_store();
@@ -529,9 +589,9 @@ int main(int argc, char **argv)
 		early();
 	} else if (strcmp(what, "killed") == 0 && argc == 3) {
 		killed(argv[2]);
-	} else if (strcmp(what, "modules") == 0 && argc == 3) {
+	} else if (strcmp(what, "modules") == 0 && argc == 4) {
 		start(1, NULL);
-		modules(argv[2]);
+		modules((const char *const *)argv + 2);
 	} else if (strcmp(what, "sampled") == 0) {
 		start(64 << 10, NULL);
 		sampled();
