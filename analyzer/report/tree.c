@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "report/group.h"
 #include "report/report.h"
+#include "report/trail.h"
 
 /*
  * The holder tree (or the dominator tree), cut down to where it matters: from each node go down to
@@ -17,7 +18,6 @@ enum {
 	MAX_CHILDREN = 64,
 	MAX_PENDING = 4096,
 	MAX_STEPS = 300000,
-	MAX_RUNS = 12, /* of equal hops, in a row's path */
 	DROP_PERCENT = 90,
 	ALIKE_COUNT = 8,
 	MAX_MEMBERS = 20000, /* of a set that are looked at */
@@ -38,12 +38,6 @@ struct children {
 	int n, max;
 	uint64_t n_all;
 	uint64_t size, count; /* of all, with what is below them */
-};
-
-struct run {
-	struct hf_word word;
-	bool direct, of_root;
-	uint64_t times;
 };
 
 struct pending {
@@ -150,55 +144,6 @@ static enum hf_status children_of(
 	}
 	sqlite3_reset(q);
 	return status;
-}
-
-/* Paths of rows */
-
-struct trail {
-	struct run runs[MAX_RUNS];
-	int n;
-	bool elided; /* runs before the last one were dropped */
-};
-
-static void trail_add(struct trail *trail, const struct child *child)
-{
-	struct run *last = trail->n ? &trail->runs[trail->n - 1] : NULL;
-	if (last && last->direct == child->direct && !last->of_root &&
-		last->word.src_offset == child->word.src_offset) {
-		last->times++;
-		return;
-	}
-	if (trail->n == MAX_RUNS) {
-		/* Keep the first half, and let the second half move on. */
-		memmove(&trail->runs[MAX_RUNS / 2], &trail->runs[MAX_RUNS / 2 + 1],
-			(MAX_RUNS - MAX_RUNS / 2 - 1) * sizeof(*trail->runs));
-		trail->elided = true;
-		trail->n--;
-	}
-	trail->runs[trail->n++] = (struct run){child->word, child->direct, child->of_root, 1};
-}
-
-static void trail_text(struct hf_text *text, const struct trail *trail, struct hf_emit *emit)
-{
-	char number[HF_NUMBER_SIZE];
-	for (int i = 0; i < trail->n; i++) {
-		const struct run *run = &trail->runs[i];
-		if (trail->elided && i == MAX_RUNS / 2)
-			hf_text_addf(text, "->%s", hf_emit_dots(emit));
-		const char *arrow = trail->n == 1 ? "->" : "";
-		if (run->of_root && run->word.src_offset)
-			hf_text_addf(text, "[+0x%llx]%s", (unsigned long long)run->word.src_offset,
-				arrow);
-		else if (run->of_root)
-			hf_text_addf(text, "%s", arrow);
-		else if (run->direct)
-			hf_heapdb_word_name(text, &run->word);
-		else
-			hf_text_addf(text, "=>");
-		if (run->times > 1)
-			hf_text_addf(text, " %s%s", hf_emit_times(emit),
-				hf_human_count(number, run->times));
-	}
 }
 
 /* Rows */
@@ -383,11 +328,11 @@ static bool nearly_all(uint64_t part, uint64_t whole)
 /* Go down from an object while one child has nearly all of what its parent has. Where that wears
  * off slowly, as along a list, the head of the list is where to look; else the last object that has
  * nearly all of the first one. c: the children of what is shown. */
-static enum hf_status descend(struct tree *t, const struct child *first, struct trail *trail,
+static enum hf_status descend(struct tree *t, const struct child *first, struct hf_trail *trail,
 	struct children *c, struct drop *ret, struct hf_err *err)
 {
 	struct child at = *first;
-	struct trail solid_trail = *trail;
+	struct hf_trail solid_trail = *trail;
 	int64_t solid = at.id, run_head = at.id;
 	bool cut = false;
 	for (;;) {
@@ -400,7 +345,7 @@ static enum hf_status descend(struct tree *t, const struct child *first, struct 
 			t->tired = cut = true;
 			break;
 		}
-		trail_add(trail, &c->top[0]);
+		hf_trail_add(trail, &c->top[0].word, c->top[0].direct, c->top[0].of_root);
 		if (trail->runs[trail->n - 1].times == 1)
 			run_head = at.id;
 		at = c->top[0];
@@ -423,10 +368,10 @@ static enum hf_status descend(struct tree *t, const struct child *first, struct 
 
 static enum hf_status show_object(struct tree *t, const struct pending *p, struct hf_err *err)
 {
-	struct trail trail = {0};
+	struct hf_trail trail = {0};
 	struct drop drop = {0};
 	if (p->parent != HF_NO_ROW)
-		trail_add(&trail, &p->self);
+		hf_trail_add(&trail, &p->self.word, p->self.direct, p->self.of_root);
 	static struct children c; /* large; used by one call at a time */
 	enum hf_status status = descend(t, &p->self, &trail, &c, &drop, err);
 	struct hf_object object;
@@ -438,7 +383,7 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 	if (status != HF_OK)
 		return status;
 	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
-	trail_text(&text, &trail, t->report->emit);
+	hf_trail_text(&text, &trail, t->report->emit);
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
 	hf_heapdb_object_what(&what, &object);
 	char each[HF_NUMBER_SIZE];
