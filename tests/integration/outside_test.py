@@ -429,12 +429,41 @@ def kernel_core(holdfast, folder, target, _):
     expect(n_partial >= 10, f"only {n_partial} of 20 cut cores gave a partial dump")
 
 
+def damaged(holdfast, folder, target, _):
+    """Cores with changed bytes in their tables and memory: a dump or a refusal, never a crash."""
+    with Target(target, folder) as t:
+        core = pathlib.Path(gcore(folder, t.pid))
+        t.finish()
+    command = str(pathlib.Path(holdfast.command).with_name("holdfast-dump"))
+    whole = core.read_bytes()
+    notes = int.from_bytes(whole[64 + 8:64 + 16], "little")  # p_offset of the first program header
+    random.seed(2)
+    statuses = {}
+    for i in range(150):
+        data = bytearray(whole)
+        # The headers, the notes, anywhere.
+        start, end = random.choice([(0, 4096), (notes, notes + 8192), (0, len(data))])
+        for _ in range(random.choice([1, 4, 64])):
+            data[random.randrange(start, min(end, len(data)))] = random.choice([0, 1, 0x7f, 0x80, 0xff])
+        core.write_bytes(data)
+        out = f"{folder}/damaged.hfd"
+        done = subprocess.run([command, "--core", core, "-o", out], capture_output=True, text=True, timeout=60)
+        expect(done.returncode in (0, 3, 4), f"round {i}: exit status {done.returncode}: {done.stderr}")
+        expect(os.path.exists(out) == (done.returncode != 3), f"round {i}: file and status do not agree")
+        statuses[done.returncode] = statuses.get(done.returncode, 0) + 1
+        if done.returncode != 3:
+            os.unlink(out)
+    print(f"exit statuses: {statuses}")
+    expect(len(statuses) > 1, "no damage was noticed")
+
+
 def main(holdfast_path, scenario, target, more=None):
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder:
         holdfast = Holdfast(holdfast_path, folder)
         name = "build" if scenario in ("static", "nopie", "stripped") else scenario
         {"agree": agree, "build": build, "kill": kill, "many": many, "refused": refused, "in_place": in_place,
-         "stopped": stopped, "cores": cores, "kernel_core": kernel_core}[name](
+         "stopped": stopped, "cores": cores, "kernel_core": kernel_core,
+         "damaged": damaged}[name](
              holdfast, folder, os.path.abspath(target), more or scenario)
 
 
