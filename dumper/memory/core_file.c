@@ -111,7 +111,7 @@ static bool add_segment(struct hf_core *core, const Elf64_Phdr *ph)
 	if (!ph->p_memsz)
 		return true;
 	if (!hf_add_u64(ph->p_vaddr, ph->p_memsz, &end) || ph->p_filesz > ph->p_memsz ||
-		ph->p_vaddr % HF_PAGE) {
+		ph->p_vaddr % HF_PAGE || end > ~(uint64_t)0xfff) {
 		core->dropped++;
 		return true;
 	}
@@ -245,7 +245,7 @@ static bool note_file(
 		const char *name = (const char *)names.at;
 		size_t length = strnlen(name, hf_cursor_left(&names));
 		if (!hf_cursor_bytes(&names, length + 1) || !hf_mul_u64(pages, page, &m.offset) ||
-			m.start >= m.end) {
+			m.start >= m.end || m.end > ~(uint64_t)0xfff) {
 			core->dropped++;
 			return true;
 		}

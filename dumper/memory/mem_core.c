@@ -234,7 +234,7 @@ static void core_window(struct hf_reader *r, uint64_t addr)
 	size_t i = hf_core_segment_lower(core, addr);
 	const struct hf_core_segment *s = i < core->segments.n ? hf_core_segment_at(core, i) : NULL;
 	if (!s || addr < s->start) {
-		r->win = (struct hf_window){addr, s ? s->start : UINT64_MAX, NULL};
+		r->win = (struct hf_window){addr, s ? s->start : HF_MEM_TOP, NULL};
 		return;
 	}
 	uint64_t page = hf_align_down(addr, HF_PAGE), at = page - s->start;

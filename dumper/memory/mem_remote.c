@@ -145,7 +145,7 @@ static void remote_window(struct hf_reader *r, uint64_t addr)
 	size_t i = hf_maps_lower(maps, addr);
 	const struct hf_map *map = i < hf_maps_count(maps) ? hf_maps_at(maps, i) : NULL;
 	if (!map || addr < map->start)
-		r->win = (struct hf_window){addr, map ? map->start : UINT64_MAX, NULL};
+		r->win = (struct hf_window){addr, map ? map->start : HF_MEM_TOP, NULL};
 	else if (!(map->perms & HF_PERM_R))
 		r->win = (struct hf_window){addr, map->end, NULL};
 	else

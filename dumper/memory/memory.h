@@ -19,6 +19,9 @@
 #include "base/err.h"
 #include "memory/maps.h"
 
+/* End of a window behind which there is nothing. Not the very last address: callers round up. */
+#define HF_MEM_TOP (~(uint64_t)0xfff)
+
 struct hf_mem;
 
 /* A run of memory: the byte at addr is data[addr - start]. data NULL: [start, end) is not resident
