@@ -393,3 +393,19 @@ void hf_describe_checks(const struct hf_describe *d, const struct hf_scan_totals
 			d->roots->n_unnamed_images);
 	finding(d, HF_INFO, "%lu bytes of heap were resident and scanned", totals->scanned_bytes);
 }
+
+void hf_describe_sites(const struct hf_describe *d)
+{
+	struct hf_index_iter iter;
+	struct hf_object object;
+	if (!d->in->site_of)
+		return;
+	hf_index_iter_init(&iter, d->index);
+	for (uint32_t i = 0; hf_index_next(&iter, &object); i++) {
+		uint32_t site;
+		uint64_t size;
+		/* a record that cannot be of this object is one that a free was not seen of */
+		if (d->in->site_of(object.addr, &site, &size) && size <= object.usable)
+			hf_write_site(d->writer, i, site, size);
+	}
+}

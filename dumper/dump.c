@@ -1,5 +1,7 @@
 #include "dump.h"
 
+#include <string.h>
+
 #include "describe.h"
 #include "roots/roots.h"
 #include "scan/scan.h"
@@ -88,6 +90,7 @@ static enum hf_status write_file(struct dump *d, struct hf_err *err)
 			(struct hf_dump_totals){d->index.n_objects, object_bytes, totals.n_edges};
 	hf_describe_roots(&about);
 	hf_describe_labels(&about);
+	hf_describe_sites(&about);
 	hf_describe_checks(&about, &totals);
 	status = hf_writer_finish(d->writer, err);
 	if (!status && hf_writer_partial(d->writer))
@@ -100,7 +103,10 @@ static enum hf_status open_writer(struct dump *d, struct hf_err *err)
 {
 	struct hf_writer_options options = {
 		.codec = HF_CODEC_ZLIB, .time_ns = d->in->about.time_ns};
-	hf_describe_token(options.token);
+	if (d->in->token)
+		memcpy(options.token, d->in->token, sizeof(options.token));
+	else
+		hf_describe_token(options.token);
 	return hf_writer_create(d->in->sink, &options, &d->writer, err);
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -11,6 +12,8 @@
 #include "base/sys.h"
 #include "dump.h"
 #include "frontend/told.h"
+#include "site/profile.h"
+#include "site/record.h"
 #include "stop/snapshot.h"
 #include "walk/glibc_locks.h"
 
@@ -116,6 +119,7 @@ struct work {
 	int ppid;
 	struct hf_pool *pool;
 	struct hf_vec own, findings;
+	uint8_t token[HF_FORMAT_TOKEN_SIZE];
 };
 
 static void add_own(void *ctx, uint64_t start, uint64_t end)
@@ -170,6 +174,16 @@ static size_t compact_lists(void)
 	return n;
 }
 
+static bool site_of(uint64_t addr, uint32_t *ret_site, uint64_t *ret_size_bytes)
+{
+	struct hf_site_object object;
+	if (!hf_site_find(addr, &object))
+		return false;
+	*ret_site = object.site;
+	*ret_size_bytes = object.size_bytes;
+	return true;
+}
+
 static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct hf_err *err)
 {
 	struct hf_maps maps;
@@ -210,6 +224,8 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 			.n_labels = MAX_LABELS,
 			.findings = w->findings.data,
 			.n_findings = w->findings.n,
+			.site_of = hf_site_store() ? site_of : NULL,
+			.token = w->token,
 			.sink = &state.file.sink,
 			.pool = w->pool,
 		};
@@ -218,6 +234,36 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 	hf_mem_destroy(mem);
 	hf_maps_deinit(&maps);
 	return status;
+}
+
+/* The dump's name with .hfp.pb.gz for .hfd. */
+static void profile_path(char ret[HF_PATH_MAX])
+{
+	size_t n = strlen(state.path);
+	if (n > 4 && strcmp(state.path + n - 4, ".hfd") == 0)
+		n -= 4;
+	hf_fmt(ret, HF_PATH_MAX, "%.*s.hfp.pb.gz", (int)n, state.path);
+}
+
+/* The heap profile beside the dump, which is whole without it: what goes wrong is said and no more.
+ */
+static void make_profile(struct work *w, struct hf_snapshot *s)
+{
+	static char path[HF_PATH_MAX];
+	struct hf_err err = {0};
+	struct hf_profile_options options = {s->time_ns, w->token};
+	if (!hf_site_store())
+		return;
+	profile_path(path);
+	enum hf_status status = hf_sink_file_open(&state.file, path, &err);
+	if (status)
+		return hf_capture_say(err.msg);
+	status = hf_profile_write(hf_site_store(), &options, &state.file.sink, &err);
+	if (!status)
+		status = hf_sink_file_commit(&state.file, &err);
+	hf_sink_file_abort(&state.file);
+	if (status)
+		hf_capture_say(err.msg);
 }
 
 static enum hf_status make_file(struct work *w, struct hf_snapshot *s, struct hf_err *err)
@@ -244,7 +290,10 @@ static int work(struct hf_snapshot *s)
 	struct hf_err err = {0};
 	hf_vec_init(&w.own, sizeof(struct hf_walk_range));
 	hf_vec_init(&w.findings, sizeof(struct hf_walk_finding));
+	hf_syscall3(SYS_getrandom, w.token, sizeof(w.token), GRND_NONBLOCK);
 	err.status = make_file(&w, s, &err);
+	if (!err.status || err.status == HF_E_PARTIAL)
+		make_profile(&w, s);
 	if (err.status && err.status != HF_E_PARTIAL) {
 		char line[HF_ERR_MSG_SIZE + 64];
 		hf_fmt(line, sizeof(line), "no dump was written: %s", err.msg);
@@ -342,7 +391,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	struct report *report =
 		&state.reports[state.serial++ % (REPORT_SIZE / sizeof(struct report))];
 	*report = (struct report){0};
-	struct work w = {request, report, (int)hf_syscall0(SYS_getppid), &pool, {0}, {0}};
+	struct work w = {request, report, (int)hf_syscall0(SYS_getppid), &pool, {0}, {0}, {0}};
 	struct hf_snapshot snapshot = {
 		.caller = request->caller,
 		.stack = state.stack,

@@ -56,3 +56,6 @@ set_tests_properties(site_pprof PROPERTIES LABELS full TIMEOUT 120 SKIP_RETURN_C
 add_test(NAME site_programs COMMAND Python3::Interpreter
 	${CMAKE_CURRENT_SOURCE_DIR}/site_programs.py $<TARGET_FILE:holdfast_so>)
 set_tests_properties(site_programs PROPERTIES LABELS full TIMEOUT 300)
+add_test(NAME site_dump COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_dump.py
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c>)
+set_tests_properties(site_dump PROPERTIES LABELS quick TIMEOUT 120)
