@@ -261,12 +261,15 @@ static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number)
 	else if (chain)
 		hf_emit_line(emit, "   piles up along a chain that starts at 0x%llx",
 			(unsigned long long)hf_column_int(q, POINT_ADDR));
-	else
-		hf_emit_line(emit, "   piles up at 0x%llx (%s%s%s): %s objects directly below",
+	else {
+		int64_t below = hf_column_int(q, POINT_CHILDREN);
+		hf_emit_line(emit, "   piles up at 0x%llx (%s%s%s): %s object%s directly below",
 			(unsigned long long)hf_column_int(q, POINT_ADDR),
 			hf_human_size(size, (uint64_t)hf_column_int(q, POINT_SIZE)),
 			hf_column_null(q, POINT_TYPE) ? "" : " ", hf_column_text(q, POINT_TYPE),
-			hf_human_count(count, (uint64_t)hf_column_int(q, POINT_CHILDREN)));
+			below ? hf_human_count(count, (uint64_t)below) : "no",
+			below == 1 ? "" : "s");
+	}
 	uint64_t retained = (uint64_t)hf_column_int(q, RETAINED_SIZE);
 	if (!strcmp(basis, "held") && retained < bytes / 2)
 		hf_emit_line(emit, "   retains only %s: other words reach in, too; who says which",

@@ -46,6 +46,7 @@ struct pending {
 	uint64_t rest;                  /* children in it */
 	uint64_t rest_largest;
 	bool rest_more;       /* others of them are shown */
+	int64_t root_id;      /* of an object that hangs on a root word without a variable */
 	struct hf_group *set; /* owned; NULL: it is no set */
 	int parent;           /* row */
 	int level;
@@ -58,7 +59,7 @@ struct tree {
 	struct pending pending[MAX_PENDING];
 	int n_pending;
 	struct {
-		uint64_t n_all, size, count;
+		uint64_t size, count;
 	} roots;        /* that are shown */
 	uint64_t whole; /* what shares are taken of to tell large children: the heap, or ADDR's */
 	int64_t steps;
@@ -383,6 +384,12 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 	if (status != HF_OK)
 		return status;
 	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	struct hf_root root;
+	if (p->root_id && hf_heapdb_root(&t->report->heap, p->root_id, &root, NULL) == HF_OK) {
+		hf_heapdb_root_name(&text, &root);
+		if (!trail.n)
+			hf_text_addf(&text, "->");
+	}
 	hf_trail_text(&text, &trail, t->report->emit);
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
 	hf_heapdb_object_what(&what, &object);
@@ -433,6 +440,38 @@ static bool is_large_root(const struct tree *t, uint64_t size)
 	       (t->n_pending < 3 && percent >= 0.1);
 }
 
+/* Stripped programs have root words that no variable covers: their objects stand for them. */
+static enum hf_status queue_bare_roots(struct tree *t, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(t->report->heap.db, &q, err,
+		"SELECT o.id, o.held_size, o.held_count, r.id FROM root r CROSS JOIN object o "
+		"ON o.id = r.object_id AND o.holder_root_id = r.id AND o.holder_id IS NULL "
+		"WHERE r.variable_id IS NULL ORDER BY o.held_size DESC, o.id LIMIT ?",
+		"i", t->options->n);
+	while (hf_row(q, &status, err)) {
+		struct pending p = {.object_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
+		p.self.id = p.object_id;
+		p.self.size = (uint64_t)hf_column_int(q, 1);
+		p.self.count = (uint64_t)hf_column_int(q, 2);
+		p.root_id = hf_column_int(q, 3);
+		if (!is_large_root(t, p.self.size))
+			break;
+		push(t, &p);
+		t->roots.size += p.self.size;
+		t->roots.count += p.self.count;
+	}
+	return status;
+}
+
+static int smaller_first(const void *a, const void *b)
+{
+	const struct pending *x = a, *y = b;
+	if (x->self.size != y->self.size)
+		return x->self.size < y->self.size ? -1 : 1;
+	return (x->variable_id < y->variable_id) - (x->variable_id > y->variable_id);
+}
+
 /* The largest roots, smallest first for the stack. */
 static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
 {
@@ -451,15 +490,12 @@ static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
 		if (!is_large_root(t, p.self.size))
 			break;
 		push(t, &p);
-		t->roots.n_all++;
 		t->roots.size += p.self.size;
 		t->roots.count += p.self.count;
 	}
-	for (int i = 0, j = t->n_pending - 1; i < j; i++, j--) {
-		struct pending p = t->pending[i];
-		t->pending[i] = t->pending[j];
-		t->pending[j] = p;
-	}
+	if (status == HF_OK && !t->options->dominators)
+		status = queue_bare_roots(t, err);
+	qsort(t->pending, (size_t)t->n_pending, sizeof(*t->pending), smaller_first);
 	return status;
 }
 
@@ -475,15 +511,10 @@ static enum hf_status other_roots(struct tree *t, struct hf_err *err)
 			"0) "
 			"FROM root_summary WHERE held_size > 0",
 			"");
-		if (hf_row(q, &status, err) && (uint64_t)hf_column_int(q, 0) > t->roots.n_all) {
-			char text[96], number[HF_NUMBER_SIZE];
-			uint64_t n = (uint64_t)hf_column_int(q, 0) - t->roots.n_all;
-			snprintf(text, sizeof(text), "%s other root%s", hf_human_count(number, n),
-				n == 1 ? "" : "s");
+		if (hf_row(q, &status, err) && (uint64_t)hf_column_int(q, 1) > t->roots.size)
 			emit_row(t, &top, (uint64_t)hf_column_int(q, 1) - t->roots.size,
-				(uint64_t)hf_column_int(q, 2) - t->roots.count, 0, text, "rest",
-				NULL);
-		}
+				(uint64_t)hf_column_int(q, 2) - t->roots.count, 0, "other roots",
+				"rest", NULL);
 		if (status != HF_OK)
 			return status;
 	}

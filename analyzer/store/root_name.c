@@ -1,5 +1,7 @@
 #include "store/root_name.h"
 
+#include <string.h>
+
 #include "base/fmt.h"
 
 const char *hf_root_kind_name(uint32_t kind)
@@ -44,6 +46,14 @@ void hf_root_name(char ret[HF_ROOT_NAME_SIZE], const struct hf_heap *heap,
 	const struct hf_heap_root *r = &heap->roots.at[root];
 	if (r->kind == HF_ROOT_REGISTER) {
 		register_name(ret, r->addr);
+		return;
+	}
+	if (r->variable == HF_NONE && r->module != HF_NONE) {
+		/* No symbol covers it: the file and the offset in it are the same in each run. */
+		const struct hf_heap_module *m = &heap->modules.at[r->module];
+		const char *slash = strrchr(m->path, '/');
+		hf_fmt(ret, HF_ROOT_NAME_SIZE, "%.*s+0x%llx", HF_ROOT_NAME_SIZE - 26,
+			slash ? slash + 1 : m->path, (unsigned long long)(r->addr - m->base));
 		return;
 	}
 	if (r->variable == HF_NONE) {
