@@ -13,6 +13,9 @@ static void leak_name(struct hf_text *text, sqlite3_stmt *q, const char *size)
 			hf_text_addf(text, "  %s:%s", hf_base_name(hf_column_text(q, 7)),
 				hf_column_text(q, 8));
 	}
+	if (!*site && !hf_column_null(q, 9))
+		hf_text_addf(text, "%sfrom site %lld", text->len ? " " : "",
+			(long long)hf_column_int(q, 9));
 	if (!text->len)
 		hf_text_addf(text, "objects of %s (no site, no type known)", size);
 }
@@ -38,7 +41,7 @@ static enum hf_status groups(struct hf_report *report, int64_t n, struct hf_err 
 	if (status == HF_OK)
 		status = hf_query(report->heap.db, &q, err,
 			"SELECT held_size, head_count, count, size, object_size, type, site, "
-			"site_file, site_line FROM leak_summary "
+			"site_file, site_line, nullif(site_id, 0) FROM leak_summary "
 			"ORDER BY held_size DESC, size DESC, id LIMIT ?",
 			"i", n);
 	hf_emit_title(

@@ -87,7 +87,8 @@ static enum hf_status run_group(struct hf_report *report, const struct by *by, c
 	const struct hf_top_options *options, struct hf_err *err)
 {
 	char sql[2048];
-	snprintf(sql, sizeof(sql), "%s ORDER BY %s DESC, name LIMIT ?", by->sql, order);
+	snprintf(sql, sizeof(sql), "SELECT * FROM (%s) ORDER BY %s DESC, name LIMIT ?", by->sql,
+		order);
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", options->n);
 	int64_t shown = 0;
@@ -111,7 +112,8 @@ static enum hf_status run_root(struct hf_report *report, const struct by *by, co
 	const struct hf_top_options *options, struct hf_err *err)
 {
 	char sql[2048];
-	snprintf(sql, sizeof(sql), "%s ORDER BY %s DESC, name LIMIT ?", by->sql, order);
+	snprintf(sql, sizeof(sql), "SELECT * FROM (%s) ORDER BY %s DESC, name LIMIT ?", by->sql,
+		order);
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", options->n);
 	int64_t shown = 0;
@@ -156,8 +158,11 @@ static const struct by bys[] = {
 		"SELECT size, NULL, count, retained_size, leak_size, name FROM type_summary",
 		group_columns, N(group_columns), "No object of this heap has a known type."},
 	{"site", {{"retained", "retained_size"}, {"size", "size"}, {"count", "count"}}, run_group,
-		"SELECT size, NULL, count, retained_size, leak_size, function || "
-		"coalesce('  ' || file || coalesce(':' || line, ''), '') AS name FROM site_summary",
+		/* Without its profile a site is a number. */
+		"SELECT s.size, NULL, s.count, s.retained_size, s.leak_size, CASE WHEN s.id = 0 "
+		"THEN '(no site)' ELSE coalesce(t.function, 'site ' || s.id) END || "
+		"coalesce('  ' || t.file || coalesce(':' || t.line, ''), '') AS name "
+		"FROM stat_site s LEFT JOIN site t ON t.id = s.id",
 		group_columns, N(group_columns), "This heap has no allocation sites."},
 	{"function", {{"size", "size"}, {"count", "count"}}, run_group,
 		"SELECT size, NULL, count, leak_size, function AS name FROM function_summary",

@@ -51,9 +51,10 @@ refused("one of the two", "sql", "x.hfdb", "--json", "--csv", "SELECT 1")
 refused("no such file", "report", "/nonexistent/x.hfdb", code=3)
 
 # Capture options: what this version's library lacks is refused, never ignored.
-for option in (["--on-oom"], ["--at-rss", "1G"], ["--at-cgroup", "90"], ["--on-crash"], ["--every", "5"],
-               ["--sample", "512K"], ["--exact"]):
+for option in (["--on-oom"], ["--at-rss", "1G"], ["--at-cgroup", "90"], ["--on-crash"], ["--every", "5"]):
     refused("not in this version", "run", *option, "--", "true")
+refused("not a size", "run", "--sample", "much", "--", "true")
+refused("one of them", "run", "--sample", "4K", "--exact", "--", "true")
 refused("not in this version", "run", "--contents", "all", "--", "true")
 refused("none or all", "run", "--contents", "some", "--", "true")
 refused("not a signal", "run", "--on-signal", "KILL", "--", "true")
@@ -72,7 +73,7 @@ got = run("run", "-o", "x.%p", "--on-signal", "usr1", "--on-exit", "--", "/bin/s
           'echo "$HOLDFAST"; echo "$LD_PRELOAD"; exit 7', env=env)
 check("run: exit code of the command", got.returncode == 7, got.stderr)
 check("run: options", got.stdout.splitlines()[:1] == ["max=3,out=x.%p,signal=usr1,exit=1"], got.stdout)
-for option, key in ((["--no-sites"], "sample=0"),):
+for option, key in ((["--sample", "4K"], "sample=4K"), (["--exact"], "sample=1"), (["--no-sites"], "sample=0")):
     sites = run("run", *option, "--", "/bin/sh", "-c", 'echo "$HOLDFAST"', env={**env, "HOLDFAST": ""})
     check(f"run {option}", sites.stdout.strip() == key, sites.stdout + sites.stderr)
 check("run: preload", got.stdout.splitlines()[1:2] == [library], got.stdout)
