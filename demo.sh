@@ -57,7 +57,7 @@ if [ ! -x "$bin/holdfast" ] || [ ! -x "$bin/leaky_server" ]; then
 	say "Building (preset $PRESET)"
 fi
 quietly cmake --preset "$PRESET"
-quietly cmake --build --preset "$PRESET" --target holdfast holdfast_so leaky_server
+quietly cmake --build --preset "$PRESET" --target holdfast holdfast_so holdfast-dump leaky_server
 
 cd "$scratch"
 dump=server.hfd

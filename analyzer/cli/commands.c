@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -207,7 +208,8 @@ void hf_command_help(const struct hf_command *command)
 		printf("%s holdfast %s %.*s\n", lead, command->name, n, usage);
 		usage += n + (usage[n] == '\n');
 	}
-	printf("\n%c%s.\n\nOptions:\n", command->summary[0] - ('a' - 'A'), command->summary + 1);
+	printf("\n%c%s.\n\nOptions:\n", toupper((unsigned char)command->summary[0]),
+		command->summary + 1);
 	for (const struct hf_option *o = command->options; o->name || o->letter; o++) {
 		char text[80];
 		if (o->flags & HF_OPTION_LATER)

@@ -137,6 +137,9 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 			hf_human_size(size, heap->leak_size),
 			hf_human_count(count, heap->leak_count),
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)));
+	else if (heap->partial)
+		hf_emit_line(emit, "No leak among what the dump holds, but it is partial: there is "
+				   "no telling.");
 	else
 		hf_emit_line(emit, "Nothing is leaked: every object is reachable from a root.");
 	if (heap->partial && heap->leak_count)

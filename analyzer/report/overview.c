@@ -82,7 +82,8 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)),
 			hf_human_count(count, heap->leak_count), heap->partial ? " (PARTIAL)" : "");
 	else
-		hf_emit_line(emit, "%-14s nothing", "leaked");
+		hf_emit_line(emit, "%-14s %s", "leaked",
+			heap->partial ? "not known: the dump is partial" : "nothing");
 	return HF_OK;
 }
 

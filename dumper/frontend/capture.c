@@ -15,6 +15,7 @@
 #include "site/profile.h"
 #include "site/record.h"
 #include "stop/snapshot.h"
+#include "stop/tracees.h"
 #include "walk/glibc_locks.h"
 
 enum {
@@ -164,6 +165,12 @@ static void note_problems(struct work *w, const struct hf_snapshot *s)
 			hf_strerror(s->fork_errno), 0);
 }
 
+static void note_missing(struct work *w, const struct hf_snapshot *s)
+{
+	if (s->missing_bytes)
+		add_finding(w, HF_PARTIAL, HF_TEXT_DONTFORK, "", s->missing_bytes);
+}
+
 static size_t compact_lists(void)
 {
 	size_t n = 0;
@@ -195,6 +202,7 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 	add_own(&w->own, (uint64_t)state.reports, (uint64_t)state.reports + REPORT_SIZE);
 	hf_sort(w->own.data, w->own.n, w->own.elem, by_start);
 	note_problems(w, s);
+	note_missing(w, s);
 	char proc_dir[32];
 	hf_fmt(proc_dir, sizeof(proc_dir), "/proc/%d", s->target_pid);
 	status = hf_mem_self(&maps, w->pool, &mem, err);

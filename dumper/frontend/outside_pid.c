@@ -8,6 +8,7 @@
 #include "frontend/outside.h"
 #include "memory/mem_remote.h"
 #include "stop/remote.h"
+#include "stop/tracees.h"
 #include "walk/glibc_locks.h"
 
 struct capture {
@@ -55,6 +56,13 @@ static void note_problems(struct capture *c)
 		hf_fmt(text, sizeof(text),
 			"%u threads did not stop in time: their registers are not known",
 			r->not_stopped);
+		add_finding(c, HF_PARTIAL, text);
+	}
+	uint64_t copied = 0, rss = 0;
+	if (!r->in_place)
+		hf_process_sizes(r->read_pid, &copied, &rss);
+	if (copied && copied < r->vm_bytes) {
+		hf_fmt(text, sizeof(text), HF_TEXT_DONTFORK, "", r->vm_bytes - copied);
 		add_finding(c, HF_PARTIAL, text);
 	}
 }

@@ -191,7 +191,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	if (result == -EAGAIN)
 		hf_capture_say("a dump is being made already: this signal makes none");
 	else if (result == -EDQUOT)
-		hf_capture_say("no more dumps: the limit of max=N is reached");
+		hf_capture_say("no more dumps: as many as max= (--max-dumps) allows are made");
 	errno = saved;
 }
 

@@ -97,7 +97,7 @@ static enum hf_status stop(struct guard *g, struct hf_err *err)
 			"calls",
 			g->pid);
 	g->report.time_ns = hf_sys_realtime_ns();
-	hf_tracees_sizes(&g->tracees, &g->report.vm_bytes, &g->report.rss_bytes);
+	hf_process_sizes(g->pid, &g->report.vm_bytes, &g->report.rss_bytes);
 	hf_tracees_settle(&g->tracees);
 	hf_tracees_registers(&g->tracees);
 	return HF_OK;

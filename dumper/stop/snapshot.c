@@ -107,9 +107,13 @@ static int run_work(struct hf_snapshot *s)
 static void fork_snapshot(struct collector *c)
 {
 	struct hf_snapshot *s = c->snapshot;
+	uint64_t copied = 0, rss;
+	hf_process_sizes(s->target_pid, &s->vm_bytes, &s->rss_bytes);
 	long pid = hf_syscall5(SYS_clone, 0, 0, 0, 0, 0);
 	if (pid == 0) {
 		s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
+		hf_process_sizes((int)hf_syscall0(SYS_getpid), &copied, &rss);
+		s->missing_bytes = copied && s->vm_bytes > copied ? s->vm_bytes - copied : 0;
 		prepare_snapshot_process(c->nice + (s->background ? SNAPSHOT_NICE : 0));
 		hf_syscall1(SYS_exit_group, run_work(s) & 0xff);
 	}
@@ -161,7 +165,6 @@ static int collector_main(void *arg)
 		rc = hf_tracees_stop(&c->tracees);
 		s->time_ns = hf_sys_realtime_ns();
 	}
-	hf_tracees_sizes(&c->tracees, &s->vm_bytes, &s->rss_bytes);
 	hf_tracees_registers(&c->tracees);
 	s->not_stopped = c->tracees.not_stopped;
 	s->trace_errno = c->tracees.trace_errno ? c->tracees.trace_errno : rc < 0 ? -rc : 0;

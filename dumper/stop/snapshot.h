@@ -51,6 +51,7 @@ struct hf_snapshot {
 	uint32_t not_stopped;         /* threads whose registers could not be had */
 	int trace_errno;              /* why */
 	uint64_t rss_bytes, vm_bytes; /* at the stop; 0: not known */
+	uint64_t missing_bytes;       /* of memory that fork does not copy (MADV_DONTFORK) */
 	uint64_t time_ns;             /* CLOCK_REALTIME of the stop */
 	uint64_t stop_ns;             /* how long the threads stood still, the fork included */
 	/* out, for the caller of hf_snapshot_take */

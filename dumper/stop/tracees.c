@@ -266,10 +266,10 @@ void hf_tracees_registers(struct hf_tracees *t)
 }
 
 /* In pages, from statm (proc_pid_statm(5)). */
-void hf_tracees_sizes(const struct hf_tracees *t, uint64_t *ret_vm_bytes, uint64_t *ret_rss_bytes)
+void hf_process_sizes(int pid, uint64_t *ret_vm_bytes, uint64_t *ret_rss_bytes)
 {
 	char path[64], text[128];
-	hf_fmt(path, sizeof(path), "/proc/%d/statm", t->pid);
+	hf_fmt(path, sizeof(path), "/proc/%d/statm", pid);
 	const char *at = text;
 	uint64_t vm, rss;
 	if (hf_sys_read_file(path, text, sizeof(text)) > 0 && hf_parse_u64(&at, &vm) &&
