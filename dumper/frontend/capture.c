@@ -163,10 +163,6 @@ static void note_problems(struct work *w, const struct hf_snapshot *s)
 			"no snapshot could be forked (%s): the process stood still during the "
 			"whole dump",
 			hf_strerror(s->fork_errno), 0);
-}
-
-static void note_missing(struct work *w, const struct hf_snapshot *s)
-{
 	if (s->missing_bytes)
 		add_finding(w, HF_PARTIAL, HF_TEXT_DONTFORK, "", s->missing_bytes);
 }
@@ -202,7 +198,6 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 	add_own(&w->own, (uint64_t)state.reports, (uint64_t)state.reports + REPORT_SIZE);
 	hf_sort(w->own.data, w->own.n, w->own.elem, by_start);
 	note_problems(w, s);
-	note_missing(w, s);
 	char proc_dir[32];
 	hf_fmt(proc_dir, sizeof(proc_dir), "/proc/%d", s->target_pid);
 	status = hf_mem_self(&maps, w->pool, &mem, err);
@@ -322,21 +317,10 @@ static void find_locks(struct hf_pool *pool)
 {
 	struct hf_maps maps;
 	struct hf_mem *mem = NULL;
-	struct hf_images images = {0};
 	if (state.locks.main_arena || hf_maps_read(&maps, "/proc/self", pool, NULL))
 		return;
-	if (!hf_mem_self(&maps, pool, &mem, NULL)) {
-		struct hf_walk walk;
-		hf_walk_init(&walk);
-		walk.mem = mem;
-		walk.maps = &maps;
-		walk.images = &images;
-		walk.pool = pool;
-		if (!hf_images_read(&images, mem, pool, NULL, NULL))
-			hf_glibc_locks_find(&walk, &state.locks);
-		hf_walk_deinit(&walk);
-		hf_images_deinit(&images);
-	}
+	if (!hf_mem_self(&maps, pool, &mem, NULL))
+		hf_glibc_locks_find(mem, pool, &state.locks);
 	hf_mem_destroy(mem);
 	hf_maps_deinit(&maps);
 }

@@ -120,21 +120,10 @@ static void find_locks(struct capture *c)
 {
 	struct hf_maps maps;
 	struct hf_mem *mem = NULL;
-	struct hf_images images = {0};
 	if (hf_maps_read(&maps, c->proc_dir, &c->pool, NULL))
 		return;
-	if (!hf_mem_remote(&maps, c->options->pid, c->options->pid, &c->pool, &mem, NULL)) {
-		struct hf_walk walk;
-		hf_walk_init(&walk);
-		walk.mem = mem;
-		walk.maps = &maps;
-		walk.images = &images;
-		walk.pool = &c->pool;
-		if (!hf_images_read(&images, mem, &c->pool, NULL, NULL))
-			hf_glibc_locks_find(&walk, &c->locks);
-		hf_walk_deinit(&walk);
-		hf_images_deinit(&images);
-	}
+	if (!hf_mem_remote(&maps, c->options->pid, c->options->pid, &c->pool, &mem, NULL))
+		hf_glibc_locks_find(mem, &c->pool, &c->locks);
 	hf_mem_destroy(mem);
 	hf_maps_deinit(&maps);
 }

@@ -2,9 +2,8 @@
 
 #include "walk/glibc.h"
 
-void hf_glibc_locks_find(struct hf_walk *walk, struct hf_glibc_locks *ret)
+static void find(struct hf_walk *walk, struct hf_glibc_locks *ret)
 {
-	*ret = (struct hf_glibc_locks){0};
 	struct glibc *g = hf_pool_alloc(walk->pool, sizeof(*g));
 	if (!g)
 		return;
@@ -22,6 +21,22 @@ void hf_glibc_locks_find(struct hf_walk *walk, struct hf_glibc_locks *ret)
 		}
 	}
 	glibc_deinit(g);
+}
+
+void hf_glibc_locks_find(struct hf_mem *mem, struct hf_pool *pool, struct hf_glibc_locks *ret)
+{
+	struct hf_images images = {0};
+	struct hf_walk walk;
+	*ret = (struct hf_glibc_locks){0};
+	hf_walk_init(&walk);
+	walk.mem = mem;
+	walk.maps = mem->maps;
+	walk.images = &images;
+	walk.pool = pool;
+	if (!hf_images_read(&images, mem, pool, NULL, NULL))
+		find(&walk, ret);
+	hf_walk_deinit(&walk);
+	hf_images_deinit(&images);
 }
 
 bool hf_glibc_locks_held(const struct hf_glibc_locks *locks,

@@ -13,9 +13,9 @@ struct hf_glibc_locks {
 	uint64_t text_start, text_end; /* code of the module that malloc is in */
 };
 
-/* Find the arenas through walk's memory, mappings and images (its other fields are not needed but
- * the pool). Leaves ret->main_arena 0 if there are none. */
-void hf_glibc_locks_find(struct hf_walk *walk, struct hf_glibc_locks *ret);
+/* Find the arenas of the process that mem reads, by mem's own mappings. Leaves ret->main_arena 0 if
+ * there are none, or no memory. */
+void hf_glibc_locks_find(struct hf_mem *mem, struct hf_pool *pool, struct hf_glibc_locks *ret);
 
 /* Is the lock of any arena taken, right now? copy reads size bytes of the process at addr, or
  * returns false. A ring that is damaged counts as not locked. */
