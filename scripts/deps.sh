@@ -22,7 +22,7 @@ BUILD_PACKAGES="
 	libreadline-dev
 "
 # What the tests and the demo use besides; nginx is one of the programs that are dumped, gdb makes
-# core files of live processes.
+# core files of live processes; dwz and libdebuginfod1 have their tests.
 TEST_PACKAGES="
 	libcmocka-dev
 	python3
@@ -30,6 +30,8 @@ TEST_PACKAGES="
 	procps
 	nginx
 	gdb
+	dwz
+	libdebuginfod1
 "
 
 # shellcheck disable=SC2086 # one word a package
