@@ -216,6 +216,8 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 				.vm_bytes = s->vm_bytes,
 				.retries = s->retries},
 			.proc_dir = proc_dir,
+			.facts = w->request->facts,
+			.n_facts = w->request->n_facts,
 			.snapshot_dir = s->in_place ? NULL : "/proc/self",
 			.root_dir = "",
 			.own_code = (uint64_t)(uintptr_t)hf_capture,

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "dump.h"
 #include "frontend/config.h"
 #include "stop/thread.h"
 
@@ -14,10 +15,13 @@
 enum hf_status hf_capture_reserve(struct hf_err *err);
 
 struct hf_capture_request {
-	const char *path; /* NULL: the pattern */
-	const char *trigger;
+	const char *path;         /* NULL: the pattern */
+	const char *trigger;      /* the dump's key of that name: "signal USR2", "exit" … */
 	struct hf_thread *caller; /* registers where the calling thread's live state begins */
 	bool wait;                /* until the file is whole */
+	/* Further keys of the PROCESS section. */
+	const struct hf_fact *facts;
+	size_t n_facts;
 };
 
 /* Returns 0, or a negative errno value as holdfast_dump() documents. Without wait, 0 says that a

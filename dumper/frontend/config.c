@@ -1,6 +1,7 @@
 #include "frontend/config.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/fmt.h"
@@ -71,58 +72,96 @@ const char *hf_signal_name(int number, char *buf, size_t size)
 	return buf;
 }
 
-/* Options of the interface that this version does not have: refused by name, never passed over. */
-static bool is_later(const char *key, const char *value)
+static bool is_off(const char *value)
 {
-	static const char *const later[] = {"oom", "rss", "cgroup", "crash", "every", "keep"};
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (strcmp(key, later[i]) == 0)
-			return strcmp(value, "0") != 0 && strcmp(value, "off") != 0;
-	}
-	return false;
+	return strcmp(value, "0") == 0 || strcmp(value, "off") == 0;
 }
 
-static bool parse_bool(const char *value, bool *ret)
+/* The keys: each has a parser, which gets the field of struct hf_config and says false to a wrong
+ * value. */
+
+static bool key_text(const char *value, void *field)
 {
-	*ret = strcmp(value, "1") == 0 || strcmp(value, "on") == 0;
-	return *ret || strcmp(value, "0") == 0 || strcmp(value, "off") == 0;
+	return *value && hf_fmt(field, HF_PATH_MAX / 2, "%s", value) == strlen(value);
 }
+
+static bool key_bool(const char *value, void *field)
+{
+	bool *on = field;
+	*on = strcmp(value, "1") == 0 || strcmp(value, "on") == 0;
+	return *on || is_off(value);
+}
+
+static bool key_signal(const char *value, void *field)
+{
+	int *number = field;
+	*number = is_off(value) ? 0 : hf_signal_number(value);
+	return *number || is_off(value);
+}
+
+static bool key_count(const char *value, void *field)
+{
+	return hf_parse_u64(&value, field) && !*value;
+}
+
+static bool key_sample(const char *value, void *field)
+{
+	return hf_parse_size(value, field) && *(uint64_t *)field <= MAX_SAMPLE;
+}
+
+static bool key_contents(const char *value, void *field)
+{
+	(void)field;
+	return strcmp(value, "none") == 0;
+}
+
+static const struct {
+	const char *key;
+	bool (*parse)(const char *value, void *field);
+	size_t field;
+} keys[] = {
+	{"out", key_text, offsetof(struct hf_config, pattern)},
+	{"signal", key_signal, offsetof(struct hf_config, signal)},
+	{"exit", key_bool, offsetof(struct hf_config, on_exit)},
+	{"max", key_count, offsetof(struct hf_config, max_dumps)},
+	{"sample", key_sample, offsetof(struct hf_config, sample_bytes)},
+	{"profile", key_text, offsetof(struct hf_config, profile)},
+	{"contents", key_contents, 0},
+};
+
+/* Values of the interface that this version does not have: refused by name, never passed over. */
+static const struct {
+	const char *key, *value; /* NULL: any but 0 and off */
+} later[] = {
+	{"oom", NULL},
+	{"rss", NULL},
+	{"cgroup", NULL},
+	{"crash", NULL},
+	{"every", NULL},
+	{"keep", NULL},
+	{"contents", "all"},
+};
 
 static enum hf_status set(
 	struct hf_config *c, const char *key, const char *value, struct hf_err *err)
 {
-	bool ok = true;
-	const char *text = value;
-	if (is_later(key, value))
-		return hf_err_set(
-			err, HF_E_USAGE, "%s=%s is not supported by this version", key, value);
-	if (strcmp(key, "out") == 0) {
-		ok = *value && strlen(value) < sizeof(c->pattern) / 2;
-		if (ok)
-			hf_fmt(c->pattern, sizeof(c->pattern), "%s", value);
-	} else if (strcmp(key, "signal") == 0) {
-		bool off = strcmp(value, "0") == 0 || strcmp(value, "off") == 0;
-		c->signal = off ? 0 : hf_signal_number(value);
-		ok = off || c->signal;
-	} else if (strcmp(key, "exit") == 0) {
-		ok = parse_bool(value, &c->on_exit);
-	} else if (strcmp(key, "max") == 0) {
-		ok = hf_parse_u64(&text, &c->max_dumps) && !*text;
-	} else if (strcmp(key, "sample") == 0) {
-		ok = hf_parse_size(value, &c->sample_bytes) && c->sample_bytes <= MAX_SAMPLE;
-	} else if (strcmp(key, "profile") == 0) {
-		ok = *value && strlen(value) < sizeof(c->profile) / 2;
-		if (ok)
-			hf_fmt(c->profile, sizeof(c->profile), "%s", value);
-	} else if (strcmp(key, "contents") == 0) {
-		if (strcmp(value, "all") == 0)
-			return hf_err_set(
-				err, HF_E_USAGE, "contents=all is not supported by this version");
-		ok = strcmp(value, "none") == 0;
-	} else if (!is_later(key, "1")) {
-		return hf_err_set(err, HF_E_USAGE, "unknown key «%s»", key);
+	bool known = false;
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		if (strcmp(key, later[i].key) != 0)
+			continue;
+		known = true;
+		if (later[i].value ? strcmp(value, later[i].value) == 0 : !is_off(value))
+			return hf_err_set(err, HF_E_USAGE, "%s=%s is not supported by this version",
+				key, value);
 	}
-	return ok ? HF_OK : hf_err_set(err, HF_E_USAGE, "%s=%s: wrong value", key, value);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (strcmp(key, keys[i].key) != 0)
+			continue;
+		if (keys[i].parse(value, (char *)c + keys[i].field))
+			return HF_OK;
+		return hf_err_set(err, HF_E_USAGE, "%s=%s: wrong value", key, value);
+	}
+	return known ? HF_OK : hf_err_set(err, HF_E_USAGE, "unknown key «%s»", key);
 }
 
 static enum hf_status parse_pairs(struct hf_config *config, const char *text, struct hf_err *err)

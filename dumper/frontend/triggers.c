@@ -1,0 +1,39 @@
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/fmt.h"
+#include "frontend/trigger.h"
+
+static const struct hf_trigger *const triggers[] = {
+	&hf_trigger_signal,
+	&hf_trigger_exit,
+};
+
+static const struct hf_config *config; /* NULL: not started */
+
+void hf_triggers_start(const struct hf_config *c)
+{
+	config = c;
+	for (size_t i = 0; i < sizeof(triggers) / sizeof(triggers[0]); i++)
+		triggers[i]->start(c);
+}
+
+bool hf_triggers_active(void)
+{
+	return config;
+}
+
+int hf_trigger_dump(const struct hf_capture_request *request)
+{
+	int saved = errno;
+	int result = config ? hf_capture(config, request) : -ENOSYS;
+	errno = saved;
+	return result;
+}
+
+void hf_trigger_say(const char *format, const char *text)
+{
+	char line[HF_ERR_MSG_SIZE];
+	hf_fmt(line, sizeof(line), format, text);
+	hf_capture_say(line);
+}
