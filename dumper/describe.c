@@ -402,10 +402,9 @@ void hf_describe_sites(const struct hf_describe *d)
 		return;
 	hf_index_iter_init(&iter, d->index);
 	for (uint32_t i = 0; hf_index_next(&iter, &object); i++) {
-		uint32_t site;
-		uint64_t size;
+		struct hf_site_facts facts;
 		/* a record that cannot be of this object is one that a free was not seen of */
-		if (d->in->site_of(object.addr, &site, &size) && size <= object.usable)
-			hf_write_site(d->writer, i, site, size);
+		if (d->in->site_of(object.addr, &facts) && facts.requested_bytes <= object.usable)
+			hf_write_site(d->writer, i, &facts);
 	}
 }

@@ -61,9 +61,9 @@ struct hf_dump_input {
 	/* Problems that the front end met before; written as findings. */
 	const struct hf_walk_finding *findings;
 	size_t n_findings;
-	/* What is recorded of the allocation of the object at addr: its site (the id in the heap
-	 * profile) and its size as requested. NULL: nothing is. */
-	bool (*site_of)(uint64_t addr, uint32_t *ret_site, uint64_t *ret_size_bytes);
+	/* What is recorded of the allocation of the object at addr (the site is the id in the heap
+	 * profile); false: nothing. NULL: nothing is recorded of any. */
+	bool (*site_of)(uint64_t addr, struct hf_site_facts *ret);
 	const uint8_t *token; /* HF_FORMAT_TOKEN_SIZE bytes, shared with the profile; NULL: made up
 			       */
 	struct hf_sink *sink;

@@ -177,13 +177,13 @@ static size_t compact_lists(void)
 	return n;
 }
 
-static bool site_of(uint64_t addr, uint32_t *ret_site, uint64_t *ret_size_bytes)
+static bool site_of(uint64_t addr, struct hf_site_facts *ret)
 {
 	struct hf_site_object object;
 	if (!hf_site_find(addr, &object))
 		return false;
-	*ret_site = object.site;
-	*ret_size_bytes = object.size_bytes;
+	*ret = (struct hf_site_facts){
+		object.site, object.size_bytes, object.age_seconds, (uint32_t)object.tid};
 	return true;
 }
 

@@ -80,7 +80,7 @@ bool hf_site_find(uint64_t addr, struct hf_site_object *ret)
 		return false;
 	uint64_t now = coarse_seconds() - s->start_seconds;
 	*ret = (struct hf_site_object){
-		o.site, o.size, now > o.seconds ? (now - o.seconds) * 1000 : 0, (int)o.tid};
+		o.site, o.size, now > o.seconds ? now - o.seconds : 0, (int)o.tid};
 	return true;
 }
 

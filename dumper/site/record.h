@@ -35,10 +35,10 @@ bool hf_site_busy(void);
 /* For the dump: what is known of the object at addr. Takes no lock: for a snapshot of this process.
  * False: not recorded. Async-signal-safe. */
 struct hf_site_object {
-	uint32_t site;       /* the id that the profile's label `site` has */
-	uint64_t size_bytes; /* as requested */
-	uint64_t age_ms;     /* to a second */
-	int tid;             /* of the thread that allocated it */
+	uint32_t site;        /* the id that the profile's label `site` has */
+	uint64_t size_bytes;  /* as requested */
+	uint64_t age_seconds; /* by a clock that ticks each second */
+	int tid;              /* of the thread that allocated it */
 };
 bool hf_site_find(uint64_t addr, struct hf_site_object *ret);
 

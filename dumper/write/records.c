@@ -200,7 +200,7 @@ void hf_write_root(struct hf_writer *w, const struct hf_root_record *root)
 	hf_column_u(&block->columns[6], root->offset);
 }
 
-void hf_write_site(struct hf_writer *w, uint32_t object, uint32_t site, uint64_t requested_bytes)
+void hf_write_site(struct hf_writer *w, uint32_t object, const struct hf_site_facts *facts)
 {
 	struct hf_block *block = open_block(w, &w->main, HF_SECTION_SITE);
 	bool ok = object >= w->next_site_object;
@@ -208,8 +208,10 @@ void hf_write_site(struct hf_writer *w, uint32_t object, uint32_t site, uint64_t
 		return;
 	w->next_site_object = (uint64_t)object + 1;
 	hf_column_d(&block->columns[0], object);
-	hf_column_u(&block->columns[1], site);
-	hf_column_u(&block->columns[2], requested_bytes);
+	hf_column_u(&block->columns[1], facts->site);
+	hf_column_u(&block->columns[2], facts->requested_bytes);
+	hf_column_u(&block->columns[3], facts->age_seconds);
+	hf_column_u(&block->columns[4], facts->tid);
 }
 
 void hf_write_label(struct hf_writer *w, uint32_t object, const char *label)

@@ -98,8 +98,15 @@ struct hf_root_record {
 	uint64_t offset; /* into the object */
 };
 void hf_write_root(struct hf_writer *w, const struct hf_root_record *root);
-/* Of an object whose allocation was recorded; objects ascend. site 0: only its size is known. */
-void hf_write_site(struct hf_writer *w, uint32_t object, uint32_t site, uint64_t requested_bytes);
+/* What was recorded of an object's allocation. */
+struct hf_site_facts {
+	uint32_t site; /* 0: only its size is known */
+	uint64_t requested_bytes;
+	uint64_t age_seconds; /* from the allocation to the stop */
+	uint32_t tid;         /* of the thread that allocated it */
+};
+/* Objects ascend. */
+void hf_write_site(struct hf_writer *w, uint32_t object, const struct hf_site_facts *facts);
 void hf_write_label(struct hf_writer *w, uint32_t object, const char *label);
 /* must_match: a difference is a failed check. */
 void hf_write_counter(struct hf_writer *w, const char *name, uint64_t allocator, uint64_t walked,

@@ -35,7 +35,7 @@
 
 enum {
 	HF_FORMAT_MAJOR = 1,
-	HF_FORMAT_MINOR = 0,
+	HF_FORMAT_MINOR = 1,
 	HF_FORMAT_BLOCK_MAGIC = 0x4b424648, /* "HFBK" */
 	HF_FORMAT_LITTLE_ENDIAN = 1,
 	HF_FORMAT_TOKEN_SIZE = 16,
@@ -156,8 +156,9 @@ enum hf_section {
 	 * which is its first record, so the chain leads from the tail to every block. */
 	HF_SECTION_INDEX = 16,
 	/* D object, U site (the id that the heap profile's label `site` has, 0: none), U size as
-	 * requested, bytes, at most the usable size. Strictly ascending; only objects whose
-	 * allocation was recorded. */
+	 * requested, bytes, at most the usable size. Since 1.1: U age, whole seconds from the
+	 * allocation to the stop, U tid of the thread that allocated it. Strictly ascending; only
+	 * objects whose allocation was recorded. */
 	HF_SECTION_SITE = 17,
 
 	HF_SECTION_END, /* one past the last id of this version */
@@ -183,9 +184,19 @@ static inline const char *hf_format_columns(unsigned section)
 		[HF_SECTION_COUNTER] = "SUUU",
 		[HF_SECTION_FINDING] = "UUS",
 		[HF_SECTION_INDEX] = "UDUU",
-		[HF_SECTION_SITE] = "DUU",
+		[HF_SECTION_SITE] = "DUUUU",
 	};
 	return section < sizeof(columns) / sizeof(columns[0]) ? columns[section] : 0;
+}
+
+/* How many of them the first version with that section had: a block has at least these. */
+static inline unsigned hf_format_least_columns(unsigned section)
+{
+	const char *columns = hf_format_columns(section);
+	unsigned n = 0;
+	while (columns && columns[n])
+		n++;
+	return section == HF_SECTION_SITE ? 3 : n;
 }
 
 /* "objects", "edges" … for messages; NULL: no such section in this version. */

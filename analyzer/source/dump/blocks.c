@@ -85,10 +85,10 @@ static const char *header_problem(const struct hf_block_header *h)
 		return "too large";
 	if (h->first_item > UINT64_MAX - h->n_items)
 		return "bad number of its first record";
-	const char *encodings = hf_format_columns(h->section);
-	if (!encodings)
+	if (!hf_format_columns(h->section))
 		return NULL; /* of a later version: skipped by length */
-	if (h->n_columns > HF_FORMAT_MAX_COLUMNS || h->n_columns < strlen(encodings))
+	if (h->n_columns > HF_FORMAT_MAX_COLUMNS ||
+		h->n_columns < hf_format_least_columns(h->section))
 		return "bad number of columns";
 	/* a value takes a byte or more: no claim on memory that the file does not back */
 	if (h->raw_size < 4ull * h->n_columns + (uint64_t)h->n_items * h->n_columns)

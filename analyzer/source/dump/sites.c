@@ -1,6 +1,20 @@
 /* What was recorded of allocations: site and requested size of some objects. */
 #include "source/dump/reader.h"
 
+/* Age and thread, columns that 1.0 did not have. They are only looked over: nobody asks for them.
+ */
+static const char *check_origins(const struct block_buffer *buffer, uint32_t n_items)
+{
+	for (unsigned c = 3; c < 5 && c < buffer->n_columns; c++) {
+		struct column column = buffer->columns[c];
+		for (uint32_t i = 0; i < n_items && column_more(&column); i++)
+			column_u(&column);
+		if (!column_done(&column))
+			return "a column is damaged";
+	}
+	return NULL;
+}
+
 /* Check a block, or take it over after that. */
 static const char *decode_sites(struct reader *reader, const struct block_buffer *buffer,
 	const struct dump_block *block, bool take, uint64_t *ret_n_dropped)
@@ -42,6 +56,8 @@ static const char *read_block(
 	const char *problem = block_load(buffer, &reader->file, block);
 	if (!problem)
 		problem = decode_sites(reader, buffer, block, false, &n_dropped);
+	if (!problem)
+		problem = check_origins(buffer, block->n_items);
 	if (!problem)
 		problem = ids_add(ids, block, ids->kept);
 	if (problem)

@@ -292,8 +292,9 @@ void kit_write_model(struct hf_writer *w, const struct hf_heap *heap)
 	for (size_t i = 0; i < heap->labels.n; i++)
 		hf_write_label(w, heap->labels.at[i].object, heap->labels.at[i].text);
 	for (uint64_t i = 0; heap->site && i < heap->n_objects; i++) {
+		struct hf_site_facts facts = {heap->site[i], heap->requested[i], i, 1000};
 		if (heap->site[i])
-			hf_write_site(w, (uint32_t)i, heap->site[i], heap->requested[i]);
+			hf_write_site(w, (uint32_t)i, &facts);
 	}
 	for (size_t i = 0; i < heap->counters.n; i++)
 		hf_write_counter(w, heap->counters.at[i].name, heap->counters.at[i].allocator,

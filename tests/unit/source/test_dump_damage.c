@@ -369,7 +369,7 @@ static void test_headers(void **state)
 		enum hf_status status;
 		const char *words;
 	} changes[] = {
-		{8, 2, HF_E_UNSUPPORTED, "format 2.0, but this holdfast"},
+		{8, 2, HF_E_UNSUPPORTED, "format 2.1, but this holdfast"},
 		{8, 2, HF_E_UNSUPPORTED, "reads format 1.x: use a newer holdfast"},
 		{8, 0, HF_E_UNSUPPORTED, "an older"},
 		{12, 8, HF_E_CORRUPT, "damaged"},
@@ -500,6 +500,8 @@ static void test_hostile_blocks(void **state)
 	const uint64_t *const site_twice[] = {zero, one, one}, *const site_id[] = {one, far, one};
 	hostile(HF_SECTION_SITE, 0, 2, 3, site_twice, "out of order");
 	hostile(HF_SECTION_SITE, 0, 1, 3, site_id, "out of range");
+	/* 1.0 had no more than these three columns; fewer are none */
+	hostile(HF_SECTION_SITE, 0, 1, 2, site_id, "number of columns");
 	const uint64_t *const mapping[] = {wrap, zero, zero, zero, zero, zero, zero};
 	hostile(HF_SECTION_MAPPING, 0, 2, 7, mapping, "column is damaged");
 	const uint64_t *const text[] = {big, far};
