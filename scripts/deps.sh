@@ -20,6 +20,9 @@ BUILD_PACKAGES="
 	libsqlite3-dev
 	libsmartcols-dev
 	libreadline-dev
+	libprotobuf-c-dev
+	protobuf-c-compiler
+	libiberty-dev
 "
 # What the tests and the demo use besides; nginx is one of the programs that are dumped, gdb makes
 # core files of live processes; dwz and libdebuginfod1 have their tests.
