@@ -109,27 +109,36 @@ CREATE TABLE site_frame (
 ) WITHOUT ROWID;
 
 -- id is the rank by address: ORDER BY id is ORDER BY addr, and an address is found by halving the
--- range of ids (docs/schema.md has the query). The columns from type_id on are mostly at their
--- default and then take no room.
+-- range of ids (docs/schema.md has the query). Ten million rows are many bytes, so what follows from
+-- other columns is generated from the columns below the line, which are mostly at their default; a
+-- row that ends in defaults ends early.
 CREATE TABLE object (
 	id INTEGER PRIMARY KEY,
 	addr INTEGER NOT NULL,
 	size INTEGER NOT NULL,       -- as requested where known, else usable
-	usable INTEGER NOT NULL,
-	arena_id INTEGER NOT NULL,
-	reachable INTEGER NOT NULL,
+	usable INTEGER AS (size + usable_extra),
+	reachable INTEGER AS (depth IS NOT NULL),
 	depth INTEGER,               -- edges from a root; NULL: unreachable
-	parent_id INTEGER,           -- next object towards the nearest root
 	root_id INTEGER,             -- the root that path starts from
-	idom_id INTEGER,             -- immediate dominator; NULL: a root or the virtual root
-	holder_id INTEGER,           -- next object on the best path; NULL: a root holds it, or it heads a leak
-	holder_root_id INTEGER,      -- root of the best path; NULL: unreachable
-	retained_size INTEGER NOT NULL,
-	held_size INTEGER NOT NULL,
+	parent_id INTEGER AS (id + parent_step), -- next object towards the nearest root
+	idom_id INTEGER AS (CASE idom_step WHEN 0 THEN parent_id ELSE id + idom_step END), -- immediate dominator; NULL: a root or the virtual root
+	retained_size INTEGER AS (size + retained_extra),
+	holder_id INTEGER AS (CASE WHEN holder_step IS NULL THEN parent_id WHEN holder_step <> 0 THEN id + holder_step END), -- next object on the best path; NULL: a root holds it, or it heads a leak
+	holder_root_id INTEGER AS (coalesce(holder_root_other, root_id)), -- root of the best path; NULL: unreachable
+	held_size INTEGER AS (size + held_extra),
+	-- stored:
+	parent_step INTEGER,         -- to the id of the parent; NULL: none
+	arena_id INTEGER NOT NULL DEFAULT 1,
+	held_extra INTEGER NOT NULL DEFAULT 0,
+	held_count INTEGER NOT NULL DEFAULT 1,
+	idom_step INTEGER,           -- 0: the parent; NULL: no object
+	retained_extra INTEGER NOT NULL DEFAULT 0,
+	retained_count INTEGER NOT NULL DEFAULT 1,
 	type_id INTEGER,
 	site_id INTEGER,
-	retained_count INTEGER NOT NULL DEFAULT 1,
-	held_count INTEGER NOT NULL DEFAULT 1,
+	usable_extra INTEGER NOT NULL DEFAULT 0,
+	holder_step INTEGER,         -- 0: no object; NULL: the parent
+	holder_root_other INTEGER,   -- NULL: root_id
 	idom_variable_id INTEGER,    -- the variable, where that is the immediate dominator
 	label TEXT
 );

@@ -1,15 +1,69 @@
 #include "store/rows.h"
 
 #include <stdlib.h>
-
-static inline int64_t id_or_null(uint32_t index)
-{
-	return index == HF_NONE ? HF_BTREE_NULL : (int64_t)index + 1;
-}
+#include <string.h>
 
 static inline int64_t nonzero_or_null(uint32_t id)
 {
 	return id ? (int64_t)id : HF_BTREE_NULL;
+}
+
+/* The stored columns of object, in order; see the schema. */
+enum {
+	ID,
+	ADDR,
+	SIZE,
+	DEPTH,
+	ROOT,
+	PARENT_STEP,
+	ARENA,
+	HELD_EXTRA,
+	HELD_COUNT,
+	IDOM_STEP,
+	RETAINED_EXTRA,
+	RETAINED_COUNT,
+	TYPE,
+	SITE,
+	USABLE_EXTRA,
+	HOLDER_STEP,
+	HOLDER_ROOT_OTHER,
+	IDOM_VARIABLE,
+	LABEL,
+};
+_Static_assert(LABEL + 1 == HF_ROWS_OBJECT_COLUMNS, "");
+
+const int64_t hf_rows_object_default[HF_ROWS_OBJECT_COLUMNS] = {
+	[ID] = HF_BTREE_NULL,
+	[DEPTH] = HF_BTREE_NULL,
+	[ROOT] = HF_BTREE_NULL,
+	[PARENT_STEP] = HF_BTREE_NULL,
+	[ARENA] = 1,
+	[HELD_COUNT] = 1,
+	[IDOM_STEP] = HF_BTREE_NULL,
+	[RETAINED_COUNT] = 1,
+	[TYPE] = HF_BTREE_NULL,
+	[SITE] = HF_BTREE_NULL,
+	[HOLDER_STEP] = HF_BTREE_NULL,
+	[HOLDER_ROOT_OTHER] = HF_BTREE_NULL,
+	[IDOM_VARIABLE] = HF_BTREE_NULL,
+	[LABEL] = HF_BTREE_NULL,
+};
+
+/* From one id to another; no object is at a distance of 0 from itself. */
+static inline int64_t step(uint64_t from, uint32_t to)
+{
+	return (int64_t)to - (int64_t)from;
+}
+
+/* Columns of their own where the usual value will not do. */
+static void holder(int64_t *v, uint64_t i, const struct hf_graph_link *reach,
+	const struct hf_graph_link *held, bool reachable)
+{
+	uint32_t parent = reachable ? reach->parent : HF_NONE;
+	if (held->parent != parent)
+		v[HOLDER_STEP] = held->parent == HF_NONE ? 0 : step(i, held->parent);
+	if (reachable && held->root != reach->root)
+		v[HOLDER_ROOT_OTHER] = (int64_t)held->root + 1;
 }
 
 void hf_rows_object(void *ctx, uint64_t i, struct hf_btree_row *row)
@@ -18,39 +72,38 @@ void hf_rows_object(void *ctx, uint64_t i, struct hf_btree_row *row)
 	const struct hf_graph_link *reach = &o->reach[i], *held = &o->held->link[i];
 	const struct hf_graph_dominance *dom = &o->dominance[i];
 	bool reachable = reach->depth != HF_GRAPH_NONE;
-	bool by_variable = dom->idom != HF_GRAPH_NONE && dom->idom >= o->heap->n_objects;
-	uint32_t type = o->names && o->names->object_type ? o->names->object_type[i] : 0;
-	uint32_t site = o->heap->site ? o->heap->site[i] : 0;
 	int64_t *v = row->value;
 
+	memcpy(v, hf_rows_object_default, sizeof(hf_rows_object_default));
 	row->rowid = (int64_t)i + 1;
-	v[0] = HF_BTREE_NULL; /* id: the rowid */
-	v[1] = (int64_t)o->heap->addr[i];
-	v[2] = (int64_t)o->size[i];
-	v[3] = (int64_t)o->heap->usable[i];
-	v[4] = (int64_t)o->heap->arena[i] + 1;
-	v[5] = reachable;
-	v[6] = reachable ? (int64_t)reach->depth : HF_BTREE_NULL;
-	v[7] = reachable ? id_or_null(reach->parent) : HF_BTREE_NULL;
-	v[8] = reachable ? id_or_null(reach->root) : HF_BTREE_NULL;
-	v[9] = by_variable ? HF_BTREE_NULL : id_or_null(dom->idom);
-	v[10] = id_or_null(held->parent);
-	v[11] = reachable ? id_or_null(held->root) : HF_BTREE_NULL;
-	v[12] = (int64_t)dom->retained_size;
-	v[13] = (int64_t)o->held->size[i];
-	row->n = 14;
-	v[14] = nonzero_or_null(type);
-	v[15] = nonzero_or_null(site);
-	if (type || site)
-		row->n = 16;
-	v[16] = dom->retained_count;
-	v[17] = o->held->count[i];
-	if (dom->retained_count != 1 || o->held->count[i] != 1)
-		row->n = 18;
-	if (by_variable) {
-		v[18] = (int64_t)(dom->idom - o->heap->n_objects) + 1;
-		row->n = 19;
+	v[ADDR] = (int64_t)o->heap->addr[i];
+	v[SIZE] = (int64_t)o->size[i];
+	v[ARENA] = (int64_t)o->heap->arena[i] + 1;
+	if (reachable) {
+		v[DEPTH] = reach->depth;
+		v[ROOT] = (int64_t)reach->root + 1;
+		if (reach->parent != HF_NONE)
+			v[PARENT_STEP] = step(i, reach->parent);
 	}
+	v[HELD_EXTRA] = (int64_t)(o->held->size[i] - o->size[i]);
+	v[HELD_COUNT] = o->held->count[i];
+	if (dom->idom < o->heap->n_objects)
+		v[IDOM_STEP] = reachable && dom->idom == reach->parent ? 0 : step(i, dom->idom);
+	else if (dom->idom != HF_GRAPH_NONE)
+		v[IDOM_VARIABLE] = (int64_t)(dom->idom - o->heap->n_objects) + 1;
+	v[RETAINED_EXTRA] = (int64_t)(dom->retained_size - o->size[i]);
+	v[RETAINED_COUNT] = dom->retained_count;
+	if (o->names && o->names->object_type)
+		v[TYPE] = nonzero_or_null(o->names->object_type[i]);
+	if (o->heap->site)
+		v[SITE] = nonzero_or_null(o->heap->site[i]);
+	v[USABLE_EXTRA] = (int64_t)(o->heap->usable[i] - o->size[i]);
+	holder(v, i, reach, held, reachable);
+
+	uint32_t n = HF_ROWS_OBJECT_COLUMNS;
+	while (n > PARENT_STEP && v[n - 1] == hf_rows_object_default[n - 1])
+		n--;
+	row->n = n;
 }
 
 void hf_rows_edge(void *ctx, uint64_t i, struct hf_btree_row *row)

@@ -31,13 +31,8 @@ static enum hf_status insert_rows(sqlite3 *db, const char *table, uint64_t n, hf
 
 enum hf_status hf_rows_sql_objects(sqlite3 *db, struct hf_rows_objects *objects, struct hf_err *err)
 {
-	enum { COLUMNS = 20, RETAINED_COUNT = 16, HELD_COUNT = 17 };
-	int64_t defaults[COLUMNS];
-	for (unsigned c = 0; c < COLUMNS; c++)
-		defaults[c] = HF_BTREE_NULL;
-	defaults[RETAINED_COUNT] = defaults[HELD_COUNT] = 1;
-	return insert_rows(db, "object", objects->heap->n_objects, hf_rows_object, objects, COLUMNS,
-		defaults, true, err);
+	return insert_rows(db, "object", objects->heap->n_objects, hf_rows_object, objects,
+		HF_ROWS_OBJECT_COLUMNS, hf_rows_object_default, true, err);
 }
 
 enum hf_status hf_rows_sql_edges(sqlite3 *db, struct hf_rows_edges *edges, struct hf_err *err)

@@ -273,13 +273,17 @@ def build(schema_dir, path, h, partial):
     for o, (addr, size, use, label) in enumerate(h.objects, 1):
         near = a["shortest"].get(o)
         best = a["best"][o]
-        insert(db, "object", id=o, addr=addr, size=size, usable=use, arena_id=1,
-               reachable=int(o in a["live"]), depth=near and near[2] - 1, parent_id=near and near[0],
-               root_id=near and near[1], idom_id=a["idom"][o],
-               idom_variable_id=None if a["idom"][o] else next((v for v in gone_with if o in gone_with[v]), None),
-               retained_size=retained[0][o],
-               retained_count=retained[1][o], holder_id=best[0], holder_root_id=best[1],
-               held_size=held[0][o], held_count=held[1][o], label=label)
+        step = lambda to: None if to is None else to - o
+        parent, root = near[:2] if near else (None, None)
+        idom, (holder, holder_root) = a["idom"][o], best[:2]
+        insert(db, "object", id=o, addr=addr, size=size, usable_extra=use - size, arena_id=1,
+               depth=near and near[2] - 1, root_id=root, parent_step=step(parent),
+               idom_step=0 if idom and idom == parent else step(idom),
+               idom_variable_id=None if idom else next((v for v in gone_with if o in gone_with[v]), None),
+               retained_extra=retained[0][o] - size, retained_count=retained[1][o],
+               holder_step=None if holder == parent else step(holder) or 0,
+               holder_root_other=None if holder_root == root else holder_root,
+               held_extra=held[0][o] - size, held_count=held[1][o], label=label)
     for v, variable in enumerate(h.variables, 1):
         words = [(r, root) for r, root in enumerate(h.roots, 1) if root["variable"] == v]
         direct = sorted(set(root["object"] for _, root in words))

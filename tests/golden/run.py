@@ -175,11 +175,11 @@ def csv(folder):
 def verify_finds(folder):
     """Each change breaks one invariant, and verify names it."""
     for check_name, change in {
-            "holder_sum": "UPDATE object SET held_size = held_size + 1 WHERE id = 5",
-            "dominator_sum": "UPDATE object SET retained_size = 1 WHERE id = 2",
-            "object_order": "UPDATE object SET usable = usable + 64 WHERE id = 9",
+            "holder_sum": "UPDATE object SET held_extra = held_extra + 1 WHERE id = 5",
+            "dominator_sum": "UPDATE object SET retained_extra = 1 WHERE id = 2",
+            "object_order": "UPDATE object SET usable_extra = usable_extra + 64 WHERE id = 9",
             "edge_target": "UPDATE edge SET dst_offset = 100000 WHERE src_id = 1",
-            "reachable": "UPDATE object SET reachable = 0 WHERE id = 2",
+            "reachable": "UPDATE object SET depth = NULL WHERE id = 2",
             "variable_held": "UPDATE variable SET held_size = 7 WHERE id = 1",
             "totals": "UPDATE meta SET value = 1 WHERE key = 'live_size'",
             "root_object": "UPDATE root SET object_id = 99999 WHERE id = 1"}.items():

@@ -44,7 +44,7 @@ def check_documented(path, db):
             sys.exit(f"{path}: {name} is missing")
         if db.execute("SELECT type FROM sqlite_schema WHERE name = ?", (name,)).fetchone()[0] == "view":
             continue
-        for column in db.execute(f"PRAGMA table_info({name})"):
+        for column in db.execute(f"PRAGMA table_xinfo({name})"):
             if f"`{column[1]}`" not in text:
                 sys.exit(f"{path}: column {name}.{column[1]} is missing")
 
@@ -59,7 +59,7 @@ def check_updates(source, directory):
         db.execute("UPDATE object SET label = 'number ' || id, type_id = 1 WHERE id % 3 = 0")
         db.execute("DELETE FROM edge WHERE src_id % 5 = 0")
         db.execute("INSERT INTO edge (src_id, src_offset, dst_id) VALUES (5, 0, 1)")
-        db.execute("UPDATE object SET reachable = 1 - reachable WHERE id % 7 = 0")
+        db.execute("UPDATE object SET depth = iif(depth IS NULL, 1, NULL) WHERE id % 7 = 0")
     assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert db.execute("SELECT count(*) FROM object WHERE label = 'number ' || id").fetchone()[0] == n // 3
     db.execute("VACUUM")
