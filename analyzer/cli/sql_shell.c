@@ -39,7 +39,8 @@ static char *next_name(const char *text, int state)
 		sqlite3_prepare_v2(completion_db,
 			"SELECT DISTINCT n FROM (SELECT name AS n FROM sqlite_schema WHERE type IN "
 			"('table', 'view') UNION ALL SELECT name FROM pragma_module_list "
-			"UNION ALL SELECT c.name FROM sqlite_schema s, pragma_table_xinfo(s.name) c "
+			"UNION ALL SELECT c.name FROM sqlite_schema s, pragma_table_xinfo(s.name) "
+			"c "
 			"WHERE s.type IN ('table', 'view') "
 			"UNION ALL VALUES ('SELECT'), ('FROM'), ('WHERE'), ('ORDER BY'), "
 			"('GROUP BY'), ('LIMIT'), ('JOIN'), ('count(*)')) "
