@@ -14,6 +14,22 @@ void hf_describe_token(uint8_t token[HF_FORMAT_TOKEN_SIZE])
 	hf_syscall3(SYS_getrandom, token, HF_FORMAT_TOKEN_SIZE, GRND_NONBLOCK);
 }
 
+static bool has_fact(const struct hf_describe *d, const char *key)
+{
+	for (size_t i = 0; i < d->in->n_facts; i++) {
+		if (strcmp(d->in->facts[i].key, key) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What /proc and the machine say: the front end's facts go before. */
+static void put_found(const struct hf_describe *d, const char *key, const char *value)
+{
+	if (!has_fact(d, key))
+		hf_write_process(d->writer, key, value);
+}
+
 static void put_number(const struct hf_describe *d, const char *key, uint64_t value)
 {
 	char text[24];
@@ -51,7 +67,7 @@ static void put_proc_facts(const struct hf_describe *d)
 	long n = hf_syscall4(SYS_readlinkat, -100, path, target, sizeof(target) - 1);
 	if (n > 0) {
 		target[n] = 0;
-		hf_write_process(d->writer, "exe", target);
+		put_found(d, "exe", target);
 	}
 	hf_fmt(path, sizeof(path), "%s/comm", d->in->proc_dir);
 	if ((n = hf_sys_read_file(path, text, sizeof(text))) > 0) {
@@ -62,7 +78,7 @@ static void put_proc_facts(const struct hf_describe *d)
 	if (hf_sys_read_file(path, text, sizeof(text)) > 0) {
 		const char *uid = find_line(text, "Uid:\t");
 		uint64_t value;
-		if (uid && hf_parse_u64(&uid, &value))
+		if (uid && hf_parse_u64(&uid, &value) && !has_fact(d, "uid"))
 			put_number(d, "uid", value);
 		if (!d->in->about.rss_bytes)
 			put_status_kb(d, text, "rss_bytes", "VmRSS:");
@@ -86,7 +102,7 @@ void hf_describe_process(const struct hf_describe *d)
 	hf_write_process(d->writer, "arch", "x86_64");
 	put_number(d, "page_size", HF_PAGE);
 	if (d->in->proc_dir && hf_syscall1(SYS_uname, &uts) == 0) {
-		hf_write_process(d->writer, "hostname", uts.nodename);
+		put_found(d, "hostname", uts.nodename);
 		hf_write_process(d->writer, "kernel", uts.release);
 	}
 	if (about->trigger)

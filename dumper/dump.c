@@ -67,7 +67,9 @@ static enum hf_status find_areas(struct dump *d, struct hf_err *err)
 
 static enum hf_status find_roots(struct dump *d, struct hf_err *err)
 {
-	return hf_roots_find(&d->roots, &d->layout, &d->index, d->in->pool, d->in->root_dir, err);
+	const struct hf_image_files files = {
+		d->in->snapshot_dir ? d->in->snapshot_dir : d->in->proc_dir, d->in->root_dir};
+	return hf_roots_find(&d->roots, &d->layout, &d->index, d->in->pool, &files, err);
 }
 
 static enum hf_status write_file(struct dump *d, struct hf_err *err)

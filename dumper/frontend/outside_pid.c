@@ -1,15 +1,20 @@
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/fmt.h"
 #include "base/sys.h"
 #include "frontend/outside.h"
 #include "memory/mem_remote.h"
+#include "stop/namespaces.h"
 #include "stop/remote.h"
 #include "stop/tracees.h"
 #include "walk/glibc_locks.h"
+
+enum { MAX_FACTS = 8 };
 
 struct capture {
 	const struct hf_outside_options *options;
@@ -22,6 +27,11 @@ struct capture {
 	struct hf_outside_library library;
 	struct hf_vec findings;
 	char comm[32], proc_dir[32], snapshot_dir[32], root_dir[32];
+	char root[PATH_MAX]; /* hf_namespace_root() */
+	int pid_inside;      /* as the process knows itself */
+	struct hf_fact facts[MAX_FACTS];
+	size_t n_facts;
+	char exe[PATH_MAX], uid[16], outside_pid[16];
 };
 
 static void add_finding(struct capture *c, enum hf_severity severity, const char *text)
@@ -67,15 +77,45 @@ static void note_problems(struct capture *c)
 	}
 }
 
-/* Field 4 of /proc/PID/stat. */
-static int parent_of(int pid)
+static void add_fact(struct capture *c, const char *key, const char *value)
 {
-	char path[64], text[512];
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (hf_sys_read_file(path, text, sizeof(text)) <= 0)
-		return 0;
-	const char *at = strrchr(text, ')');
-	return at && strlen(at) > 4 ? atoi(at + 4) : 0;
+	if (*value && c->n_facts < MAX_FACTS)
+		c->facts[c->n_facts++] = (struct hf_fact){key, value};
+}
+
+/* A path as the process knows it. */
+static const char *own_path(const struct capture *c, const char *path)
+{
+	size_t n = strlen(c->root);
+	return n && strncmp(path, c->root, n) == 0 && path[n] == '/' ? path + n : path;
+}
+
+static void use_own_paths(struct capture *c)
+{
+	for (size_t i = 0; c->root[0] && i < hf_maps_count(&c->maps); i++) {
+		struct hf_map *map = hf_maps_at(&c->maps, i);
+		map->path = own_path(c, map->path);
+	}
+}
+
+/* Where the process is in namespaces of its own: what it sees of itself. */
+static void collect_facts(struct capture *c)
+{
+	char path[64];
+	unsigned uid;
+	snprintf(path, sizeof(path), "%s/exe", c->proc_dir);
+	ssize_t n = readlink(path, c->exe, sizeof(c->exe) - 1);
+	c->exe[n > 0 ? n : 0] = 0;
+	add_fact(c, "exe", own_path(c, c->exe));
+	if (hf_namespace_uid(c->remote.pid, &uid)) {
+		snprintf(c->uid, sizeof(c->uid), "%u", uid);
+		add_fact(c, "uid", c->uid);
+	}
+	add_fact(c, "hostname", c->remote.hostname);
+	if (c->pid_inside == c->remote.pid)
+		return;
+	snprintf(c->outside_pid, sizeof(c->outside_pid), "%d", c->remote.pid);
+	add_fact(c, "outside_pid", c->outside_pid);
 }
 
 static enum hf_status write_dump(struct capture *c, struct hf_err *err)
@@ -87,12 +127,14 @@ static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 		status = hf_mem_remote(&c->maps, r->read_pid, r->pid, &c->pool, &c->mem, err);
 	if (status)
 		return status;
+	use_own_paths(c);
+	collect_facts(c);
 	struct hf_dump_input input = {
 		.mem = c->mem,
 		.maps = &c->maps,
 		.threads = &r->threads,
-		.about = {.pid = r->pid,
-			.ppid = parent_of(r->pid),
+		.about = {.pid = c->pid_inside,
+			.ppid = hf_namespace_parent(r->pid),
 			.trigger = "holdfast-dump",
 			.snapshot = r->in_place ? "in-place" : "ptrace",
 			.time_ns = r->time_ns,
@@ -101,6 +143,8 @@ static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 			.vm_bytes = r->vm_bytes,
 			.retries = r->retries},
 		.proc_dir = c->proc_dir,
+		.facts = c->facts,
+		.n_facts = c->n_facts,
 		.snapshot_dir = r->in_place ? NULL : c->snapshot_dir,
 		.root_dir = c->root_dir,
 		.sink = &c->result->file.sink,
@@ -157,6 +201,8 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 		return status;
 	snprintf(c->proc_dir, sizeof(c->proc_dir), "/proc/%d", pid);
 	snprintf(c->root_dir, sizeof(c->root_dir), "/proc/%d/root", pid);
+	hf_namespace_root(pid, c->root, sizeof(c->root));
+	c->pid_inside = hf_namespace_tid(pid, pid);
 	find_locks(c);
 	c->remote = (struct hf_remote){.pid = pid,
 		.pool = &c->pool,

@@ -69,6 +69,7 @@ static bool parse(struct hf_image *image, struct hf_mem *mem, const struct hf_ma
 		return false;
 	image->bias = map->start - hf_align_down(head->p_vaddr, HF_PAGE);
 	image->base = image->end = map->start;
+	image->head_end = map->end;
 	if (!is_loaded(image, mem->maps, map, phdrs, n))
 		return false;
 	for (uint32_t i = 0; i < n; i++) {

@@ -30,6 +30,7 @@ struct hf_image {
 	const char *path; /* as mapped; " (deleted)" cut off and remembered in deleted */
 	bool deleted;
 	uint64_t base, end; /* first mapped byte, end of the last segment */
+	uint64_t head_end;  /* end of the mapping that starts at base */
 	uint64_t bias;      /* address in the process - address in the file */
 	struct hf_segment segments[HF_IMAGE_MAX_SEGMENTS]; /* PT_LOAD */
 	uint32_t n_segments;

@@ -1,6 +1,8 @@
 #include "image/symbols.h"
 
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -76,7 +78,7 @@ static enum hf_status map_file(
 	long rc = hf_syscall2(SYS_fstat, fd, &st);
 	if (rc < 0)
 		return hf_err_sys(err, HF_E_IO, (int)-rc, "%s: cannot stat", image->path);
-	if ((uint64_t)st.st_size < sizeof(Elf64_Ehdr))
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(Elf64_Ehdr))
 		return hf_err_set(err, HF_E_NOTFOUND, "%s: too short", image->path);
 	rc = hf_syscall6(SYS_mmap, 0, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (rc < 0 && rc > -4096)
@@ -91,17 +93,70 @@ static enum hf_status map_file(
 	return HF_OK;
 }
 
-enum hf_status hf_symbols_open(struct hf_symbols *s, const struct hf_image *image,
-	const char *root_dir, struct hf_err *err)
+enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
+/* Below root_dir as the process itself would find it: a link cannot lead out. */
+static int open_below(const char *root_dir, const char *path)
+{
+	enum { OPENAT2 = 437 /* Linux 5.6 */, IN_ROOT = 0x10, NO_MAGICLINKS = 0x02 };
+	struct {
+		uint64_t flags, mode, resolve;
+	} how = {OPEN_FLAGS, 0, IN_ROOT | NO_MAGICLINKS};
+	int dir = (int)hf_syscall4(
+		SYS_openat, AT_FDCWD, root_dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (dir < 0)
+		return dir;
+	int fd = (int)hf_syscall4(OPENAT2, dir, path, &how, sizeof(how));
+	hf_sys_close(dir);
+	return fd;
+}
+
+enum place { PLACE_MAPPED, PLACE_BELOW_ROOT, PLACE_OURS, N_PLACES };
+
+static int open_at(
+	enum place place, const struct hf_image *image, const struct hf_image_files *files)
 {
 	char path[4096];
+	bool has_root = files->root_dir && *files->root_dir;
+	switch (place) {
+	case PLACE_MAPPED:
+		if (!files->proc_dir)
+			return -ENOENT;
+		hf_fmt(path, sizeof(path), "%s/map_files/%lx-%lx", files->proc_dir, image->base,
+			image->head_end);
+		break;
+	case PLACE_BELOW_ROOT:
+		if (!has_root || image->deleted)
+			return -ENOENT;
+		int fd = open_below(files->root_dir, image->path);
+		if (fd != -ENOSYS)
+			return fd;
+		hf_fmt(path, sizeof(path), "%s%s", files->root_dir, image->path);
+		break;
+	case PLACE_OURS:
+		if (image->deleted)
+			return -ENOENT;
+		hf_fmt(path, sizeof(path), "%s", image->path);
+		break;
+	default:
+		return -EINVAL;
+	}
+	return (int)hf_syscall4(SYS_openat, AT_FDCWD, path, OPEN_FLAGS, 0);
+}
+
+enum hf_status hf_symbols_open(struct hf_symbols *s, const struct hf_image *image,
+	const struct hf_image_files *files, struct hf_err *err)
+{
 	*s = (struct hf_symbols){0};
-	hf_fmt(path, sizeof(path), "%s%s", root_dir, image->path);
-	int fd = image->deleted ? -2 : hf_sys_open_read(path);
-	if (fd < 0)
-		return hf_err_sys(err, HF_E_NOTFOUND, -fd, "%s: cannot open for symbols", path);
-	enum hf_status status = map_file(s, fd, image, err);
-	hf_sys_close(fd);
+	enum hf_status status =
+		hf_err_set(err, HF_E_NOTFOUND, "%s: cannot be opened for symbols", image->path);
+	for (enum place place = 0; status && place < N_PLACES; place++) {
+		int fd = open_at(place, image, files);
+		if (fd < 0)
+			continue;
+		status = map_file(s, fd, image, err);
+		hf_sys_close(fd);
+	}
 	if (status)
 		return status;
 	Elf64_Ehdr eh;
@@ -110,7 +165,7 @@ enum hf_status hf_symbols_open(struct hf_symbols *s, const struct hf_image *imag
 		eh.e_shentsize != sizeof(Elf64_Shdr) || eh.e_shoff > s->file_size ||
 		(!use_section(s, &eh, SHT_SYMTAB) && !use_section(s, &eh, SHT_DYNSYM))) {
 		hf_symbols_close(s);
-		return hf_err_set(err, HF_E_NOTFOUND, "%s: no symbols", path);
+		return hf_err_set(err, HF_E_NOTFOUND, "%s: no symbols", image->path);
 	}
 	return HF_OK;
 }

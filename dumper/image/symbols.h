@@ -16,6 +16,13 @@ struct hf_symbol {
 
 enum { HF_SYMBOL_NAME_MAX = 4096 };
 
+/* Where the files of a process are found. */
+struct hf_image_files {
+	const char *proc_dir; /* "/proc/PID" of a process that has them mapped, or NULL */
+	const char *root_dir; /* put before paths: "" for this process's view, "/proc/PID/root", or
+				 a copy of the file system of the process */
+};
+
 /* The open symbol table of one file. */
 struct hf_symbols {
 	const uint8_t *file;
@@ -25,11 +32,12 @@ struct hf_symbols {
 	bool full; /* .symtab, not .dynsym */
 };
 
-/* Open the file of an image and map it. root_dir is put before the path ("" for this process's
- * view,
- * "/proc/PID/root"). HF_E_NOTFOUND: no such file, another file by now, or no symbols in it. */
+/* Open the file of an image and map it: the mapped file itself where the kernel lets us
+ * (/proc/PID/map_files, deleted files too), else the file of that name below root_dir, else the one
+ * of that name in our own view, where it is the same (by build id, or else by inode).
+ * HF_E_NOTFOUND: no such file, another file by now, or no symbols in it. */
 enum hf_status hf_symbols_open(struct hf_symbols *symbols, const struct hf_image *image,
-	const char *root_dir, struct hf_err *err);
+	const struct hf_image_files *files, struct hf_err *err);
 void hf_symbols_close(struct hf_symbols *symbols);
 
 /* Symbol number i, if it is one of data or TLS with a size and a sound name. */

@@ -139,7 +139,7 @@ static bool has_words(const struct hf_roots *roots, size_t image)
 }
 
 enum hf_status hf_names_assign(struct hf_roots *roots, const struct hf_layout *layout,
-	const char *root_dir, struct hf_err *err)
+	const struct hf_image_files *files, struct hf_err *err)
 {
 	bool ok = true;
 	for (size_t i = 0; ok && i < hf_images_count(layout->images); i++) {
@@ -147,7 +147,7 @@ enum hf_status hf_names_assign(struct hf_roots *roots, const struct hf_layout *l
 		struct hf_symbols symbols;
 		if (!has_words(roots, i))
 			continue;
-		if (hf_symbols_open(&symbols, image, root_dir, NULL)) {
+		if (hf_symbols_open(&symbols, image, files, NULL)) {
 			roots->n_unnamed_images++;
 			continue;
 		}

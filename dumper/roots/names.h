@@ -8,4 +8,4 @@
 /* Give each word of static data and TLS the variable (symbol) that covers it, and its kind by the
  * symbol's binding. Words that no symbol covers keep variable 0. */
 enum hf_status hf_names_assign(struct hf_roots *roots, const struct hf_layout *layout,
-	const char *root_dir, struct hf_err *err);
+	const struct hf_image_files *files, struct hf_err *err);

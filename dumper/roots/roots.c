@@ -185,7 +185,7 @@ static void scan_registered_in_heap(struct finder *f)
 }
 
 enum hf_status hf_roots_find(struct hf_roots *roots, const struct hf_layout *layout,
-	const struct hf_index *index, struct hf_pool *pool, const char *root_dir,
+	const struct hf_index *index, struct hf_pool *pool, const struct hf_image_files *files,
 	struct hf_err *err)
 {
 	struct finder f = {.roots = roots, .layout = layout, .index = index};
@@ -202,7 +202,7 @@ enum hf_status hf_roots_find(struct hf_roots *roots, const struct hf_layout *lay
 	hf_reader_deinit(&f.reader);
 	if (f.no_memory)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for the list of roots");
-	return hf_names_assign(roots, layout, root_dir, err);
+	return hf_names_assign(roots, layout, files, err);
 }
 
 void hf_roots_deinit(struct hf_roots *roots)

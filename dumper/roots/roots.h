@@ -5,6 +5,7 @@
  * async-signal-safe; one thread.
  */
 #pragma once
+#include "image/symbols.h"
 #include "roots/layout.h"
 #include "write/writer.h"
 
@@ -15,8 +16,8 @@ struct hf_roots {
 	uint32_t n_unnamed_images; /* images with root words whose symbols could not be had */
 };
 
-/* Scan all areas of the layout. root_dir: see hf_symbols_open(). */
+/* Scan all areas of the layout. files: see hf_symbols_open(). */
 enum hf_status hf_roots_find(struct hf_roots *roots, const struct hf_layout *layout,
-	const struct hf_index *index, struct hf_pool *pool, const char *root_dir,
+	const struct hf_index *index, struct hf_pool *pool, const struct hf_image_files *files,
 	struct hf_err *err);
 void hf_roots_deinit(struct hf_roots *roots);

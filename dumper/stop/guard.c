@@ -16,6 +16,7 @@
 
 #include "base/sys.h"
 #include "stop/inject.h"
+#include "stop/namespaces.h"
 #include "stop/permission.h"
 #include "stop/tracees.h"
 
@@ -40,6 +41,7 @@ struct guard {
 	long options;            /* PTRACE_O_SUSPEND_SECCOMP where we may */
 	int pidfd;               /* of the target: tells whether the pid is still its own */
 	int nice;
+	bool nested; /* the target is in a pid namespace of its own */
 };
 
 bool hf_guard_receive(int socket, void *buf, size_t size)
@@ -69,6 +71,15 @@ static bool tell(struct guard *g, const void *buf, size_t size)
 }
 
 /* Stop. */
+
+/* In the stop, since a thread that has ended cannot be asked any more. */
+static void number_threads(struct guard *g)
+{
+	for (size_t i = 0; i < g->tracees.list.n; i++) {
+		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
+		t->tid_inside = hf_namespace_tid(g->pid, t->thread.tid);
+	}
+}
 
 static enum hf_status stop(struct guard *g, struct hf_err *err)
 {
@@ -100,6 +111,8 @@ static enum hf_status stop(struct guard *g, struct hf_err *err)
 	hf_process_sizes(g->pid, &g->report.vm_bytes, &g->report.rss_bytes);
 	hf_tracees_settle(&g->tracees);
 	hf_tracees_registers(&g->tracees);
+	if (g->nested)
+		number_threads(g);
 	return HF_OK;
 }
 
@@ -319,8 +332,9 @@ static bool tell_report(struct guard *g)
 		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
 		if (t->gone)
 			continue;
-		ok = tell(g, &t->thread, sizeof(t->thread)) &&
-		     tell(g, t->thread.xsave, t->thread.xsave_size);
+		struct hf_thread said = t->thread;
+		said.tid = t->tid_inside ? t->tid_inside : said.tid;
+		ok = tell(g, &said, sizeof(said)) && tell(g, t->thread.xsave, t->thread.xsave_size);
 	}
 	return ok;
 }
@@ -357,6 +371,8 @@ static void serve(struct guard *g)
 	if (!g->report.in_place && adopt(g))
 		strip(g);
 	name_threads(g);
+	if (hf_namespace_differs(g->pid, "uts"))
+		hf_namespace_hostname(g->pid, g->report.hostname, sizeof(g->report.hostname));
 	bool wanted = tell_report(g) && wait_for_tool(g);
 	end.lost = g->report.in_place ? target_lost(g) : end_child(g);
 	if (g->report.in_place)
@@ -380,6 +396,7 @@ void hf_guard_main(const struct hf_remote *request, int socket)
 	prctl(PR_SET_NAME, "hf-guard");
 	/* The target waits for us: others may wait meanwhile. Refused without privilege. */
 	setpriority(PRIO_PROCESS, 0, -20);
+	g.nested = hf_namespace_differs(pid, "pid");
 	hf_pool_init(&g.pool, NULL, 0);
 	hf_tracees_init(&g.tracees, pid, 0, &g.pool);
 	serve(&g);

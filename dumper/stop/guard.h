@@ -16,6 +16,7 @@ struct hf_guard_report {
 	int trace_errno;
 	uint32_t not_stopped, n_threads, retries;
 	uint64_t time_ns, stop_ns, vm_bytes, rss_bytes;
+	char hostname[HF_REMOTE_HOSTNAME]; /* "": as ours */
 };
 
 struct hf_guard_end {

@@ -68,6 +68,7 @@ static enum hf_status receive(struct hf_remote *r, struct hf_err *err)
 	r->read_pid = report.read_pid;
 	r->in_place = report.in_place;
 	memcpy(r->why_in_place, report.why_in_place, sizeof(r->why_in_place));
+	memcpy(r->hostname, report.hostname, sizeof(r->hostname));
 	r->trace_errno = report.trace_errno;
 	r->not_stopped = report.not_stopped;
 	r->retries = report.retries;

@@ -24,7 +24,7 @@
 #include "base/err.h"
 #include "stop/thread.h"
 
-enum { HF_REMOTE_REASON = 160 };
+enum { HF_REMOTE_REASON = 160, HF_REMOTE_HOSTNAME = 72 };
 
 struct hf_remote {
 	/* in */
@@ -37,7 +37,9 @@ struct hf_remote {
 	void *ctx;
 	uint64_t busy_start, busy_end;
 	/* out */
-	struct hf_threads threads;
+	struct hf_threads threads; /* by the numbers that the process knows them by itself */
+	char hostname[HF_REMOTE_HOSTNAME]; /* of a process that calls its host by another name; ""
+					    */
 	int read_pid; /* whose memory is to be read: the snapshot, or the target in place */
 	bool in_place;
 	char why_in_place[HF_REMOTE_REASON];

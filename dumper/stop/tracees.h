@@ -15,6 +15,7 @@
 
 struct hf_tracee {
 	struct hf_thread thread;
+	int tid_inside; /* of stop/namespaces.h; 0: the same */
 	bool seized, stopped, gone;
 	int signal; /* on its way when the thread stopped: delivered when it goes on */
 };

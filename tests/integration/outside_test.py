@@ -3,7 +3,6 @@ be left behind (nothing).
 
 usage: outside_test.py HOLDFAST SCENARIO TARGET [LIBRARY]
 """
-import contextlib
 import ctypes
 import os
 import pathlib
@@ -13,127 +12,10 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 
-import compare
-from harness import Failure, Holdfast
-from manifest import Manifest
-
-SKIPPED = 77
-NOBODY = 65534
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-class Skip(Exception):
-    """Cannot be tested here; the message says why."""
-
-
-def expect(condition, message):
-    if not condition:
-        raise Failure(message)
-
-
-class Target:
-    """A running target, and what is known of its state."""
-
-    def __init__(self, program, folder, *options, preexec=None, env=None, name="manifest"):
-        self.manifest_path = os.path.join(folder, name)
-        if preexec:  # another user may run it here: the build may be in somebody's home
-            copy = os.path.join(folder, os.path.basename(program))
-            program = copy if os.path.exists(copy) else shutil.copy(program, copy)
-        self.process = subprocess.Popen(
-            [program, "--manifest", self.manifest_path, "--mode", "wait", *options], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, preexec_fn=preexec, env=env, cwd=folder)
-        self.pid = self.process.pid
-        expect(re.fullmatch(r"ready \d+\n", self.process.stdout.readline()), "the target did not get ready")
-        # It says so through stdio, whose buffer is an object until the main thread waits in read().
-        until = time.monotonic() + 10
-        while not self.proc("syscall").startswith("0 0x0 ") and time.monotonic() < until:
-            time.sleep(0.001)
-
-    def proc(self, name):
-        return pathlib.Path(f"/proc/{self.pid}/{name}").read_text(encoding="ascii", errors="replace")
-
-    def states(self):
-        """State letter of each thread."""
-        states = {}
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            with contextlib.suppress(OSError):
-                states[int(task)] = self.proc(f"task/{task}/stat").rsplit(")", 1)[1].split()[0]
-        return states
-
-    def children(self):
-        return {int(c) for task in os.listdir(f"/proc/{self.pid}/task")
-                for c in self.proc(f"task/{task}/children").split()}
-
-    def tracer(self):
-        return int(re.search(r"^TracerPid:\s*(\d+)", self.proc("status"), re.M)[1])
-
-    def problems(self, n_threads, stopped=False):
-        """What an earlier dump has left behind."""
-        states = self.states()
-        if len(states) != n_threads:
-            yield f"{len(states)} threads, not {n_threads}"
-        bad = {t: s for t, s in states.items() if s in ("t", "Z", "X") or (s == "T") != stopped}
-        if bad:
-            yield f"threads in state {bad}"
-        if self.tracer():
-            yield f"still traced by {self.tracer()}"
-        if self.children():
-            yield f"children {self.children()}"
-
-    def check_whole(self, n_threads, wait_s=10.0, **more):
-        """Nothing is left behind, at the latest after wait_s."""
-        until = time.monotonic() + wait_s
-        while problems := list(self.problems(n_threads, **more)):
-            expect(time.monotonic() < until, f"after the dump: {problems}")
-            time.sleep(0.005)
-
-    def finish(self):
-        """Its own checks, at its end."""
-        self.process.stdin.close()
-        status = self.process.wait(timeout=60)
-        expect(status == 0, f"the target's exit status is {status}")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-
-
-def check_manifest(holdfast, dump, manifest_path, n_threads, with_names=True):
-    db = holdfast.load(dump)
-    c = compare.Comparison(Manifest(manifest_path), db)
-    c.check(f"{len(c.manifest.objects)} objects and their sizes", c.objects())
-    c.check("nothing but them and libc's own", c.extra_objects(8 + 3 * n_threads))
-    c.check(f"{len(c.manifest.edges)} edges, and no others from these objects", c.edges())
-    c.check(f"{len(c.manifest.leaked)} leaked objects, and no others", c.leaks())
-    c.check(f"{len(c.manifest.labels)} labels", c.labels())
-    if with_names:
-        c.check(f"{len(c.manifest.roots)} roots and their names", c.roots())
-    expect(c.n_problems == 0, "the dump does not agree with the manifest")
-    return db
-
-
-def gcore(folder, pid):
-    if not shutil.which("gcore"):
-        raise Skip("no gcore here (apt-get install gdb)")
-    subprocess.run(["gcore", "-o", os.path.join(folder, "core"), str(pid)], check=True, capture_output=True,
-                   stdin=subprocess.DEVNULL)
-    return os.path.join(folder, f"core.{pid}")
-
-
-def heap_of(db):
-    objects = dict(db.execute("SELECT addr, usable FROM object"))
-    edges = set(db.execute("SELECT s.addr, src_offset, d.addr, dst_offset FROM edge "
-                           "JOIN object s ON s.id = src_id JOIN object d ON d.id = dst_id"))
-    return objects, edges
+from outside_kit import (LIBC, Skip, Target, as_nobody, check_manifest, expect, gcore, heap_of, need_root, open_to_all,
+                         run, run_refused)
 
 
 def agree(holdfast, folder, target, library):
@@ -167,7 +49,7 @@ def agree(holdfast, folder, target, library):
     print(f"{len(objects)} objects, {len(edges)} edges: the same three times")
 
 
-def build(holdfast, folder, target, kind):
+def build(holdfast, folder, target):
     """Another build of the target: static, without PIE, stripped."""
     with Target(target, folder, "--objects", "1e4", "--threads", "4") as t:
         by_pid, by_core = holdfast.folder / "pid.hfd", holdfast.folder / "core.hfd"
@@ -175,11 +57,11 @@ def build(holdfast, folder, target, kind):
         t.check_whole(4)
         holdfast("dump", "--core", gcore(folder, t.pid), "-o", by_core)
         for dump in (by_pid, by_core):
-            check_manifest(holdfast, dump, t.manifest_path, 4, with_names=kind != "stripped")
+            check_manifest(holdfast, dump, t.manifest_path, 4, with_names=not target.endswith("stripped"))
         t.finish()
 
 
-def kill(holdfast, folder, target, _):
+def kill(holdfast, folder, target):
     """kill -9 of the tool at 100 random moments."""
     command = str(pathlib.Path(holdfast.command).with_name("holdfast-dump"))
     random.seed(1)
@@ -212,7 +94,7 @@ def kill(holdfast, folder, target, _):
     print(f"{n_killed} killed, {n_whole} had ended already; one dump takes {length:.2f} s")
 
 
-def many(holdfast, folder, target, _):
+def many(holdfast, folder, target):
     """100 dumps in a row leave nothing in the target."""
     with Target(target, folder, "--objects", "1e4", "--threads", "4") as t:
         def figures():
@@ -227,33 +109,7 @@ def many(holdfast, folder, target, _):
         t.finish()
 
 
-def as_nobody():
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
-
-
-def need_root():
-    if os.geteuid():
-        raise Skip("needs root, to be two users")
-
-
-def open_to_all(folder, holdfast):
-    """A copy of the tool where user nobody may run it."""
-    os.chmod(folder, 0o777)
-    copy = os.path.join(folder, "holdfast-dump")
-    shutil.copy(pathlib.Path(holdfast.command).with_name("holdfast-dump"), copy)
-    return copy
-
-
-def run_refused(command, reason, status=5, **more):
-    done = subprocess.run(command, capture_output=True, text=True, **more)
-    expect(done.returncode == status, f"{command}: exit status {done.returncode}, not {status}: {done.stderr}")
-    expect(re.search(reason, done.stderr), f"{command}: «{done.stderr}» does not say «{reason}»")
-    expect(done.stdout == "", f"{command}: prints «{done.stdout}»")
-
-
-def refused(holdfast, folder, target, _):
+def refused(holdfast, folder, target):
     """Not permitted: exit 5 and the reason, and no file."""
     need_root()
     command = open_to_all(folder, holdfast)
@@ -315,7 +171,7 @@ def one_process():
     resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 
 
-def in_place(holdfast, folder, target, _):
+def in_place(holdfast, folder, target):
     """No snapshot can be had: the stopped target is read, and the dump says so."""
     need_root()
     command = open_to_all(folder, holdfast)
@@ -347,7 +203,7 @@ def in_place(holdfast, folder, target, _):
         t.finish()
 
 
-def stopped(holdfast, folder, target, _):
+def stopped(holdfast, folder, target):
     """A process that is stopped by a signal stays so, and goes on later."""
     with Target(target, folder, "--threads", "4") as t:
         os.kill(t.pid, signal.SIGSTOP)
@@ -360,7 +216,7 @@ def stopped(holdfast, folder, target, _):
         t.finish()
 
 
-def cores(holdfast, folder, target, _):
+def cores(holdfast, folder, target):
     """Cores that are cut, of another program, or none at all."""
     with Target(target, folder, "--objects", "1e4") as t:
         core = gcore(folder, t.pid)
@@ -394,7 +250,7 @@ def cores(holdfast, folder, target, _):
     dump(cut, 3)
 
 
-def kernel_core(holdfast, folder, target, _):
+def kernel_core(holdfast, folder, target):
     """A core as the kernel writes it for a crash, whole and cut."""
     pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text(encoding="ascii").strip()
     if pattern.startswith(("|", "/")):
@@ -429,7 +285,7 @@ def kernel_core(holdfast, folder, target, _):
     expect(n_partial >= 10, f"only {n_partial} of 20 cut cores gave a partial dump")
 
 
-def damaged(holdfast, folder, target, _):
+def damaged(holdfast, folder, target):
     """Cores with changed bytes in their tables and memory: a dump or a refusal, never a crash."""
     with Target(target, folder) as t:
         core = pathlib.Path(gcore(folder, t.pid))
@@ -457,23 +313,7 @@ def damaged(holdfast, folder, target, _):
     expect(len(statuses) > 1, "no damage was noticed")
 
 
-def main(holdfast_path, scenario, target, more=None):
-    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder:
-        holdfast = Holdfast(holdfast_path, folder)
-        name = "build" if scenario in ("static", "nopie", "stripped") else scenario
-        {"agree": agree, "build": build, "kill": kill, "many": many, "refused": refused, "in_place": in_place,
-         "stopped": stopped, "cores": cores, "kernel_core": kernel_core,
-         "damaged": damaged}[name](
-             holdfast, folder, os.path.abspath(target), more or scenario)
-
-
 if __name__ == "__main__":
-    signal.alarm(900)
-    try:
-        main(*sys.argv[1:])
-    except Skip as skip:
-        print(f"SKIPPED: {skip}")
-        sys.exit(SKIPPED)
-    except Failure as failure:
-        print(f"FAIL {failure}")
-        sys.exit(1)
+    run({"agree": agree, "static": build, "nopie": build, "stripped": build, "kill": kill, "many": many,
+         "refused": refused, "in_place": in_place, "stopped": stopped, "cores": cores, "kernel_core": kernel_core,
+         "damaged": damaged}, __doc__)
