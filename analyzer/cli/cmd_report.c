@@ -13,11 +13,45 @@ int hf_cmd_report(const struct hf_args *args)
 	return hf_session_close(&session, status, &err);
 }
 
+static int who_set(const struct hf_args *args, const struct hf_who_set *set)
+{
+	struct hf_session session;
+	struct hf_err err;
+	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	if (status == HF_OK)
+		status = hf_report_who_set(&session.report, set, &err);
+	return hf_session_close(&session, status, &err);
+}
+
 int hf_cmd_who(const struct hf_args *args)
 {
 	struct hf_err err;
 	uint64_t addr;
 	int64_t n = hf_args_has(args, "all") ? 5 : 1;
+	struct hf_who_set set = {
+		.type = hf_args_value(args, "type"),
+		.site = hf_args_value(args, "site"),
+		.sql = hf_args_value(args, "sql"),
+		.n = 20,
+	};
+	int n_sets = !!set.type + !!set.site + !!set.sql;
+	if (n_sets + (args->n_args > 1) != 1) {
+		hf_err_set(&err, HF_E_USAGE,
+			"who: give one of ADDR, --type, --site and --sql: whose holders?");
+		return hf_fail(&err);
+	}
+	if (n_sets) {
+		if (hf_args_has(args, "all"))
+			hf_err_set(&err, HF_E_USAGE, "who: --all goes with ADDR alone");
+		else if (hf_args_number(args, "n", 1, 1000000, &set.n, &err) == HF_OK)
+			return who_set(args, &set);
+		return hf_fail(&err);
+	}
+	if (hf_args_has(args, "n")) {
+		hf_err_set(&err, HF_E_USAGE,
+			"who: -n goes with --type, --site and --sql; of one object: --all=N");
+		return hf_fail(&err);
+	}
 	if (hf_parse_address(args->args[1], &addr, &err) != HF_OK ||
 		hf_args_number(args, "all", 2, 1000, &n, &err) != HF_OK)
 		return hf_fail(&err);

@@ -60,6 +60,10 @@ static const struct hf_option report_options[] = {JSON_OPTION, END};
 
 static const struct hf_option who_options[] = {
 	{"all", 0, "N", "also paths from other roots, N in all (default 5)", HF_OPTION_OPTIONAL},
+	{"type", 0, "TYPE", "of all objects of a type (* and ? match any)", 0},
+	{"site", 0, "SITE", "of all objects of a site: function, file:line or id", 0},
+	{"sql", 0, "QUERY", "of the objects whose ids QUERY selects", 0},
+	N_OPTION,
 	JSON_OPTION,
 	END,
 };
@@ -126,8 +130,9 @@ const struct hf_command hf_commands[] = {
 		0},
 	{"report", "INPUT", "one screen: totals, who holds most, where memory is", report_options,
 		1, 1, hf_cmd_report, 0},
-	{"who", "INPUT ADDR [--all[=N]]", "who holds the object that contains ADDR", who_options, 2,
-		2, hf_cmd_who, 0},
+	{"who", "INPUT ADDR [--all[=N]]\nINPUT --type T | --site S | --sql QUERY [-n N]",
+		"who holds the object that contains ADDR, or a set of objects", who_options, 1, 2,
+		hf_cmd_who, 0},
 	{"top", "INPUT [--by WHAT] [--sort BY] [-n N]", "the largest objects, types, roots ...",
 		top_options, 1, 1, hf_cmd_top, 0},
 	{"tree", "INPUT [ADDR]", "what is held, down to each next big drop", tree_options, 1, 2,

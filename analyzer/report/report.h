@@ -33,6 +33,16 @@ struct hf_who_options {
 enum hf_status hf_report_who(struct hf_report *report, uint64_t addr,
 	const struct hf_who_options *options, struct hf_err *err);
 
+/* A set of objects: all of a type or a site (a name, or a pattern with * and ?; of a site also
+ * "file:line" or its id), or those whose ids a query selects. One of the three. */
+struct hf_who_set {
+	const char *type, *site, *sql;
+	int64_t n; /* paths shown */
+};
+/* Who holds a set of objects: their best paths, merged. HF_E_NOTFOUND for an empty set. */
+enum hf_status hf_report_who_set(
+	struct hf_report *report, const struct hf_who_set *set, struct hf_err *err);
+
 struct hf_top_options {
 	const char *by, *sort; /* sort NULL: what suits `by`. HF_E_USAGE for words not known. */
 	int64_t n;

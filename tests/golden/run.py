@@ -11,6 +11,7 @@ import os
 import pathlib
 import pty
 import re
+import shlex
 import select
 import sqlite3
 import struct
@@ -41,6 +42,9 @@ CASES = {
     "who_stack": (3, "who sessions.hfdb 0x7ffff6e00000"),
     "who_mapping": (3, "who sessions.hfdb 0x7ffff8000010"),
     "who_unmapped": (3, "who sessions.hfdb 4096"),
+    "who_set": (0, "who sessions.hfdb --sql 'SELECT id FROM object WHERE size = 1000'"),
+    "who_set_list": (0, "who sessions.hfdb --sql 'SELECT id FROM object WHERE size = 200'"),
+    "who_set_nested": (0, "who sessions.hfdb --sql 'SELECT id FROM object' -n 5"),
     "top": (0, "top sessions.hfdb -n 6"),
     "top_held": (0, "top sessions.hfdb --sort held -n 3"),
     "top_size": (0, "top sessions.hfdb --sort size -n 3"),
@@ -128,7 +132,7 @@ def same_figures(name, text, value):
 def golden(folder):
     words = addresses(folder / "sessions.hfdb")
     for name, (code, line) in CASES.items():
-        args = line.format(**words).split()
+        args = shlex.split(line.format(**words))
         got = run(folder, args)
         text = got.stdout.decode()
         check(f"{name}: exit code {got.returncode}, not {code}", got.returncode == code, got.stderr.decode())
