@@ -100,6 +100,11 @@ void hf_debug_files_destroy(struct hf_debug_files *files)
 	free(files);
 }
 
+size_t hf_debug_n_modules(const struct hf_debug_files *files)
+{
+	return files->heap->modules.n;
+}
+
 /* The file for what is wanted: its build id, or where it has none the checksum of the link. */
 static bool is_wanted(const struct wanted *w, const struct hf_debug_file *file, bool by_link)
 {

@@ -63,6 +63,8 @@ enum hf_status hf_debug_files_create(struct hf_debug_files **ret, const struct h
 	const struct hf_debug_options *options, struct hf_err *err);
 void hf_debug_files_destroy(struct hf_debug_files *files);
 
+/* Of the heap. */
+size_t hf_debug_n_modules(const struct hf_debug_files *files);
 /* Of a module of the heap, by its index. Looks for the files on the first call; never NULL. */
 const struct hf_debug_module *hf_debug_module(struct hf_debug_files *files, uint32_t module);
 
