@@ -1,5 +1,43 @@
+#include "base/cleanup.h"
 #include "cli/commands.h"
 #include "cli/session.h"
+
+enum { MAX_OLD = 15 };
+
+struct old_heaps {
+	struct hf_heapdb at[MAX_OLD];
+	struct hf_heapdb *list[MAX_OLD];
+	sqlite3 *db[MAX_OLD];
+	size_t n;
+	bool partial;
+};
+
+static void old_heaps_close(struct old_heaps *old)
+{
+	for (size_t i = 0; i < old->n; i++) {
+		hf_heapdb_deinit(&old->at[i]);
+		sqlite3_close(old->db[i]);
+	}
+}
+
+static enum hf_status old_heaps_open(
+	struct old_heaps *old, const struct hf_args *args, struct hf_err *err)
+{
+	enum hf_status status = HF_OK;
+	if (args->n_args > MAX_OLD + 1)
+		return hf_err_set(err, HF_E_USAGE, "diff: at most %d dumps", MAX_OLD + 1);
+	while (status == HF_OK && old->n + 1 < (size_t)args->n_args) {
+		size_t i = old->n;
+		status = hf_input_open(args->args[i], &old->db[i], err);
+		if (status != HF_OK)
+			break;
+		old->n++;
+		status = hf_heapdb_init(&old->at[i], old->db[i], err);
+		old->list[i] = &old->at[i];
+		old->partial |= old->at[i].partial;
+	}
+	return status;
+}
 
 int hf_cmd_diff(const struct hf_args *args)
 {
@@ -10,24 +48,21 @@ int hf_cmd_diff(const struct hf_args *args)
 		hf_args_size(args, "fail-over", &limit, &err) != HF_OK)
 		return hf_fail(&err);
 	struct hf_session session = {0};
-	struct hf_heapdb old = {0};
-	sqlite3 *old_db = NULL;
+	_cleanup_(old_heaps_close) struct old_heaps old = {0};
 	int64_t growth = 0;
-	enum hf_status status = hf_input_open(args->args[0], &old_db, &err);
+	enum hf_status status = old_heaps_open(&old, args, &err);
 	if (status == HF_OK)
-		status = hf_heapdb_init(&old, old_db, &err);
+		status = hf_session_open(&session, args, args->n_args - 1, &err);
+	for (size_t i = 0; i < old.n && status == HF_OK; i++) {
+		if (old.at[i].partial)
+			hf_emit_warning(session.emit,
+				"PARTIAL: the older dump, %s, does not hold the whole heap",
+				args->args[i]);
+	}
 	if (status == HF_OK)
-		status = hf_session_open(&session, args, 1, &err);
-	if (status == HF_OK && old.partial)
-		hf_emit_warning(session.emit,
-			"PARTIAL: the older dump, %s, does not hold the whole heap", args->args[0]);
-	if (status == HF_OK)
-		status = hf_report_diff(&session.report, &old, &options, &growth, &err);
-	bool partial = old.partial;
+		status = hf_report_diff(&session.report, old.list, old.n, &options, &growth, &err);
 	int code = hf_session_close(&session, status, &err);
-	hf_heapdb_deinit(&old);
-	sqlite3_close(old_db);
-	if (code == HF_EXIT_OK && partial)
+	if (code == HF_EXIT_OK && old.partial)
 		code = HF_EXIT_PARTIAL;
 	bool over = growth > 0 && (uint64_t)growth > limit;
 	return (code == HF_EXIT_OK || code == HF_EXIT_PARTIAL) && over ? HF_EXIT_FINDINGS : code;

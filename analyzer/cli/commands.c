@@ -106,7 +106,8 @@ static const struct hf_option leaks_options[] = {
 };
 
 static const struct hf_option diff_options[] = {
-	{"by", 0, "WHAT", "type, site or root (default: the finest that both know)", 0},
+	{"by", 0, "WHAT", "type, site, root or object (default: the finest group that all know)",
+		0},
 	{"fail-over", 0, "SIZE", "exit with 6 if the heap grew by more than SIZE", 0},
 	N_OPTION,
 	JSON_OPTION,
@@ -141,8 +142,8 @@ const struct hf_command hf_commands[] = {
 		refs_options, 2, 2, hf_cmd_refs, 0},
 	{"leaks", "INPUT [--fail-over SIZE]", "what no root reaches", leaks_options, 1, 1,
 		hf_cmd_leaks, 0},
-	{"diff", "OLD NEW [--by WHAT]", "what grew, and who holds the growth", diff_options, 2, 2,
-		hf_cmd_diff, 0},
+	{"diff", "OLD NEW [NEWER]... [--by WHAT]", "what grew, and who holds the growth",
+		diff_options, 2, 16, hf_cmd_diff, 0},
 	{"sql", "INPUT [QUERY]", "SQL over everything; a shell without QUERY", sql_options, 1, 2,
 		hf_cmd_sql, 0},
 	{"info", "FILE", "header, totals, what is missing", report_options, 1, 1, hf_cmd_info, 0},

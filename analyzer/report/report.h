@@ -78,11 +78,12 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 	uint64_t *ret_bytes, struct hf_err *err);
 
 struct hf_diff_options {
-	const char *by; /* type, site, root; NULL: the finest that both heaps know */
+	const char *by; /* type, site, root, object; NULL: the finest group that all heaps know */
 	int64_t n;
 };
-/* What grew from old to this report's heap. *ret_growth: of the live heap, bytes, may be < 0. */
-enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *old,
+/* What grew from the first of the n_old heaps, oldest first, to this report's heap; with more than
+ * one, what grew in every step comes first. *ret_growth: of the live heap, bytes, may be < 0. */
+enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *const *old, size_t n_old,
 	const struct hf_diff_options *options, int64_t *ret_growth, struct hf_err *err);
 
 /* Header and totals of a database, what is missing from it. */

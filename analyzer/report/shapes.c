@@ -8,7 +8,7 @@
 
 enum {
 	FIRST_SLOTS = 1024,
-	ARRAY_FROM = 8, /* words without a name at more offsets than this are an array */
+	ARRAY_FROM = 6, /* words without a name at more offsets than this are an array */
 	MAX_STEPS = 64, /* of a text; more is cut in the middle */
 };
 

@@ -5,7 +5,7 @@ The heap is drawn by hand below; what the analyzer would compute (dominators, ho
 summaries) is worked out here in the plainest way, so that it can serve as an oracle as well.
 
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
-that spoil dominance, leaks. `grown`: the same after more sessions came. `partial`: the same with
+that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
 findings that make it partial. `empty`: no objects.
 """
 import os
@@ -319,7 +319,7 @@ def build(schema_dir, path, h, partial):
 def main():
     schema_dir, path = sys.argv[1:3]
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
-    h = Heap() if name == "empty" else sessions(24 if name == "grown" else 16)
+    h = Heap() if name == "empty" else sessions({"grown": 24, "more": 40}.get(name, 16))
     build(schema_dir, path, h, name == "partial")
 
 

@@ -64,6 +64,8 @@ CASES = {
     "leaks_under": (0, "leaks sessions.hfdb --fail-over 4K"),
     "leaks_empty": (0, "leaks empty.hfdb"),
     "diff": (0, "diff sessions.hfdb grown.hfdb"),
+    "diff_object": (0, "diff sessions.hfdb grown.hfdb --by object"),
+    "diff_series": (0, "diff sessions.hfdb grown.hfdb more.hfdb -n 1"),
     "diff_over": (6, "diff sessions.hfdb grown.hfdb --fail-over 1K"),
     "diff_partial": (4, "diff partial.hfdb sessions.hfdb"),
     "diff_type": (0, "diff sessions.hfdb grown.hfdb --by type"),
@@ -254,7 +256,7 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "partial", "empty"):
+        for kind in ("sessions", "grown", "more", "partial", "empty"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
         golden(folder)

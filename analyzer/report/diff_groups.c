@@ -1,0 +1,290 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "report/diff.h"
+
+/* Lists of groups, a heap each, sorted by key and merged into one. */
+
+enum { HOLDERS_FOR = 5 };
+
+struct group {
+	char *key;  /* owned */
+	int64_t id; /* in the newest heap; 0: not there */
+	uint64_t size[HF_DIFF_MAX_HEAPS], count[HF_DIFF_MAX_HEAPS];
+};
+
+struct groups {
+	struct group *at; /* owned */
+	size_t n, cap, n_heaps;
+};
+
+static void groups_deinit(struct groups *groups)
+{
+	for (size_t i = 0; i < groups->n; i++)
+		free(groups->at[i].key);
+	free(groups->at);
+}
+
+struct kind {
+	const char *sql;    /* key, id, size, count */
+	const char *column; /* of object, that has the id; NULL: it is a root */
+	const char *title;
+};
+
+static const struct kind kinds[] = {
+	[HF_DIFF_SITE] = {"SELECT coalesce(function, '(unknown)') || "
+			  "coalesce('  ' || file || coalesce(':' || line, ''), ''), "
+			  "site_id, size, count FROM site_summary WHERE site_id <> 0",
+		"site_id", "SITE"},
+	[HF_DIFF_TYPE] = {"SELECT name, type_id, size, count FROM type_summary "
+			  "WHERE type_id <> 0",
+		"type_id", "TYPE"},
+	[HF_DIFF_ROOT] = {"SELECT name, variable_id, held_size, held_count, kind, thread, module "
+			  "FROM root_summary",
+		NULL, "ROOT"},
+};
+
+static enum hf_status push(
+	struct groups *groups, const char *key, const struct group *group, struct hf_err *err)
+{
+	if (groups->n == groups->cap) {
+		size_t cap = groups->cap ? groups->cap * 2 : 256;
+		struct group *at = reallocarray(groups->at, cap, sizeof(*at));
+		if (!at)
+			return hf_err_set(err, HF_E_NOMEM, "no memory for the groups of a diff");
+		groups->at = at;
+		groups->cap = cap;
+	}
+	char *copy = strdup(key);
+	if (!copy)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for the groups of a diff");
+	groups->at[groups->n] = *group;
+	groups->at[groups->n++].key = copy;
+	return HF_OK;
+}
+
+/* Numbers of threads and processes differ from run to run, so threads are told by name alone:
+ * "registers of thread 12 (worker)" is "registers of thread (worker)". */
+static void root_key(struct hf_text *text, sqlite3_stmt *q)
+{
+	const char *name = hf_column_text(q, 0), *thread = hf_column_text(q, 5);
+	const char *of = strstr(name, "of thread ");
+	if (of) {
+		const char *number = of + strlen("of thread ");
+		hf_text_addf(text, "%.*s%s", (int)(number - name), name,
+			number + strspn(number, "0123456789 "));
+		return;
+	}
+	hf_heapdb_root_label_of(text, name, hf_column_text(q, 4), hf_column_text(q, 6), 0, NULL);
+	if (*thread)
+		hf_text_addf(text, " of thread %s", thread);
+}
+
+static enum hf_status read_groups(struct hf_diff *diff, size_t heap, enum hf_diff_by by,
+	struct groups *groups, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(diff->heaps[heap]->db, &q, err, kinds[by].sql, "");
+	while (hf_row(q, &status, err)) {
+		_cleanup_(hf_text_deinit) struct hf_text key = HF_TEXT_INIT;
+		if (by == HF_DIFF_ROOT)
+			root_key(&key, q);
+		else
+			hf_text_addf(&key, "%s", hf_column_text(q, 0));
+		struct group group = {0};
+		if (heap + 1 == diff->n_heaps)
+			group.id = hf_column_int(q, 1);
+		group.size[heap] = (uint64_t)hf_column_int(q, 2);
+		group.count[heap] = (uint64_t)hf_column_int(q, 3);
+		status = push(groups, hf_text_get(&key), &group, err);
+	}
+	return status;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct group *)a)->key, ((const struct group *)b)->key);
+}
+
+static int64_t growth(const struct group *g, size_t n_heaps)
+{
+	return (int64_t)(g->size[n_heaps - 1] - g->size[0]);
+}
+
+/* The smallest growth from one heap to the next: what grows steadily has a large one. */
+static int64_t least_step(const struct group *g, size_t n_heaps)
+{
+	int64_t least = INT64_MAX;
+	for (size_t i = 1; i < n_heaps; i++) {
+		int64_t step = (int64_t)(g->size[i] - g->size[i - 1]);
+		least = step < least ? step : least;
+	}
+	return least;
+}
+
+static int by_growth(const void *a, const void *b, void *n_heaps)
+{
+	int64_t x = growth(a, *(size_t *)n_heaps), y = growth(b, *(size_t *)n_heaps);
+	return x != y ? (x < y ? 1 : -1) : by_key(a, b);
+}
+
+/* What grew in every step comes first. */
+static int by_steady_growth(const void *a, const void *b, void *n_heaps)
+{
+	bool x = least_step(a, *(size_t *)n_heaps) > 0, y = least_step(b, *(size_t *)n_heaps) > 0;
+	return x != y ? (x ? -1 : 1) : by_growth(a, b, n_heaps);
+}
+
+/* Groups of one key become one. */
+static void merge(struct groups *groups)
+{
+	if (groups->n)
+		qsort(groups->at, groups->n, sizeof(*groups->at), by_key);
+	size_t to = 0;
+	for (size_t i = 0; i < groups->n; i++) {
+		struct group *from = &groups->at[i];
+		if (!to || strcmp(groups->at[to - 1].key, from->key) != 0) {
+			groups->at[to++] = *from;
+			continue;
+		}
+		struct group *into = &groups->at[to - 1];
+		for (size_t h = 0; h < groups->n_heaps; h++) {
+			into->size[h] += from->size[h];
+			into->count[h] += from->count[h];
+		}
+		into->id = into->id ? into->id : from->id;
+		free(from->key);
+	}
+	groups->n = to;
+	if (to)
+		qsort_r(groups->at, to, sizeof(*groups->at),
+			groups->n_heaps > 2 ? by_steady_growth : by_growth, &groups->n_heaps);
+}
+
+/* Which root holds most of a group, by reading all objects: only asked for the first few. */
+static enum hf_status holder_of(struct hf_diff *diff, const struct kind *kind, int64_t id,
+	struct hf_text *ret, struct hf_err *err)
+{
+	char sql[512];
+	snprintf(sql, sizeof(sql),
+		"SELECT v.name FROM object o JOIN root r ON r.id = o.holder_root_id "
+		"JOIN variable v ON v.id = r.variable_id WHERE o.%s = ? "
+		"GROUP BY v.id ORDER BY sum(o.size) DESC LIMIT 1",
+		kind->column);
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(diff->report->heap.db, &q, err, sql, "i", id);
+	if (hf_row(q, &status, err))
+		hf_text_addf(ret, "%s", hf_column_text(q, 0));
+	return status;
+}
+
+enum { FIXED_COLUMNS = 9, MAX_COLUMNS = FIXED_COLUMNS + HF_DIFF_MAX_HEAPS };
+
+static void emit_group(struct hf_diff *diff, const struct group *g, const char *holder)
+{
+	size_t last = diff->n_heaps - 1;
+	struct hf_cell cells[MAX_COLUMNS] = {
+		hf_cell_int(growth(g, diff->n_heaps)),
+		hf_cell_int(least_step(g, diff->n_heaps)),
+		hf_cell_int((int64_t)(g->count[last] - g->count[0])),
+		hf_cell_int((int64_t)g->size[0]),
+		hf_cell_int((int64_t)g->size[last]),
+		hf_cell_text(g->key),
+		hf_cell_text(holder && *holder ? holder : NULL),
+		hf_cell_int((int64_t)g->count[0]),
+		hf_cell_int((int64_t)g->count[last]),
+	};
+	for (size_t i = 0; i < diff->n_heaps; i++)
+		cells[FIXED_COLUMNS + i] = hf_cell_int((int64_t)g->size[i]);
+	hf_emit_row(diff->report->emit, HF_NO_ROW, cells);
+}
+
+static enum hf_status emit_groups(
+	struct hf_diff *diff, enum hf_diff_by by, const struct groups *groups, struct hf_err *err)
+{
+	const struct kind *kind = &kinds[by];
+	bool series = diff->n_heaps > 2;
+	struct hf_column columns[MAX_COLUMNS] = {
+		{"growth", "GROWTH", HF_VALUE_SIZE_DELTA, 0},
+		{"least_step", "LEAST STEP", HF_VALUE_SIZE_DELTA, series ? 0 : HF_COLUMN_JSON},
+		{"count_growth", "OBJECTS", HF_VALUE_COUNT_DELTA, 0},
+		{"old_size", "OLD", HF_VALUE_SIZE, 0},
+		{"new_size", "NEW", HF_VALUE_SIZE, 0},
+		{"name", kind->title, HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+		{"held_by", "HELD BY", HF_VALUE_TEXT, kind->column ? 0 : HF_COLUMN_JSON},
+		{"old_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+		{"new_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+	};
+	char names[HF_DIFF_MAX_HEAPS][16];
+	for (size_t i = 0; series && i < diff->n_heaps; i++) {
+		snprintf(names[i], sizeof(names[i]), "size_%zu", i + 1);
+		columns[FIXED_COLUMNS + i] =
+			(struct hf_column){names[i], "", HF_VALUE_SIZE, HF_COLUMN_JSON};
+	}
+	int64_t shown = 0, left = 0, left_bytes = 0;
+	enum hf_status status = HF_OK;
+	struct hf_emit *emit = diff->report->emit;
+	hf_emit_table_begin(emit, "rows", columns, FIXED_COLUMNS + (series ? diff->n_heaps : 0));
+	for (size_t i = 0; i < groups->n && status == HF_OK; i++) {
+		const struct group *g = &groups->at[i];
+		int64_t grown = growth(g, diff->n_heaps);
+		if (!grown && g->count[0] == g->count[diff->n_heaps - 1])
+			continue;
+		if (shown == diff->n) {
+			left++;
+			left_bytes += grown;
+			continue;
+		}
+		_cleanup_(hf_text_deinit) struct hf_text holder = HF_TEXT_INIT;
+		if (kind->column && g->id && grown > 0 && shown < HOLDERS_FOR)
+			status = holder_of(diff, kind, g->id, &holder, err);
+		emit_group(diff, g, hf_text_get(&holder));
+		shown++;
+	}
+	hf_emit_table_end(emit);
+	hf_emit_fact(emit, "rows_left", NULL, HF_VALUE_COUNT, hf_cell_int(left));
+	char count[HF_NUMBER_SIZE], size[HF_NUMBER_SIZE];
+	if (left)
+		hf_emit_line(emit, "and %s more that changed, %s together (-n %lld: all)",
+			hf_human_count(count, (uint64_t)left),
+			hf_human_size_delta(size, left_bytes), (long long)(shown + left));
+	if (!shown && groups->n)
+		hf_emit_line(emit, "nothing changed");
+	return status;
+}
+
+enum hf_status hf_diff_knows(
+	struct hf_diff *diff, enum hf_diff_by by, bool *ret, struct hf_err *err)
+{
+	char sql[512];
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s)", kinds[by].sql);
+	for (size_t i = 0; i < diff->n_heaps; i++) {
+		int64_t n = 0;
+		enum hf_status status = hf_query_int(diff->heaps[i]->db, &n, err, sql, "");
+		if (status != HF_OK)
+			return status;
+		if (!n) {
+			*ret = false;
+			return HF_OK;
+		}
+	}
+	*ret = true;
+	return HF_OK;
+}
+
+enum hf_status hf_diff_groups(struct hf_diff *diff, enum hf_diff_by by, struct hf_err *err)
+{
+	_cleanup_(groups_deinit) struct groups groups = {.n_heaps = diff->n_heaps};
+	enum hf_status status = HF_OK;
+	for (size_t i = 0; i < diff->n_heaps && status == HF_OK; i++)
+		status = read_groups(diff, i, by, &groups, err);
+	if (status != HF_OK)
+		return status;
+	merge(&groups);
+	if (by != HF_DIFF_ROOT && !groups.n)
+		hf_emit_warning(diff->report->emit,
+			"no heap knows any %s: there is nothing to compare; try --by root",
+			by == HF_DIFF_SITE ? "site" : "type");
+	return emit_groups(diff, by, &groups, err);
+}

@@ -1,0 +1,314 @@
+#include "report/set_paths.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+enum { FIRST_CELLS = 1 << 12 };
+
+/* What is known of an object that was passed. */
+struct hf_set_cell {
+	int64_t id; /* 0: empty */
+	uint32_t shape;
+	uint32_t run;        /* objects in a row of the shape up to it, it included */
+	bool member, inside; /* of the set; held by a member */
+};
+
+struct hf_set_step {
+	int64_t id;
+	uint64_t size, held;
+};
+
+static enum hf_status no_memory(struct hf_err *err)
+{
+	return hf_err_set(err, HF_E_NOMEM, "no memory for the set of objects");
+}
+
+static struct hf_set_cell *find(const struct hf_set_paths *set, int64_t id)
+{
+	size_t mask = set->n_cells - 1, i = (uint64_t)id * 0x9e3779b97f4a7c15ull >> 20 & mask;
+	while (set->cells[i].id && set->cells[i].id != id)
+		i = (i + 1) & mask;
+	return &set->cells[i];
+}
+
+static enum hf_status remember(
+	struct hf_set_paths *set, const struct hf_set_cell *cell, struct hf_err *err)
+{
+	if (2 * (set->used + 1) > set->n_cells) {
+		struct hf_set_cell *old = set->cells;
+		size_t n_old = set->n_cells;
+		struct hf_set_cell *cells = calloc(n_old, 2 * sizeof(*cells));
+		if (!cells)
+			return no_memory(err);
+		set->cells = cells;
+		set->n_cells = 2 * n_old;
+		for (size_t i = 0; i < n_old; i++) {
+			if (old[i].id)
+				*find(set, old[i].id) = old[i];
+		}
+		free(old);
+	}
+	*find(set, cell->id) = *cell;
+	set->used++;
+	return HF_OK;
+}
+
+static bool is_member(const struct hf_set_paths *set, int64_t id)
+{
+	size_t low = 0, high = set->n_ids;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (set->ids[middle] < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < set->n_ids && set->ids[low] == id;
+}
+
+/* The shape that a root, or the head of a leak, starts; the word of the root leads on. */
+static enum hf_status root_shape(struct hf_set_paths *set, int64_t root_id, uint64_t object_size,
+	uint32_t *ret, struct hf_err *err)
+{
+	if (!root_id)
+		return hf_shapes_child(
+			&set->shapes, HF_SHAPE_TOP, "(leaked)", object_size, ret, err);
+	struct hf_root root;
+	enum hf_status status = hf_heapdb_root(&set->report->heap, root_id, &root, err);
+	if (status == HF_E_NOTFOUND)
+		return hf_err_set(
+			err, HF_E_CORRUPT, "the database has no root %lld", (long long)root_id);
+	if (status != HF_OK)
+		return status;
+	uint32_t variable;
+	status = hf_shapes_child(&set->shapes, HF_SHAPE_TOP, root.name[0] ? root.name : root.kind,
+		0, &variable, err);
+	if (status != HF_OK)
+		return status;
+	char step[HF_NUMBER_SIZE] = "->";
+	if (root.word_offset && root.word_offset < root.variable_size)
+		snprintf(step, sizeof(step), "[+0x%llx]", (unsigned long long)root.word_offset);
+	return hf_shapes_child(&set->shapes, variable, step, object_size, ret, err);
+}
+
+/* "->next", "->[+16]": the first word of the holder that leads to the object. */
+static enum hf_status step_name(struct hf_set_paths *set, int64_t holder, int64_t id,
+	struct hf_text *ret, struct hf_err *err)
+{
+	struct hf_word word = {0};
+	enum hf_status status = hf_heapdb_word(&set->report->heap, holder, id, &word, err);
+	if (status == HF_E_NOTFOUND)
+		return hf_err_set(err, HF_E_CORRUPT,
+			"the database has no edge from object %lld to %lld, its holder",
+			(long long)holder, (long long)id);
+	if (status == HF_OK)
+		hf_heapdb_word_name(ret, &word);
+	return status;
+}
+
+static enum hf_status read_object(struct hf_set_paths *set, int64_t id, struct hf_set_step *ret,
+	int64_t *holder, int64_t *root, bool *reachable, struct hf_err *err)
+{
+	enum hf_status status = HF_OK;
+	hf_rebind(set->object, "i", id);
+	if (!hf_row(set->object, &status, err))
+		return status ? status
+			      : hf_err_set(err, HF_E_NOTFOUND, "there is no object with id %lld",
+					(long long)id);
+	*ret = (struct hf_set_step){id, (uint64_t)hf_column_int(set->object, 0),
+		(uint64_t)hf_column_int(set->object, 1)};
+	*holder = hf_column_int(set->object, 2);
+	*root = hf_column_int(set->object, 3);
+	*reachable = hf_column_int(set->object, 4) != 0;
+	return HF_OK;
+}
+
+/* From what is known of its holder to what is known of an object. */
+static enum hf_status descend(struct hf_set_paths *set, const struct hf_set_cell *above,
+	const struct hf_set_step *step, struct hf_set_cell *ret, struct hf_err *err)
+{
+	_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
+	enum hf_status status = step_name(set, above->id, step->id, &name, err);
+	if (status != HF_OK)
+		return status;
+	*ret = (struct hf_set_cell){
+		.id = step->id, .run = 1, .inside = above->inside || above->member};
+	if (hf_shapes_continues(&set->shapes, above->shape, hf_text_get(&name), step->size)) {
+		ret->shape = above->shape;
+		ret->run = above->run + 1;
+		struct hf_shape *shape = &set->shapes.at[ret->shape];
+		if (ret->run > shape->longest_run)
+			shape->longest_run = ret->run;
+		return HF_OK;
+	}
+	return hf_shapes_child(
+		&set->shapes, above->shape, hf_text_get(&name), step->size, &ret->shape, err);
+}
+
+/* Climb from a member to an object that is known, or to the root, and come back down. */
+static enum hf_status place(struct hf_set_paths *set, int64_t id, struct hf_err *err)
+{
+	size_t n = 0;
+	int64_t at = id, holder = 0, root = 0;
+	bool reachable = true;
+	enum hf_status status;
+	struct hf_set_cell known = {0};
+	while (at && !(known = *find(set, at)).id) {
+		if (n == set->cap_way) {
+			size_t cap = set->cap_way ? set->cap_way * 2 : 256;
+			struct hf_set_step *way = reallocarray(set->way, cap, sizeof(*way));
+			if (!way)
+				return no_memory(err);
+			set->way = way;
+			set->cap_way = cap;
+		}
+		status = read_object(set, at, &set->way[n], &holder, &root, &reachable, err);
+		if (status != HF_OK)
+			return status;
+		n++;
+		at = holder;
+		/* Holders are a forest; a damaged database may say otherwise. */
+		if (n > (size_t)set->report->heap.live_count + 1)
+			return hf_err_set(
+				err, HF_E_CORRUPT, "object %lld is its own holder", (long long)id);
+	}
+	while (n-- > 0) {
+		const struct hf_set_step *step = &set->way[n];
+		struct hf_set_cell next = {.id = step->id, .run = 1};
+		if (known.id)
+			status = descend(set, &known, step, &next, err);
+		else
+			status =
+				root_shape(set, reachable ? root : 0, step->size, &next.shape, err);
+		next.member = status == HF_OK && is_member(set, step->id);
+		if (status == HF_OK)
+			status = remember(set, &next, err);
+		if (status != HF_OK)
+			return status;
+		known = next;
+		if (!next.member)
+			continue;
+		set->size_bytes += step->size;
+		set->nested += next.inside;
+		if (!next.inside)
+			set->held_bytes += step->held;
+		hf_shapes_add(&set->shapes, next.shape, step->id, step->size,
+			next.inside ? 0 : step->held);
+	}
+	return HF_OK;
+}
+
+void hf_set_paths_deinit(struct hf_set_paths *set)
+{
+	hf_shapes_deinit(&set->shapes);
+	free(set->cells);
+	free(set->way);
+	hf_stmt_done(&set->object);
+}
+
+enum hf_status hf_set_paths_init(struct hf_set_paths *set, struct hf_report *report,
+	const int64_t *ids, size_t n, struct hf_err *err)
+{
+	*set = (struct hf_set_paths){.report = report,
+		.ids = ids,
+		.n_ids = n,
+		.cells = calloc(FIRST_CELLS, sizeof(*set->cells)),
+		.n_cells = FIRST_CELLS};
+	if (!set->cells)
+		return no_memory(err);
+	enum hf_status status = hf_shapes_init(&set->shapes, err);
+	if (status == HF_OK)
+		status = hf_query(report->heap.db, &set->object, err,
+			"SELECT size, held_size, holder_id, holder_root_id, reachable FROM object "
+			"WHERE id = ?",
+			"");
+	for (size_t i = 0; i < n && status == HF_OK; i++) {
+		if (!find(set, ids[i])->id)
+			status = place(set, ids[i], err);
+	}
+	return status == HF_OK ? hf_shapes_merge_arrays(&set->shapes, err) : status;
+}
+
+static void free_order(uint32_t **order)
+{
+	free(*order);
+}
+
+/* Largest first. */
+static int by_held(const void *a, const void *b, void *shapes)
+{
+	const struct hf_shape *at = shapes;
+	const struct hf_shape *x = &at[*(const uint32_t *)a], *y = &at[*(const uint32_t *)b];
+	if (x->held_bytes != y->held_bytes)
+		return x->held_bytes < y->held_bytes ? 1 : -1;
+	if (x->size_bytes != y->size_bytes)
+		return x->size_bytes < y->size_bytes ? 1 : -1;
+	return (x->example > y->example) - (x->example < y->example);
+}
+
+static const struct hf_column columns[] = {
+	{"held_size", "HELD", HF_VALUE_SIZE, 0},
+	{"share", "SHARE", HF_VALUE_SHARE, 0},
+	{"count", "OBJECTS", HF_VALUE_COUNT, 0},
+	{"size", "SIZE", HF_VALUE_SIZE, 0},
+	{"path", "PATH", HF_VALUE_TEXT, HF_COLUMN_WRAP},
+	{"example_addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
+	{"example_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+};
+
+enum hf_status hf_set_paths_emit(struct hf_set_paths *set, const char *key, int64_t n,
+	uint64_t *ret_example, struct hf_err *err)
+{
+	const struct hf_shapes *shapes = &set->shapes;
+	_cleanup_(free_order) uint32_t *order = calloc(shapes->n, sizeof(*order));
+	if (!order)
+		return no_memory(err);
+	uint32_t n_order = 0;
+	for (uint32_t i = 1; i < shapes->n; i++) {
+		if (shapes->at[i].count && !shapes->at[i].merged_into)
+			order[n_order++] = i;
+	}
+	qsort_r(order, n_order, sizeof(*order), by_held, shapes->at);
+
+	struct hf_emit *emit = set->report->emit;
+	enum hf_status status = HF_OK;
+	uint64_t left = 0, left_count = 0;
+	hf_emit_table_begin(emit, key, columns, sizeof(columns) / sizeof(columns[0]));
+	for (uint32_t i = 0; i < n_order && status == HF_OK; i++) {
+		const struct hf_shape *s = &shapes->at[order[i]];
+		if (i >= n) {
+			left += s->held_bytes;
+			left_count += s->count;
+			continue;
+		}
+		struct hf_object example;
+		status = hf_heapdb_object(&set->report->heap, s->example, &example, err);
+		if (status != HF_OK)
+			break;
+		if (!i)
+			*ret_example = example.addr;
+		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
+		hf_shapes_text(&path, shapes, order[i], hf_emit_times(emit));
+		hf_emit_row(emit, HF_NO_ROW,
+			(struct hf_cell[]){
+				hf_cell_int((int64_t)s->held_bytes),
+				hf_cell_real(hf_percent(s->held_bytes, set->held_bytes)),
+				hf_cell_int((int64_t)s->count),
+				hf_cell_int((int64_t)s->size_bytes),
+				hf_cell_text(hf_text_get(&path)),
+				hf_cell_int((int64_t)example.addr),
+				hf_cell_int(example.id),
+			});
+	}
+	hf_emit_table_end(emit);
+	hf_emit_fact(emit, "paths_left", NULL, HF_VALUE_COUNT,
+		hf_cell_int(n_order > n ? (int64_t)n_order - n : 0));
+	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], more[HF_NUMBER_SIZE];
+	if (left_count)
+		hf_emit_line(emit, "and %s more paths to %s objects, which hold %s (-n %u: all)",
+			hf_human_count(more, n_order - (uint64_t)n),
+			hf_human_count(count, left_count), hf_human_size(size, left), n_order);
+	return status;
+}
