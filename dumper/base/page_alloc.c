@@ -27,7 +27,7 @@ static struct hf_page_range *range_claim(uint64_t start, uint64_t end)
 
 enum { HUGE_FROM = 8 << 20 };
 
-void *hf_page_alloc(size_t size)
+static void *map_pages(size_t size)
 {
 	uint64_t total;
 	if (!size || !hf_add_u64(size, 3 * HF_PAGE - 1, &total))
@@ -50,9 +50,109 @@ void *hf_page_alloc(size_t size)
 	return (char *)base + HF_PAGE;
 }
 
+/* The reserve: first fit, a bit a page. The lock is only tried, since a signal handler may have
+ * interrupted its holder: whoever does not get it has no memory. */
+enum { RESERVE_PAGES = 2048, LOCK_TRIES = 1000 };
+
+static struct {
+	uint8_t *start; /* NULL: none */
+	uint32_t n_pages;
+	int lock;
+	uint64_t used[RESERVE_PAGES / 64];
+} reserve;
+
+static bool is_used(uint32_t page)
+{
+	return reserve.used[page / 64] >> (page % 64) & 1;
+}
+
+static void set_used(uint32_t page, uint32_t n, bool used)
+{
+	for (uint32_t i = page; i < page + n; i++) {
+		uint64_t bit = 1ull << (i % 64);
+		reserve.used[i / 64] =
+			used ? reserve.used[i / 64] | bit : reserve.used[i / 64] & ~bit;
+	}
+}
+
+static bool lock_reserve(void)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (!__atomic_exchange_n(&reserve.lock, 1, __ATOMIC_ACQUIRE))
+			return true;
+		hf_sys_sleep_ns(1000);
+	}
+	return false;
+}
+
+static void unlock_reserve(void)
+{
+	__atomic_store_n(&reserve.lock, 0, __ATOMIC_RELEASE);
+}
+
+static uint32_t pages_of(size_t size)
+{
+	return (uint32_t)((size + HF_PAGE - 1) / HF_PAGE);
+}
+
+static void *reserve_alloc(size_t size)
+{
+	if (!size || size > (size_t)reserve.n_pages * HF_PAGE || !lock_reserve())
+		return NULL;
+	uint32_t n = pages_of(size), run = 0, page = 0;
+	while (page < reserve.n_pages && run < n) {
+		run = is_used(page) ? 0 : run + 1;
+		page++;
+	}
+	if (run == n)
+		set_used(page - n, n, true);
+	unlock_reserve();
+	if (run < n)
+		return NULL;
+	void *ptr = reserve.start + (size_t)(page - n) * HF_PAGE;
+	memset(ptr, 0, (size_t)n * HF_PAGE);
+	return ptr;
+}
+
+static bool reserve_free(void *ptr, size_t size)
+{
+	uint8_t *at = ptr;
+	if (!reserve.start || at < reserve.start ||
+		at >= reserve.start + (size_t)reserve.n_pages * HF_PAGE)
+		return false;
+	if (lock_reserve()) { /* else these pages are lost */
+		set_used((uint32_t)(at - reserve.start) / HF_PAGE, pages_of(size), false);
+		unlock_reserve();
+	}
+	return true;
+}
+
+bool hf_page_reserve(size_t size)
+{
+	if (size > (size_t)RESERVE_PAGES * HF_PAGE)
+		return false;
+	uint8_t *start = hf_page_alloc(size);
+	if (!start)
+		return false;
+	reserve.n_pages = (uint32_t)(size / HF_PAGE);
+	reserve.start = start;
+	return true;
+}
+
+void hf_page_reserve_forked(void)
+{
+	unlock_reserve();
+}
+
+void *hf_page_alloc(size_t size)
+{
+	void *ptr = map_pages(size);
+	return ptr ? ptr : reserve_alloc(size);
+}
+
 void hf_page_free(void *ptr, size_t size)
 {
-	if (!ptr)
+	if (!ptr || reserve_free(ptr, size))
 		return;
 	uint64_t start = (uint64_t)ptr - HF_PAGE;
 	uint64_t total = hf_align_down((uint64_t)size + 3 * HF_PAGE - 1, HF_PAGE);

@@ -19,6 +19,12 @@ enum { HF_PAGE = 4096 };
 void *hf_page_alloc(size_t size);
 void hf_page_free(void *ptr, size_t size);
 
+/* Keep size bytes for the time when the kernel gives no more: hf_page_alloc() takes from them what
+ * it cannot map. Once, at start-up. False: not even that can be had. */
+bool hf_page_reserve(size_t size);
+/* In a forked copy, whose other threads are gone: nobody is in the middle of taking from it. */
+void hf_page_reserve_forked(void);
+
 /* Every range that hf_page_alloc holds at present, so that scanners can leave it out. Calls fn for
  * each [start, end), guard pages included. At most HF_PAGE_RANGES are remembered (alloc fails past
  * it). */

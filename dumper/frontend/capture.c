@@ -12,8 +12,10 @@
 #include "base/sys.h"
 #include "dump.h"
 #include "frontend/told.h"
+#include "memory/mem_remote.h"
 #include "site/profile.h"
 #include "site/record.h"
+#include "stop/room.h"
 #include "stop/snapshot.h"
 #include "stop/tracees.h"
 #include "walk/glibc_locks.h"
@@ -21,9 +23,8 @@
 enum {
 	STACK_SIZE = 512 << 10,        /* of collector and snapshot */
 	CALLER_STACK_SIZE = 128 << 10, /* of the calling thread: a signal stack may be 2 KiB */
-	POOL_SIZE = 4 << 20,
-	MAX_REGISTERED = 256,
-	MAX_LABELS = 1024,
+	POOL_SIZE = 3 << 20,
+	RESERVE_SIZE = 3584 << 10, /* for pages that the kernel refuses */
 	MAX_RETRIES = 10,
 	REPORT_SIZE = 4096,
 };
@@ -47,14 +48,7 @@ static struct {
 	struct hf_sink_file file;
 	char path[HF_PATH_MAX];
 	struct hf_glibc_locks locks;
-	int list_lock; /* of the lists below; never taken while anything else can block */
-	struct hf_registered_root registered[MAX_REGISTERED];
-	struct hf_label labels[MAX_LABELS];
 } state;
-
-/* Only a dumper outside this process reads it. */
-__attribute__((used)) static struct hf_told told = {
-	HF_TOLD_MAGIC, state.registered, state.labels, MAX_REGISTERED, MAX_LABELS};
 
 static bool stderr_is_ours(void)
 {
@@ -82,8 +76,8 @@ enum hf_status hf_capture_reserve(struct hf_err *err)
 	state.pool_memory = hf_page_alloc(POOL_SIZE);
 	long report = hf_syscall6(SYS_mmap, 0, REPORT_SIZE, PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (!state.stack || !state.caller_stack || !state.pool_memory ||
-		(report < 0 && report > -4096))
+	if (!hf_page_reserve(RESERVE_SIZE) || !state.stack || !state.caller_stack ||
+		!state.pool_memory || (report < 0 && report > -4096))
 		return hf_err_set(err, HF_E_NOMEM, "no memory to reserve for dumps");
 	state.reports = (struct report *)report;
 	state.ready = true;
@@ -120,6 +114,7 @@ struct work {
 	int ppid;
 	struct hf_pool *pool;
 	struct hf_vec own, findings;
+	int frozen; /* the process that is read, where this one gave up the memory; or 0 */
 	uint8_t token[HF_FORMAT_TOKEN_SIZE];
 };
 
@@ -167,16 +162,6 @@ static void note_problems(struct work *w, const struct hf_snapshot *s)
 		add_finding(w, HF_PARTIAL, HF_TEXT_DONTFORK, "", s->missing_bytes);
 }
 
-static size_t compact_lists(void)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < MAX_REGISTERED; i++) {
-		if (state.registered[i].addr)
-			state.registered[n++] = state.registered[i];
-	}
-	return n;
-}
-
 static bool site_of(uint64_t addr, struct hf_site_facts *ret)
 {
 	struct hf_site_object object;
@@ -191,16 +176,19 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 {
 	struct hf_maps maps;
 	struct hf_mem *mem = NULL;
-	enum hf_status status = hf_maps_read(&maps, "/proc/self", w->pool, err);
+	char proc_dir[32], memory_dir[32] = "/proc/self";
+	size_t n_registered, n_labels;
+	const struct hf_registered_root *registered = hf_told_registered(w->pool, &n_registered);
+	const struct hf_label *labels = hf_told_labels(&n_labels);
+	if (w->frozen)
+		hf_fmt(memory_dir, sizeof(memory_dir), "/proc/%d", w->frozen);
+	enum hf_status status = hf_maps_read(&maps, memory_dir, w->pool, err);
 	if (status)
 		return status;
-	hf_page_each(add_own, &w->own);
-	add_own(&w->own, (uint64_t)state.reports, (uint64_t)state.reports + REPORT_SIZE);
-	hf_sort(w->own.data, w->own.n, w->own.elem, by_start);
 	note_problems(w, s);
-	char proc_dir[32];
 	hf_fmt(proc_dir, sizeof(proc_dir), "/proc/%d", s->target_pid);
-	status = hf_mem_self(&maps, w->pool, &mem, err);
+	status = w->frozen ? hf_mem_remote(&maps, w->frozen, s->target_pid, w->pool, &mem, err)
+			   : hf_mem_self(&maps, w->pool, &mem, err);
 	if (!status) {
 		struct hf_dump_input input = {
 			.mem = mem,
@@ -218,15 +206,15 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 			.proc_dir = proc_dir,
 			.facts = w->request->facts,
 			.n_facts = w->request->n_facts,
-			.snapshot_dir = s->in_place ? NULL : "/proc/self",
+			.snapshot_dir = s->in_place ? NULL : memory_dir,
 			.root_dir = "",
 			.own_code = (uint64_t)(uintptr_t)hf_capture,
 			.own = w->own.data,
 			.n_own = w->own.n,
-			.registered = state.registered,
-			.n_registered = compact_lists(),
-			.labels = state.labels,
-			.n_labels = MAX_LABELS,
+			.registered = registered,
+			.n_registered = n_registered,
+			.labels = labels,
+			.n_labels = n_labels,
 			.findings = w->findings.data,
 			.n_findings = w->findings.n,
 			.site_of = hf_site_store() ? site_of : NULL,
@@ -289,6 +277,39 @@ static enum hf_status make_file(struct work *w, struct hf_snapshot *s, struct hf
 	return status;
 }
 
+static void note_own(struct work *w)
+{
+	hf_page_each(add_own, &w->own);
+	add_own(&w->own, (uint64_t)state.reports, (uint64_t)state.reports + REPORT_SIZE);
+	hf_sort(w->own.data, w->own.n, w->own.elem, by_start);
+}
+
+/* Where the target has used up what it may map, so has its snapshot. */
+static void make_room(struct work *w, const struct hf_snapshot *s)
+{
+	const struct hf_thread *caller = s->caller;
+	const uint64_t kept[] = {
+		(uint64_t)__builtin_frame_address(0),
+		(uint64_t)w->request,
+		(uint64_t)w->request->trigger,
+		(uint64_t)w->request->facts,
+		(uint64_t)caller,
+		(uint64_t)caller->xsave,
+		caller->regs.rsp,
+		caller->regs.fs_base,
+		(uint64_t)&state,
+		(uint64_t)hf_site_filter,
+	};
+	if (s->in_place || !hf_room_is_scarce(s->vm_bytes, s->rss_bytes))
+		return;
+	int pid = hf_room_freeze();
+	if (pid <= 0)
+		return;
+	w->frozen = pid;
+	note_own(w);
+	hf_room_give_up(kept, sizeof(kept) / sizeof(kept[0]), w->pool);
+}
+
 static int work(struct hf_snapshot *s)
 {
 	struct work w = *(struct work *)s->ctx;
@@ -296,6 +317,9 @@ static int work(struct hf_snapshot *s)
 	hf_vec_init(&w.own, sizeof(struct hf_walk_range));
 	hf_vec_init(&w.findings, sizeof(struct hf_walk_finding));
 	hf_syscall3(SYS_getrandom, w.token, sizeof(w.token), GRND_NONBLOCK);
+	make_room(&w, s);
+	if (!w.frozen)
+		note_own(&w);
 	err.status = make_file(&w, s, &err);
 	if (!err.status || err.status == HF_E_PARTIAL)
 		make_profile(&w, s);
@@ -304,6 +328,8 @@ static int work(struct hf_snapshot *s)
 		hf_fmt(line, sizeof(line), "no dump was written: %s", err.msg);
 		hf_capture_say(line);
 	}
+	if (w.frozen)
+		hf_room_thaw(w.frozen);
 	hf_vec_deinit(&w.own);
 	hf_vec_deinit(&w.findings);
 	w.report->result = errno_of(&err);
@@ -385,7 +411,10 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	struct report *report =
 		&state.reports[state.serial++ % (REPORT_SIZE / sizeof(struct report))];
 	*report = (struct report){0};
-	struct work w = {request, report, (int)hf_syscall0(SYS_getppid), &pool, {0}, {0}, {0}};
+	struct work w = {.request = request,
+		.report = report,
+		.ppid = (int)hf_syscall0(SYS_getppid),
+		.pool = &pool};
 	struct hf_snapshot snapshot = {
 		.caller = request->caller,
 		.stack = state.stack,
@@ -439,6 +468,11 @@ static void call_on_stack(void *stack, size_t size, void (*fn)(struct call *), s
 			 "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
+void hf_capture_last_path(char ret[HF_PATH_MAX])
+{
+	hf_fmt(ret, HF_PATH_MAX, "%s", state.path);
+}
+
 int hf_capture(const struct hf_config *config, const struct hf_capture_request *request)
 {
 	if (!state.ready)
@@ -450,88 +484,4 @@ int hf_capture(const struct hf_config *config, const struct hf_capture_request *
 		call_on_stack(state.caller_stack, CALLER_STACK_SIZE, run_call, &call);
 	__atomic_store_n(&state.busy, 0, __ATOMIC_RELEASE);
 	return call.result;
-}
-
-/* The lists: writers exclude each other by a spin lock with the signals left alone; a handler that
- * interrupts a writer on the same thread gets -EAGAIN instead of a deadlock. */
-
-static bool lock_lists(void)
-{
-	for (int i = 0; i < 1000; i++) {
-		int none = 0;
-		if (__atomic_compare_exchange_n(
-			    &state.list_lock, &none, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return true;
-		hf_sys_sleep_ns(10000);
-	}
-	return false;
-}
-
-static int unlock_lists(int result)
-{
-	__atomic_store_n(&state.list_lock, 0, __ATOMIC_RELEASE);
-	return result;
-}
-
-int hf_capture_register_root(const void *addr, size_t size, const char *name)
-{
-	uint64_t end;
-	if (!addr || (uint64_t)addr % 8 || !size ||
-		__builtin_add_overflow((uint64_t)addr, size, &end))
-		return -EINVAL;
-	if (!lock_lists())
-		return -EAGAIN;
-	struct hf_registered_root *slot = NULL;
-	for (size_t i = 0; i < MAX_REGISTERED; i++) {
-		if (state.registered[i].addr == (uint64_t)addr)
-			slot = &state.registered[i];
-		else if (!slot && !state.registered[i].addr)
-			slot = &state.registered[i];
-	}
-	if (!slot)
-		return unlock_lists(-ENOSPC);
-	slot->size = size;
-	hf_fmt(slot->name, sizeof(slot->name), "%s", name ? name : "registered root");
-	slot->addr = (uint64_t)addr;
-	return unlock_lists(0);
-}
-
-int hf_capture_unregister_root(const void *addr)
-{
-	if (!lock_lists())
-		return -EAGAIN;
-	for (size_t i = 0; addr && i < MAX_REGISTERED; i++) {
-		if (state.registered[i].addr == (uint64_t)addr) {
-			state.registered[i].addr = 0;
-			return unlock_lists(0);
-		}
-	}
-	return unlock_lists(-ENOENT);
-}
-
-int hf_capture_label(const void *object, const char *label)
-{
-	if (!object)
-		return -EINVAL;
-	if (!lock_lists())
-		return -EAGAIN;
-	struct hf_label *slot = NULL;
-	for (size_t i = 0; i < MAX_LABELS; i++) {
-		if (state.labels[i].addr == (uint64_t)object) {
-			slot = &state.labels[i];
-			break;
-		}
-		if (!slot && !state.labels[i].addr)
-			slot = &state.labels[i];
-	}
-	if (!label) {
-		if (slot && slot->addr == (uint64_t)object)
-			slot->addr = 0;
-		return unlock_lists(0);
-	}
-	if (!slot)
-		return unlock_lists(-ENOSPC);
-	hf_fmt(slot->text, sizeof(slot->text), "%s", label);
-	slot->addr = (uint64_t)object;
-	return unlock_lists(0);
 }

@@ -32,7 +32,5 @@ int hf_capture(const struct hf_config *config, const struct hf_capture_request *
  * now. */
 void hf_capture_say(const char *text);
 
-/* The API's lists. */
-int hf_capture_register_root(const void *addr, size_t size, const char *name);
-int hf_capture_unregister_root(const void *addr);
-int hf_capture_label(const void *object, const char *label);
+/* The name of the last dump that this process began. */
+void hf_capture_last_path(char ret[HF_PATH_MAX]);

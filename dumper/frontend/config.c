@@ -122,6 +122,7 @@ static const struct {
 } keys[] = {
 	{"out", key_text, offsetof(struct hf_config, pattern)},
 	{"signal", key_signal, offsetof(struct hf_config, signal)},
+	{"oom", key_bool, offsetof(struct hf_config, on_oom)},
 	{"exit", key_bool, offsetof(struct hf_config, on_exit)},
 	{"max", key_count, offsetof(struct hf_config, max_dumps)},
 	{"sample", key_sample, offsetof(struct hf_config, sample_bytes)},
@@ -133,7 +134,6 @@ static const struct {
 static const struct {
 	const char *key, *value; /* NULL: any but 0 and off */
 } later[] = {
-	{"oom", NULL},
 	{"rss", NULL},
 	{"cgroup", NULL},
 	{"crash", NULL},
@@ -205,7 +205,7 @@ static void make_absolute(char pattern[HF_PATH_MAX])
 
 enum hf_status hf_config_parse(struct hf_config *config, const char *text, struct hf_err *err)
 {
-	*config = (struct hf_config){.signal = SIGUSR2, .max_dumps = 16};
+	*config = (struct hf_config){.signal = SIGUSR2, .on_oom = true, .max_dumps = 16};
 	hf_fmt(config->pattern, sizeof(config->pattern), "%s", "%e.%p.%n.hfd");
 	int64_t n = hf_sys_read_file("/proc/self/comm", config->program, sizeof(config->program));
 	if (n > 0 && config->program[n - 1] == '\n')

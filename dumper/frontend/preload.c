@@ -11,6 +11,7 @@
 
 #include "base/fmt.h"
 #include "base/sys.h"
+#include "frontend/told.h"
 #include "frontend/trigger.h"
 #include "site/hooks.h"
 #include "site/record.h"
@@ -70,17 +71,17 @@ HF_API int holdfast_v1_label(const void *object, const char *label);
 
 int holdfast_v1_register_root(const void *addr, size_t size, const char *name)
 {
-	return hf_triggers_active() ? hf_capture_register_root(addr, size, name) : -ENOSYS;
+	return hf_triggers_active() ? hf_told_register_root(addr, size, name) : -ENOSYS;
 }
 
 int holdfast_v1_unregister_root(const void *addr)
 {
-	return hf_triggers_active() ? hf_capture_unregister_root(addr) : -ENOSYS;
+	return hf_triggers_active() ? hf_told_unregister_root(addr) : -ENOSYS;
 }
 
 int holdfast_v1_label(const void *object, const char *label)
 {
-	return hf_triggers_active() ? hf_capture_label(object, label) : -ENOSYS;
+	return hf_triggers_active() ? hf_told_label(object, label) : -ENOSYS;
 }
 
 HF_API API_ALIAS(register_root);

@@ -15,3 +15,13 @@ struct hf_told {
 	struct hf_label *labels;
 	uint32_t n_registered, n_labels;
 };
+
+/* The API's lists; 0 or a negative errno value. From any thread. */
+int hf_told_register_root(const void *addr, size_t size, const char *name);
+int hf_told_unregister_root(const void *addr);
+int hf_told_label(const void *object, const char *label);
+
+/* What was told, for the dump: the roots as a copy in the pool; among the labels, one of address 0
+ * is none. */
+struct hf_registered_root *hf_told_registered(struct hf_pool *pool, size_t *ret_n);
+const struct hf_label *hf_told_labels(size_t *ret_n);

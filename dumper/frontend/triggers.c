@@ -7,6 +7,7 @@
 static const struct hf_trigger *const triggers[] = {
 	&hf_trigger_signal,
 	&hf_trigger_exit,
+	&hf_trigger_oom,
 };
 
 static const struct hf_config *config; /* NULL: not started */
@@ -29,6 +30,16 @@ int hf_trigger_dump(const struct hf_capture_request *request)
 	int result = config ? hf_capture(config, request) : -ENOSYS;
 	errno = saved;
 	return result;
+}
+
+void hf_trigger_announce(int result, const char *trigger)
+{
+	char line[HF_ERR_MSG_SIZE], path[HF_PATH_MAX];
+	if (result && result != -ENODATA)
+		return;
+	hf_capture_last_path(path);
+	hf_fmt(line, sizeof(line), "%s: heap dump in %s", trigger, path);
+	hf_capture_say(line);
 }
 
 void hf_trigger_say(const char *format, const char *text)

@@ -5,7 +5,7 @@
  * Which private pages are resident says the pagemap of the process that is read; which shared ones,
  * that of the process that uses them, since fork(2) does not copy their page tables.
  *
- * Not for use inside a target. One thread.
+ * Async-signal-safe; one thread.
  */
 #pragma once
 #include "memory/memory.h"

@@ -4,7 +4,7 @@
  *
  * An allocation counts down the bytes to the thread's next sample point, and only one that reaches
  * it goes on to the recorder, as a free does only if the filter says that its address may be
- * recorded. The code of the hot paths ends in a jump to the next definition.
+ * recorded. One that fails for want of memory goes to whoever asked for that.
  *
  * Until that is known (the first call looks it up, and the loader may allocate for that) memory
  * comes from a small static buffer, whose addresses the filter knows; it is never given back.
@@ -220,28 +220,53 @@ static inline bool may_be_recorded(const void *p)
 			*(const uint64_t *)__builtin_frame_address(0)                              \
 	}
 
-static void *allocated(void *p, size_t size, const struct hf_context *caller)
+static void (*on_failure)(const char *function, size_t size_bytes);
+
+void hf_site_hooks_on_failure(void (*fn)(const char *function, size_t size_bytes))
 {
-	if (p)
-		hf_site_allocated(p, size, caller);
+	__atomic_store_n(&on_failure, fn, __ATOMIC_RELEASE);
+}
+
+/* An allocation function is about to return NULL, or ENOMEM. Not every NULL is a want of memory: a
+ * wrong alignment is EINVAL, and some allocators have nothing for 0 bytes. */
+SLOW static void *failed(const char *function, size_t size, int error)
+{
+	typeof(on_failure) fn = __atomic_load_n(&on_failure, __ATOMIC_ACQUIRE);
+	if (fn && size && error == ENOMEM)
+		fn(function, size);
+	return NULL;
+}
+
+static inline void *checked(void *p, const char *function, size_t size)
+{
+	return RARE(!p) ? failed(function, size, errno) : p;
+}
+
+static void *allocated(void *p, const char *function, size_t size, const struct hf_context *caller)
+{
+	if (!p)
+		return failed(function, size, errno);
+	hf_site_allocated(p, size, caller);
 	return p;
 }
 
 SLOW static void *slow_malloc(size_t size)
 {
 	struct hf_context caller = CALLER;
-	return allocated(next.malloc(size), size, &caller);
+	return allocated(next.malloc(size), "malloc", size, &caller);
 }
 
 HF_API void *malloc(size_t size)
 {
-	return is_sampled(size) ? slow_malloc(size) : next.malloc(size);
+	if (is_sampled(size))
+		return slow_malloc(size);
+	return checked(next.malloc(size), "malloc", size);
 }
 
 SLOW static void *slow_calloc(size_t n, size_t size)
 {
 	struct hf_context caller = CALLER;
-	return allocated(next.calloc(n, size), n * size, &caller);
+	return allocated(next.calloc(n, size), "calloc", n * size, &caller);
 }
 
 HF_API void *calloc(size_t n, size_t size)
@@ -249,7 +274,9 @@ HF_API void *calloc(size_t n, size_t size)
 	size_t total;
 	if (RARE(__builtin_mul_overflow(n, size, &total)))
 		return next.calloc(n, size); /* it fails */
-	return is_sampled(total) ? slow_calloc(n, size) : next.calloc(n, size);
+	if (is_sampled(total))
+		return slow_calloc(n, size);
+	return checked(next.calloc(n, size), "calloc", total);
 }
 
 static void *realloc_early(void *p, size_t size)
@@ -262,7 +289,7 @@ static void *realloc_early(void *p, size_t size)
 }
 
 /* The old address is given up before realloc: another thread may get it before it returns. */
-SLOW static void *slow_realloc(void *p, size_t size, bool sampled)
+SLOW static void *slow_realloc(void *p, size_t size, bool sampled, const char *function)
 {
 	struct hf_context caller = CALLER;
 	struct hf_live_object old;
@@ -270,15 +297,15 @@ SLOW static void *slow_realloc(void *p, size_t size, bool sampled)
 	void *q = is_early(p) ? realloc_early(p, size) : next.realloc(p, size);
 	if (!q && recorded && size)
 		hf_site_undo_freed(&old);
-	return sampled ? allocated(q, size, &caller) : q;
+	return sampled ? allocated(q, function, size, &caller) : checked(q, function, size);
 }
 
 HF_API void *realloc(void *p, size_t size)
 {
 	bool sampled = is_sampled(size);
 	if (RARE(sampled || may_be_recorded(p)))
-		return slow_realloc(p, size, sampled);
-	return next.realloc(p, size);
+		return slow_realloc(p, size, sampled, "realloc");
+	return checked(next.realloc(p, size), "realloc", size);
 }
 
 HF_API void *reallocarray(void *p, size_t n, size_t size)
@@ -290,8 +317,8 @@ HF_API void *reallocarray(void *p, size_t n, size_t size)
 	}
 	bool sampled = is_sampled(total);
 	if (RARE(sampled || may_be_recorded(p)))
-		return slow_realloc(p, total, sampled);
-	return next.realloc(p, total);
+		return slow_realloc(p, total, sampled, "reallocarray");
+	return checked(next.realloc(p, total), "reallocarray", total);
 }
 
 SLOW static void slow_free(void *p)
@@ -334,26 +361,34 @@ SLOW static int slow_posix_memalign(void **ret, size_t alignment, size_t size)
 	struct hf_context caller = CALLER;
 	int rc = next.posix_memalign(ret, alignment, size);
 	if (!rc)
-		allocated(*ret, size, &caller);
+		hf_site_allocated(*ret, size, &caller);
+	else
+		failed("posix_memalign", size, rc);
 	return rc;
 }
 
 HF_API int posix_memalign(void **ret, size_t alignment, size_t size)
 {
-	return is_sampled(size) ? slow_posix_memalign(ret, alignment, size)
-				: next.posix_memalign(ret, alignment, size);
+	if (is_sampled(size))
+		return slow_posix_memalign(ret, alignment, size);
+	int rc = next.posix_memalign(ret, alignment, size);
+	if (RARE(rc))
+		failed("posix_memalign", size, rc);
+	return rc;
 }
 
 #define HOOK_ALIGNED(name, parameters, arguments)                                                  \
 	SLOW static void *slow_##name parameters                                                   \
 	{                                                                                          \
 		struct hf_context caller = CALLER;                                                 \
-		return allocated(next.name arguments, size, &caller);                              \
+		return allocated(next.name arguments, #name, size, &caller);                       \
 	}                                                                                          \
 	extern void *name parameters;                                                              \
 	HF_API void *name parameters                                                               \
 	{                                                                                          \
-		return is_sampled(size) ? slow_##name arguments : next.name arguments;             \
+		if (is_sampled(size))                                                              \
+			return slow_##name arguments;                                              \
+		return checked(next.name arguments, #name, size);                                  \
 	}
 
 HOOK_ALIGNED(aligned_alloc, (size_t alignment, size_t size), (alignment, size))

@@ -11,6 +11,7 @@
 
 #include "base/fmt.h"
 #include "base/sys.h"
+#include "stop/room.h"
 #include "stop/tracees.h"
 
 enum {
@@ -60,16 +61,6 @@ static void thread_name(const struct hf_snapshot *s, struct hf_thread *t)
 		hf_fmt(t->name, sizeof(t->name), "%.*s", (int)n - (text[n - 1] == '\n'), text);
 }
 
-/* The snapshot may need memory where the target has none left: its limits are not the target's. */
-static void raise_limit(int resource)
-{
-	struct rlimit limit;
-	if (hf_syscall4(SYS_prlimit64, 0, resource, 0, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		hf_syscall4(SYS_prlimit64, 0, resource, &limit, 0);
-	}
-}
-
 /* The stop is short only if the collector gets the CPU while more threads want to run than there
  * are cores; it may ask for that where it is privileged. The snapshot steps back behind the target.
  */
@@ -87,8 +78,8 @@ static void prepare_snapshot_process(int nice)
 {
 	hf_syscall2(SYS_prctl, PR_SET_NAME, "holdfast-dump");
 	set_nice(nice);
-	raise_limit(RLIMIT_AS);
-	raise_limit(RLIMIT_DATA);
+	hf_page_reserve_forked();
+	hf_room_raise_limits();
 	int fd = (int)hf_syscall4(
 		SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {

@@ -13,6 +13,20 @@ class Failure(Exception):
     """What a test found; the message is for the person who reads the log."""
 
 
+def expect(what, found, should):
+    if found != should:
+        raise Failure(f"{what}: {found}, not {should}")
+    print(f"ok   {what}: {found}")
+
+
+def run_target(command, env=None, status=0, timeout=120):
+    """Run a program to its end; fails on another exit status. env is added to the environment."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})})
+    if done.returncode != status:
+        raise Failure(f"{' '.join(map(str, command))}: exit status {done.returncode}, not {status}\n{done.stdout}{done.stderr}")
+    return done
+
+
 class Holdfast:
     """The command, with every file it makes in one folder."""
 

@@ -9,15 +9,9 @@ import subprocess
 import sys
 import tempfile
 
-from harness import Failure, Holdfast
+from harness import Failure, Holdfast, expect
 
 N_LOGINS = 4000
-
-
-def expect(what, found, should):
-    if found != should:
-        raise Failure(f"{what}: {found}, not {should}")
-    print(f"ok   {what}: {found}")
 
 
 def dump_server(holdfast, server, how):

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -140,16 +141,48 @@ static void test_err(void **state)
 	assert_false(hf_in_range(10, UINT64_MAX, 10, 15));
 }
 
+/* What the kernel refuses comes out of the reserve, and goes back to it. */
+static void test_reserve(void **state)
+{
+	(void)state;
+	enum { PAGES = 8 };
+	struct rlimit old, none = {0};
+	assert_true(hf_page_reserve(PAGES * HF_PAGE));
+	assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
+	none.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+	uint8_t *a = hf_page_alloc(3 * HF_PAGE), *b = hf_page_alloc(4 * HF_PAGE - 1);
+	void *too_much = hf_page_alloc(2 * HF_PAGE);
+	if (a)
+		memset(a, 1, 3 * HF_PAGE);
+	hf_page_free(a, 3 * HF_PAGE);
+	uint8_t *c = hf_page_alloc(HF_PAGE);
+	bool zero = c && !c[0] && !c[HF_PAGE - 1];
+	uint8_t *d = hf_page_alloc(2 * HF_PAGE);
+	assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
+	assert_non_null(a);
+	assert_ptr_equal(b, a + 3 * HF_PAGE);
+	assert_null(too_much);
+	assert_ptr_equal(c, a);
+	assert_true(zero);
+	assert_ptr_equal(d, a + HF_PAGE);
+	hf_page_free(b, 4 * HF_PAGE - 1);
+	hf_page_free(c, HF_PAGE);
+	hf_page_free(d, 2 * HF_PAGE);
+	void *mapped = hf_page_alloc(HF_PAGE); /* now that there is memory */
+	assert_non_null(mapped);
+	assert_ptr_not_equal(mapped, a);
+	hf_page_free(mapped, HF_PAGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fmt),
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_crc32c),
-		cmocka_unit_test(test_varint),
-		cmocka_unit_test(test_cursor),
-		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_fmt), cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_crc32c), cmocka_unit_test(test_varint),
+		cmocka_unit_test(test_cursor), cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_err),
+		cmocka_unit_test(test_reserve), /* the last: the reserve stays */
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
