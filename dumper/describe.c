@@ -97,8 +97,10 @@ void hf_describe_process(const struct hf_describe *d)
 		put_proc_facts(d);
 	for (size_t i = 0; i < d->in->n_facts; i++)
 		hf_write_process(d->writer, d->in->facts[i].key, d->in->facts[i].value);
-	put_number(d, "pid", (uint64_t)about->pid);
-	put_number(d, "ppid", (uint64_t)about->ppid);
+	if (about->pid) { /* a cut core may not tell */
+		put_number(d, "pid", (uint64_t)about->pid);
+		put_number(d, "ppid", (uint64_t)about->ppid);
+	}
 	hf_write_process(d->writer, "arch", "x86_64");
 	put_number(d, "page_size", HF_PAGE);
 	if (d->in->proc_dir && hf_syscall1(SYS_uname, &uts) == 0) {
@@ -234,9 +236,7 @@ void hf_describe_mappings(const struct hf_describe *d)
 			!map->inode && !(map->perms & HF_PERM_SHARED) && kind != HF_MAPPING_OWN;
 		int fd = snapshot >= 0 && copied ? snapshot : target;
 		uint64_t rss = 0;
-		if (d->in->mem->ops->resident)
-			rss = d->in->mem->ops->resident(d->in->mem, map->start, map->end);
-		else if (kind != HF_MAPPING_KERNEL && fd >= 0)
+		if (kind != HF_MAPPING_KERNEL && fd >= 0)
 			rss = resident_bytes(fd, map);
 		hf_write_mapping(d->writer, map->start, map->end - map->start, map->perms, kind,
 			rss, map->offset, map->path);
@@ -407,7 +407,7 @@ void hf_describe_checks(const struct hf_describe *d, const struct hf_scan_totals
 	if (d->roots->n_unnamed_images)
 		finding(d, HF_INFO, "%lu modules have no symbols: their roots are shown by address",
 			d->roots->n_unnamed_images);
-	finding(d, HF_INFO, "%lu bytes of heap were resident and scanned", totals->scanned_bytes);
+	finding(d, HF_INFO, "%lu bytes of heap were there and scanned", totals->scanned_bytes);
 }
 
 void hf_describe_sites(const struct hf_describe *d)

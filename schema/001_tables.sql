@@ -25,7 +25,7 @@ CREATE TABLE mapping (
 	perms TEXT NOT NULL,         -- as in /proc/PID/maps: rwxp
 	path TEXT NOT NULL,          -- '' for anonymous memory
 	kind TEXT NOT NULL,          -- heap stack module file shared kernel own other
-	rss INTEGER NOT NULL,        -- resident bytes
+	rss INTEGER,                 -- resident bytes; NULL: not known (a core file)
 	file_offset INTEGER NOT NULL
 );
 
@@ -250,8 +250,8 @@ CREATE TABLE stat_memory (
 	id INTEGER PRIMARY KEY,
 	category TEXT NOT NULL,
 	name TEXT NOT NULL,
-	resident INTEGER NOT NULL,   -- bytes; the rows sum to the process's resident bytes
-	resident_min INTEGER NOT NULL, -- of them, certain to be what the row says
+	resident INTEGER,            -- bytes; the rows sum to the process's resident bytes; NULL: not known
+	resident_min INTEGER,        -- of them, certain to be what the row says
 	size INTEGER NOT NULL,       -- mapped or handed out, resident or not
 	note TEXT
 );

@@ -18,8 +18,9 @@ static enum hf_status check(const struct hf_args *args, struct hf_err *err)
 	if (!core && !args->n_args)
 		return hf_err_set(
 			err, HF_E_USAGE, "dump: which process? Give a PID, or --core CORE");
-	if (!core && hf_args_has(args, "exe"))
-		return hf_err_set(err, HF_E_USAGE, "--exe goes with --core");
+	if (!core && (hf_args_has(args, "exe") || hf_args_has(args, "sysroot")))
+		return hf_err_set(err, HF_E_USAGE, "%s goes with --core",
+			hf_args_has(args, "exe") ? "--exe" : "--sysroot");
 	if (core)
 		return HF_OK;
 	const char *s = args->args[0];
@@ -43,11 +44,11 @@ int hf_cmd_dump(const struct hf_args *args)
 			stderr);
 		return HF_EXIT_FAILED;
 	}
-	const char *argv[10];
+	const char *argv[12];
 	int n = 0;
 	argv[n++] = "holdfast-dump";
-	static const char *const passed[] = {"core", "exe", "o"};
-	static const char *const flags[] = {"--core", "--exe", "-o"};
+	static const char *const passed[] = {"core", "exe", "sysroot", "o"};
+	static const char *const flags[] = {"--core", "--exe", "--sysroot", "-o"};
 	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++) {
 		if (!hf_args_has(args, passed[i]))
 			continue;

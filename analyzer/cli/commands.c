@@ -46,6 +46,7 @@ static const struct hf_option dump_options[] = {
 	{NULL, 'o', "FILE", "the dump to write", 0},
 	{"core", 0, "CORE", "dump from an ELF core file", 0},
 	{"exe", 0, "EXE", "the program the core is of", 0},
+	{"sysroot", 0, "DIR", "where the files of its process are, as below /", 0},
 	END,
 };
 
@@ -126,7 +127,7 @@ static const struct hf_option sql_options[] = {
 const struct hf_command hf_commands[] = {
 	{"run", "[OPTION]... -- CMD [ARG]...", "start CMD with the library preloaded", run_options,
 		1, -1, hf_cmd_run, HF_COMMAND_STOP_AT_ARG},
-	{"dump", "PID [-o FILE]\n--core CORE [--exe EXE] [-o FILE]",
+	{"dump", "PID [-o FILE]\n--core CORE [--exe EXE] [--sysroot DIR] [-o FILE]",
 		"dump a running process, or from a core file", dump_options, 0, 1, hf_cmd_dump, 0},
 	{"load", "INPUT [-o DB]", "make the database of a dump", load_options, 1, 1, hf_cmd_load,
 		0},

@@ -57,13 +57,58 @@ static enum hf_status process(struct hf_report *report, struct hf_err *err)
 	return HF_OK;
 }
 
+/* "SIGSEGV at 0x10 in thread 4712 (worker)", of a process that a signal has ended. */
+static enum hf_status ending(struct hf_report *report, struct hf_err *err)
+{
+	char signal[32], addr[32], tid[32], sender[32];
+	const struct {
+		const char *key;
+		char *text;
+	} facts[] = {{"signal", signal}, {"fault_addr", addr}, {"crashed_tid", tid},
+		{"signal_sender", sender}};
+	sqlite3 *db = report->heap.db;
+	enum hf_status status = HF_OK;
+	for (size_t i = 0; !status && i < sizeof(facts) / sizeof(facts[0]); i++)
+		status = meta_text(db, facts[i].key, facts[i].text, sizeof(signal), err);
+	if (status || !*signal)
+		return status;
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	status = hf_query(db, &q, err, "SELECT name FROM thread WHERE tid = ? AND name != ''", "i",
+		(int64_t)strtoll(tid, NULL, 10));
+	const char *name = *tid && hf_row(q, &status, err) ? hf_column_text(q, 0) : "";
+	struct hf_emit *emit = report->emit;
+	hf_emit_fact(emit, "signal", NULL, HF_VALUE_TEXT, hf_cell_text(signal));
+	hf_emit_fact(emit, "fault_addr", NULL, HF_VALUE_TEXT, hf_cell_text(*addr ? addr : NULL));
+	hf_emit_fact(emit, "crashed_tid", NULL, HF_VALUE_PLAIN,
+		*tid ? hf_cell_int(strtoll(tid, NULL, 10)) : hf_cell_null());
+	hf_emit_line(emit, "%-14s %s%s%s%s%s%s%s%s%s%s", "ended by", signal, *addr ? " at " : "",
+		addr, *tid ? " in thread " : "", tid, *name ? " (" : "", name, *name ? ")" : "",
+		*sender ? ", sent by process " : "", sender);
+	return status;
+}
+
+/* *ret_known: false for a core file, which does not tell what was resident. */
+static enum hf_status resident_bytes(sqlite3 *db, bool *ret_known, int64_t *ret, struct hf_err *err)
+{
+	int64_t n_known = 0, n_unknown = 0;
+	enum hf_status status =
+		hf_query_int(db, &n_known, err, "SELECT count(resident) FROM memory_account", "");
+	if (status == HF_OK)
+		status = hf_query_int(db, &n_unknown, err,
+			"SELECT count(*) - count(resident) FROM memory_account", "");
+	*ret_known = n_known || !n_unknown;
+	return status ? status
+		      : hf_query_int(db, ret, err,
+				"SELECT coalesce(sum(resident), 0) FROM memory_account", "");
+}
+
 static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 {
 	const struct hf_heapdb *heap = &report->heap;
 	struct hf_emit *emit = report->emit;
 	int64_t resident = 0;
-	enum hf_status status = hf_query_int(
-		heap->db, &resident, err, "SELECT sum(resident) FROM memory_account", "");
+	bool known;
+	enum hf_status status = resident_bytes(heap->db, &known, &resident, err);
 	if (status != HF_OK)
 		return status;
 	hf_emit_fact(emit, "live_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)heap->live_size));
@@ -72,7 +117,8 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 	hf_emit_fact(emit, "leak_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)heap->leak_size));
 	hf_emit_fact(
 		emit, "leak_count", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)heap->leak_count));
-	hf_emit_fact(emit, "resident_size", NULL, HF_VALUE_SIZE, hf_cell_int(resident));
+	hf_emit_fact(emit, "resident_size", NULL, HF_VALUE_SIZE,
+		known ? hf_cell_int(resident) : hf_cell_null());
 	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
 	hf_emit_line(emit, "%-14s %s in %s live objects", "heap",
 		hf_human_size(size, heap->live_size), hf_human_count(count, heap->live_count));
@@ -89,7 +135,7 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 
 static enum hf_status account(struct hf_report *report, struct hf_err *err)
 {
-	static const struct hf_column columns[] = {
+	struct hf_column columns[] = {
 		{"resident", "RESIDENT", HF_VALUE_SIZE, 0},
 		{"share", "SHARE", HF_VALUE_SHARE, 0},
 		{"size", "MAPPED", HF_VALUE_SIZE, 0},
@@ -97,31 +143,35 @@ static enum hf_status account(struct hf_report *report, struct hf_err *err)
 		{"name", "", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
 		{"note", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
 	};
-	int64_t resident = 0;
+	int64_t total = 0;
+	bool known;
 	sqlite3 *db = report->heap.db;
-	enum hf_status status =
-		hf_query_int(db, &resident, err, "SELECT sum(resident) FROM memory_account", "");
+	enum hf_status status = resident_bytes(db, &known, &total, err);
+	if (status == HF_OK && !known)
+		status = hf_query_int(db, &total, err, "SELECT sum(size) FROM memory_account", "");
 	if (status != HF_OK)
 		return status;
 	char size[HF_NUMBER_SIZE];
-	hf_emit_title(report->emit, "Where the resident memory is: %s",
-		hf_human_size(size, (uint64_t)resident));
+	hf_emit_title(report->emit, "Where the %s memory is: %s%s", known ? "resident" : "mapped",
+		hf_human_size(size, (uint64_t)total),
+		known ? "" : " (how much of it was resident is not known)");
+	columns[0].flags |= known ? 0 : HF_COLUMN_JSON;
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	status = hf_query(db, &q, err,
 		"SELECT resident, size, category, name, note FROM memory_account "
-		"ORDER BY resident DESC",
+		"ORDER BY coalesce(resident, size) DESC",
 		"");
 	bool human = hf_emit_form(report->emit) == HF_EMIT_HUMAN;
 	hf_emit_table_begin(
 		report->emit, "memory_account", columns, sizeof(columns) / sizeof(columns[0]));
 	while (hf_row(q, &status, err)) {
-		uint64_t part = (uint64_t)hf_column_int(q, 0);
+		uint64_t part = (uint64_t)hf_column_int(q, known ? 0 : 1);
 		if (human && !part)
 			continue;
 		hf_emit_row(report->emit, HF_NO_ROW,
 			(struct hf_cell[]){
 				hf_column_cell(q, 0),
-				hf_cell_real(hf_percent(part, (uint64_t)resident)),
+				hf_cell_real(hf_percent(part, (uint64_t)total)),
 				hf_column_cell(q, 1),
 				hf_column_cell(q, 2),
 				hf_column_cell(q, 3),
@@ -358,6 +408,8 @@ enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err)
 {
 	uint64_t point = 0;
 	enum hf_status status = process(report, err);
+	if (status == HF_OK)
+		status = ending(report, err);
 	if (status == HF_OK)
 		status = totals(report, err);
 	if (status == HF_OK)

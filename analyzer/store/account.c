@@ -34,6 +34,12 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+bool hf_account_resident_known(const struct hf_heap *heap)
+{
+	const char *resident = hf_heap_property(heap, "resident");
+	return !resident || strcmp(resident, "unknown") != 0;
+}
+
 static void work_deinit(struct work *w)
 {
 	free(w->allocator);
@@ -184,6 +190,17 @@ static uint64_t process_rss(const struct hf_heap *heap)
 	return v;
 }
 
+/* Sizes are all that is known; a note about what is resident would be wrong. */
+static void forget_resident(struct hf_account *account)
+{
+	account->unknown = true;
+	account->resident = 0;
+	for (size_t i = 0; i < account->n; i++) {
+		account->row[i].resident = account->row[i].resident_min = 0;
+		account->row[i].note = NULL;
+	}
+}
+
 enum hf_status hf_account_init(
 	struct hf_account *ret, const struct hf_heap *heap, struct hf_err *err)
 {
@@ -223,6 +240,8 @@ enum hf_status hf_account_init(
 	}
 	free(others.row);
 	work_deinit(&w);
+	if (!hf_account_resident_known(heap))
+		forget_resident(ret);
 	if (status)
 		hf_account_deinit(ret);
 	return status;

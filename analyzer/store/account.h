@@ -12,6 +12,8 @@
  * So the rows sum to the resident bytes of all mappings, and a last row shows what the process's
  * own figure has beyond them. No row is negative.
  *
+ * Where it is not known what was resident (a core file), the rows have sizes alone.
+ *
  * Thread rule: pure functions over read-only arrays.
  */
 #pragma once
@@ -30,7 +32,11 @@ struct hf_account {
 	struct hf_account_row *row; /* owned */
 	size_t n;
 	uint64_t resident; /* sum over the rows: the process's resident bytes */
+	bool unknown;      /* what is resident: all such figures are 0 */
 };
+
+/* Does the dump say what was resident? */
+bool hf_account_resident_known(const struct hf_heap *heap);
 
 enum hf_status hf_account_init(
 	struct hf_account *ret, const struct hf_heap *heap, struct hf_err *err);

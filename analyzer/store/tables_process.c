@@ -174,6 +174,7 @@ static enum hf_status insert_mappings(sqlite3 *db, const struct hf_heap *heap, s
 {
 	_cleanup_(hf_insert_deinit) struct hf_insert ins;
 	enum hf_status status = hf_insert_init(&ins, db, "mapping", 8, err);
+	bool known = hf_account_resident_known(heap);
 	for (size_t i = 0; !status && i < heap->mappings.n; i++) {
 		const struct hf_heap_mapping *m = &heap->mappings.at[i];
 		char perms[5] = {m->perms & 1 ? 'r' : '-', m->perms & 2 ? 'w' : '-',
@@ -184,7 +185,10 @@ static enum hf_status insert_mappings(sqlite3 *db, const struct hf_heap *heap, s
 		hf_insert_text(&ins, perms);
 		hf_insert_text(&ins, m->path);
 		hf_insert_text(&ins, mapping_kind(m->kind));
-		hf_insert_u64(&ins, m->rss_bytes);
+		if (known)
+			hf_insert_u64(&ins, m->rss_bytes);
+		else
+			hf_insert_null(&ins);
 		hf_insert_u64(&ins, m->offset);
 		status = hf_insert_row(&ins, err);
 	}

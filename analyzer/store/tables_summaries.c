@@ -197,6 +197,14 @@ static enum hf_status insert_leaks(sqlite3 *db, const struct hf_store_input *in,
 	return status;
 }
 
+static void insert_known(struct hf_insert *ins, bool known, uint64_t value)
+{
+	if (known)
+		hf_insert_u64(ins, value);
+	else
+		hf_insert_null(ins);
+}
+
 static enum hf_status insert_account(
 	sqlite3 *db, const struct hf_store_input *in, struct hf_err *err)
 {
@@ -211,16 +219,16 @@ static enum hf_status insert_account(
 		hf_insert_u64(&ins, i + 1);
 		hf_insert_text(&ins, row->category);
 		hf_insert_text(&ins, row->name);
-		hf_insert_u64(&ins, row->resident);
-		hf_insert_u64(&ins, row->resident_min);
+		insert_known(&ins, !account.unknown, row->resident);
+		insert_known(&ins, !account.unknown, row->resident_min);
 		hf_insert_u64(&ins, row->size);
 		hf_insert_text(&ins, row->note);
 		status = hf_insert_row(&ins, err);
 	}
 	_cleanup_(hf_insert_deinit) struct hf_insert meta = {0};
-	if (!status)
+	if (!status && !account.unknown)
 		status = hf_insert_init_or_replace(&meta, db, "meta", 2, err);
-	if (!status) {
+	if (!status && !account.unknown) {
 		hf_insert_text(&meta, "resident_size");
 		hf_insert_u64(&meta, account.resident);
 		status = hf_insert_row(&meta, err);

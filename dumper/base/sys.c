@@ -2,11 +2,32 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <time.h>
 
 int hf_sys_open_read(const char *path)
 {
 	return (int)hf_syscall4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+}
+
+int hf_sys_open_below(const char *root_dir, const char *path)
+{
+	enum { OPENAT2 = 437 /* Linux 5.6 */, IN_ROOT = 0x10, NO_MAGICLINKS = 0x02 };
+	enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+	struct {
+		uint64_t flags, mode, resolve;
+	} how = {FLAGS, 0, IN_ROOT | NO_MAGICLINKS};
+	int dir = (int)hf_syscall4(
+		SYS_openat, AT_FDCWD, root_dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (dir < 0)
+		return dir;
+	int fd = (int)hf_syscall4(OPENAT2, dir, path, &how, sizeof(how));
+	if (fd == -ENOSYS) {
+		path += strspn(path, "/");
+		fd = (int)hf_syscall4(SYS_openat, dir, path, FLAGS, 0);
+	}
+	hf_sys_close(dir);
+	return fd;
 }
 
 int64_t hf_sys_read_full(int fd, void *buf, size_t size)

@@ -35,6 +35,9 @@ static inline long hf_syscall6(long n, long a, long b, long c, long d, long e, l
 
 /* Open for reading with O_CLOEXEC; a descriptor or a negative errno. */
 int hf_sys_open_read(const char *path);
+/* Open a regular-looking path below root_dir as a process with that root would find it: no link
+ * leads out of it, and a FIFO does not block. A descriptor or a negative errno. */
+int hf_sys_open_below(const char *root_dir, const char *path);
 /* Read until size bytes, end of file or an error; EINTR is retried. Bytes read or a negative errno.
  */
 int64_t hf_sys_read_full(int fd, void *buf, size_t size);

@@ -7,10 +7,11 @@
 #include "write/sink_file.h"
 
 struct hf_outside_options {
-	int pid;            /* 0: a core file */
-	const char *core;   /* NULL: a process */
-	const char *exe;    /* for a core; or NULL */
-	const char *output; /* NULL: %e.%p.%n.hfd */
+	int pid;             /* 0: a core file */
+	const char *core;    /* NULL: a process */
+	const char *exe;     /* for a core; or NULL */
+	const char *sysroot; /* for a core: where the files of its process are; or NULL */
+	const char *output;  /* NULL: %e.%p.%n.hfd */
 };
 
 /* One capture. Fill file (opened, not committed: the caller does) and the rest of the result.

@@ -3,12 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fmt.h"
 #include "frontend/outside.h"
 #include "memory/mem_core.h"
 
-enum { MAX_FACTS = 8 };
+enum { MAX_FACTS = 12 };
 
 struct capture {
 	const struct hf_outside_options *options;
@@ -22,7 +23,7 @@ struct capture {
 	struct hf_vec findings;
 	struct hf_fact facts[MAX_FACTS];
 	size_t n_facts;
-	char exe[PATH_MAX], uid[24], signal[32];
+	char exe[PATH_MAX], uid[24], signal[32], fault[24], sender[24], crashed[24];
 	uint64_t vm_bytes;
 };
 
@@ -46,6 +47,12 @@ static void note_file(void *ctx, const char *path, enum hf_mem_core_file state)
 			"%s: nothing in the core tells whether this file is the one it had", path,
 			0, 0);
 		break;
+	case HF_CORE_FILE_NEWER:
+		add_finding(ctx, HF_WARNING,
+			"%s: changed since the core was written, and nothing in the core tells "
+			"whether it is still the file that the process had",
+			path, 0, 0);
+		break;
 	case HF_CORE_FILE_MISSING:
 		add_finding(ctx, HF_WARNING,
 			"%s: not here; what the core leaves out of it is not known", path, 0, 0);
@@ -66,6 +73,11 @@ static void note_problems(struct capture *c)
 		hf_fmt(c->result->note, sizeof(c->result->note), "the core is cut: %lu bytes miss",
 			c->core.missing);
 	}
+	if (!c->core.threads.n)
+		add_finding(c, HF_PARTIAL,
+			"%sthe core has no notes of threads: registers and the live part of stacks "
+			"are not known, and all of every stack counts as live",
+			"", 0, 0);
 	if (c->core.dropped)
 		add_finding(c, HF_WARNING,
 			"%s%lu segments or notes of the core make no sense and were left out", "",
@@ -118,12 +130,17 @@ static void collect_facts(struct capture *c)
 	for (size_t i = 0; i < c->core.segments.n; i++)
 		c->vm_bytes += hf_core_segment_at(&c->core, i)->end -
 			       hf_core_segment_at(&c->core, i)->start;
-	add_fact(c, "exe", c->exe[0] ? c->exe : hf_core_exe(&c->core));
+	const char *exe = hf_core_exe(&c->core);
+	add_fact(c, "exe", c->exe[0] ? c->exe : exe && exe[0] == '/' ? exe : NULL);
 	add_fact(c, "program", c->core.program);
-	snprintf(c->uid, sizeof(c->uid), "%u", c->core.uid);
-	add_fact(c, "uid", c->uid);
+	if (c->core.program[0]) { /* of the same note */
+		snprintf(c->uid, sizeof(c->uid), "%u", c->core.uid);
+		add_fact(c, "uid", c->uid);
+	}
+	/* A core has the bytes of pages, but does not tell which of them were in memory. */
+	add_fact(c, "resident", "unknown");
 	/* gcore shows the stop of its own making. */
-	if (!c->core.signal || c->core.signal == SIGSTOP)
+	if (!c->core.signal || c->core.signal == SIGSTOP || c->core.signal == SIGTRAP)
 		return;
 	const char *name = sigabbrev_np(c->core.signal);
 	if (name)
@@ -131,6 +148,16 @@ static void collect_facts(struct capture *c)
 	else
 		snprintf(c->signal, sizeof(c->signal), "%d", c->core.signal);
 	add_fact(c, "signal", c->signal);
+	if (c->core.has_fault_addr)
+		snprintf(c->fault, sizeof(c->fault), "0x%lx", (unsigned long)c->core.fault_addr);
+	add_fact(c, "fault_addr", c->fault);
+	if (c->core.sender_pid)
+		snprintf(c->sender, sizeof(c->sender), "%d", c->core.sender_pid);
+	add_fact(c, "signal_sender", c->sender);
+	if (is_crash(c->core.signal) && c->core.threads.n)
+		snprintf(c->crashed, sizeof(c->crashed), "%d",
+			((struct hf_core_thread *)hf_vec_at(&c->core.threads, 0))->tid);
+	add_fact(c, "crashed_tid", c->crashed);
 }
 
 static enum hf_status find_exe(struct capture *c, struct hf_err *err)
@@ -144,6 +171,14 @@ static enum hf_status find_exe(struct capture *c, struct hf_err *err)
 	if (!realpath(exe, c->exe))
 		return hf_err_set(err, HF_E_NOTFOUND, "--exe %s: there is no such file", exe);
 	return HF_OK;
+}
+
+static enum hf_status check_sysroot(const char *dir, struct hf_err *err)
+{
+	struct stat st;
+	if (!dir || (stat(dir, &st) == 0 && S_ISDIR(st.st_mode)))
+		return HF_OK;
+	return hf_err_set(err, HF_E_NOTFOUND, "--sysroot %s: there is no such folder", dir);
 }
 
 struct exe_check {
@@ -165,7 +200,8 @@ static enum hf_status verify_exe(struct capture *c, struct hf_err *err)
 	if (!c->exe[0])
 		return HF_OK;
 	hf_mem_core_each_file(c->mem, check_exe, &check);
-	if (check.state == HF_CORE_FILE_SAME || check.state == HF_CORE_FILE_UNVERIFIED)
+	if (check.state == HF_CORE_FILE_SAME || check.state == HF_CORE_FILE_UNVERIFIED ||
+		check.state == HF_CORE_FILE_NEWER)
 		return HF_OK;
 	return hf_err_set(err, HF_E_UNSUPPORTED,
 		"--exe %s is not the program of this core (%s); build ids differ", c->exe,
@@ -175,13 +211,17 @@ static enum hf_status verify_exe(struct capture *c, struct hf_err *err)
 static enum hf_status capture(struct capture *c, struct hf_err *err)
 {
 	const struct hf_outside_options *o = c->options;
-	enum hf_status status = hf_core_open(&c->core, o->core, &c->pool, err);
+	const char *sysroot = o->sysroot ? o->sysroot : "";
+	enum hf_status status = check_sysroot(o->sysroot, err);
+	if (status)
+		return status;
+	status = hf_core_open(&c->core, o->core, &c->pool, err);
 	if (!status)
 		status = find_exe(c, err);
 	if (!status)
 		status = hf_core_maps(&c->core, c->exe[0] ? c->exe : NULL, &c->pool, &c->maps, err);
 	if (!status)
-		status = hf_mem_core(&c->core, &c->maps, "", &c->pool, &c->mem, err);
+		status = hf_mem_core(&c->core, &c->maps, sysroot, &c->pool, &c->mem, err);
 	if (!status)
 		status = verify_exe(c, err);
 	if (!status && !copy_threads(c))
@@ -205,7 +245,7 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 			.vm_bytes = c->vm_bytes},
 		.facts = c->facts,
 		.n_facts = c->n_facts,
-		.root_dir = "",
+		.root_dir = sysroot,
 		.sink = &c->result->file.sink,
 		.pool = &c->pool,
 		.totals = &c->result->totals,

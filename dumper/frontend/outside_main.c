@@ -13,7 +13,7 @@
 
 static const char usage[] =
 	"usage: holdfast-dump PID [-o FILE]\n"
-	"       holdfast-dump --core CORE [--exe EXE] [-o FILE]\n"
+	"       holdfast-dump --core CORE [--exe EXE] [--sysroot DIR] [-o FILE]\n"
 	"\n"
 	"Writes a dump of the heap of a running process, which needs no preparation and runs on\n"
 	"after milliseconds, or of an ELF core file. Read it with `holdfast report FILE`.\n"
@@ -22,6 +22,7 @@ static const char usage[] =
 	"                     (default: PROGRAM.PID.N.hfd, with the first N that is free)\n"
 	"      --core CORE    a core file, as the kernel or gcore writes it\n"
 	"      --exe EXE      the program that dumped core, if it is not where it was\n"
+	"      --sysroot DIR  where the files of its process are, as below / (a container's)\n"
 	"      --help, --version\n"
 	"\n"
 	"Exit status: 0 ok, 1 failed, 2 usage, 3 no such process or unreadable core, 4 the dump "
@@ -64,6 +65,7 @@ static int parse(int argc, char **argv, struct hf_outside_options *o)
 	static const struct option known[] = {
 		{"core", required_argument, NULL, 'c'},
 		{"exe", required_argument, NULL, 'e'},
+		{"sysroot", required_argument, NULL, 's'},
 		{"output", required_argument, NULL, 'o'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
@@ -76,6 +78,9 @@ static int parse(int argc, char **argv, struct hf_outside_options *o)
 			break;
 		case 'e':
 			o->exe = optarg;
+			break;
+		case 's':
+			o->sysroot = optarg;
 			break;
 		case 'o':
 			o->output = optarg;
@@ -97,8 +102,8 @@ static int parse(int argc, char **argv, struct hf_outside_options *o)
 		return optind < argc ? 1 + wrong_usage("a pid and --core exclude each other: ",
 						   argv[optind])
 				     : 0;
-	if (o->exe)
-		return 1 + wrong_usage("--exe goes with --core", NULL);
+	if (o->exe || o->sysroot)
+		return 1 + wrong_usage(o->exe ? "--exe" : "--sysroot", " goes with --core");
 	if (optind == argc)
 		return 1 + wrong_usage("which process? give a pid, or --core CORE", NULL);
 	if (optind + 1 < argc)

@@ -95,22 +95,6 @@ static enum hf_status map_file(
 
 enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
 
-/* Below root_dir as the process itself would find it: a link cannot lead out. */
-static int open_below(const char *root_dir, const char *path)
-{
-	enum { OPENAT2 = 437 /* Linux 5.6 */, IN_ROOT = 0x10, NO_MAGICLINKS = 0x02 };
-	struct {
-		uint64_t flags, mode, resolve;
-	} how = {OPEN_FLAGS, 0, IN_ROOT | NO_MAGICLINKS};
-	int dir = (int)hf_syscall4(
-		SYS_openat, AT_FDCWD, root_dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	if (dir < 0)
-		return dir;
-	int fd = (int)hf_syscall4(OPENAT2, dir, path, &how, sizeof(how));
-	hf_sys_close(dir);
-	return fd;
-}
-
 enum place { PLACE_MAPPED, PLACE_BELOW_ROOT, PLACE_OURS, N_PLACES };
 
 static int open_at(
@@ -126,13 +110,8 @@ static int open_at(
 			image->head_end);
 		break;
 	case PLACE_BELOW_ROOT:
-		if (!has_root || image->deleted)
-			return -ENOENT;
-		int fd = open_below(files->root_dir, image->path);
-		if (fd != -ENOSYS)
-			return fd;
-		hf_fmt(path, sizeof(path), "%s%s", files->root_dir, image->path);
-		break;
+		return has_root && !image->deleted ? hf_sys_open_below(files->root_dir, image->path)
+						   : -ENOENT;
 	case PLACE_OURS:
 		if (image->deleted)
 			return -ENOENT;

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@ enum {
 	PRPSINFO_PID = 24,
 	PRPSINFO_FNAME = 40,
 	PRPSINFO_SIZE = 136,
+	SIGINFO_SIZE = 128,
 };
 
 static uint32_t u32_at(const uint8_t *p)
@@ -168,6 +170,17 @@ size_t hf_core_segment_lower(const struct hf_core *core, uint64_t addr)
 	return lo;
 }
 
+const uint8_t *hf_core_at(const struct hf_core *core, uint64_t addr, uint64_t *size)
+{
+	size_t i = hf_core_segment_lower(core, addr);
+	const struct hf_core_segment *s = i < core->segments.n ? hf_core_segment_at(core, i) : NULL;
+	if (!s || addr < s->start || addr - s->start >= s->available)
+		return NULL;
+	uint64_t left = s->available - (addr - s->start);
+	*size = *size < left ? *size : left;
+	return core->data + s->offset + (addr - s->start);
+}
+
 /* Notes. */
 
 static bool note_prstatus(struct hf_core *core, const uint8_t *desc, uint32_t size)
@@ -227,6 +240,28 @@ static void note_auxv(struct hf_core *core, const uint8_t *desc, uint32_t size)
 	}
 }
 
+/* siginfo_t: number, errno, code, then what depends on them (sigaction(2)). gdb leaves out the
+ * stops of its own making. */
+static void note_siginfo(struct hf_core *core, const uint8_t *desc, uint32_t size)
+{
+	if (size < SIGINFO_SIZE) {
+		core->dropped++;
+		return;
+	}
+	int number = (int)u32_at(desc), code = (int)u32_at(desc + 8);
+	if (!core->signal)
+		core->signal = number;
+	if (core->signal != number)
+		return;
+	bool fault = number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE;
+	if (fault && code > 0) {
+		core->fault_addr = u64_at(desc + 16);
+		core->has_fault_addr = true;
+	} else if (code == SI_USER || code == SI_QUEUE || code == SI_TKILL) {
+		core->sender_pid = (int)u32_at(desc + 16);
+	}
+}
+
 /* count, page size, count × {start, end, offset in pages}, then as many names. */
 static bool note_file(
 	struct hf_core *core, const uint8_t *desc, uint32_t size, struct hf_pool *pool)
@@ -277,8 +312,8 @@ static bool one_note(struct hf_core *core, uint32_t type, const uint8_t *desc, u
 	case NT_FILE:
 		return core->mapped.n ? true : note_file(core, desc, size, pool);
 	case NT_SIGINFO:
-		if (size >= 4 && core->threads.n <= 1 && !core->signal)
-			core->signal = (int)u32_at(desc);
+		if (core->threads.n <= 1)
+			note_siginfo(core, desc, size);
 		return true;
 	}
 	return true;
@@ -286,13 +321,11 @@ static bool one_note(struct hf_core *core, uint32_t type, const uint8_t *desc, u
 
 static bool read_notes(struct hf_core *core, const Elf64_Phdr *ph, struct hf_pool *pool)
 {
-	if (ph->p_offset >= core->size) {
-		core->dropped++;
-		return true;
-	}
-	uint64_t left = core->size - ph->p_offset;
+	uint64_t left = ph->p_offset < core->size ? core->size - ph->p_offset : 0;
 	uint64_t size = ph->p_filesz < left ? ph->p_filesz : left;
 	core->missing += ph->p_filesz - size;
+	if (!size)
+		return true;
 	struct hf_cursor c = hf_cursor_make(core->data + ph->p_offset, size, ph->p_offset);
 	while (hf_cursor_left(&c) >= sizeof(Elf64_Nhdr)) {
 		uint32_t name_size = hf_cursor_u32(&c), desc_size = hf_cursor_u32(&c);
@@ -344,12 +377,12 @@ static enum hf_status read_tables(
 	if (!ok)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for the tables of %s", path);
 	sort_segments(core);
-	hf_sort(core->mapped.data, core->mapped.n, core->mapped.elem, by_mapped);
 	if (!core->segments.n)
 		return hf_err_set(err, HF_E_CORRUPT, "%s: a core file without memory", path);
-	if (!core->threads.n)
-		return hf_err_set(err, HF_E_CORRUPT, "%s: a core file without threads", path);
-	if (!core->pid)
+	if (!core->mapped.n && !hf_core_guess_files(core, pool))
+		return hf_err_set(err, HF_E_NOMEM, "no memory for the tables of %s", path);
+	hf_sort(core->mapped.data, core->mapped.n, core->mapped.elem, by_mapped);
+	if (!core->pid && core->threads.n)
 		core->pid = ((struct hf_core_thread *)hf_vec_at(&core->threads, 0))->tid;
 	return HF_OK;
 }

@@ -48,15 +48,20 @@ struct hf_core {
 	int pid, ppid;
 	uint32_t uid;
 	char program[17];
-	int signal;                                   /* 0: none */
+	int signal;          /* 0: none */
+	uint64_t fault_addr; /* what the crashing thread could not reach */
+	bool has_fault_addr;
+	int sender_pid; /* of a signal that another process sent; 0: the kernel did */
 	uint64_t at_phdr, at_random, at_sysinfo_ehdr; /* of the auxiliary vector; 0: unknown */
 	uint64_t missing; /* bytes of segments that the file is too short for */
 	uint64_t dropped; /* segments and notes that make no sense */
 	uint64_t time_ns; /* of the file */
 };
 
-/* Open and read the tables. HF_E_NOTFOUND, HF_E_IO; HF_E_CORRUPT: not a core file, or nothing in it
- * can be read; HF_E_UNSUPPORTED: of another machine, or compressed. */
+/* Open and read the tables. A core without notes (one that is cut before them) has no threads, and
+ * its mapped files are found by what their images in memory say. HF_E_NOTFOUND, HF_E_IO;
+ * HF_E_CORRUPT: not a core file, or there is no memory in it; HF_E_UNSUPPORTED: of another machine,
+ * or compressed. */
 enum hf_status hf_core_open(
 	struct hf_core *core, const char *path, struct hf_pool *pool, struct hf_err *err);
 void hf_core_deinit(struct hf_core *core);
@@ -71,8 +76,15 @@ static inline struct hf_core_segment *hf_core_segment_at(const struct hf_core *c
 	return hf_vec_at(&core->segments, i);
 }
 
+/* Bytes of the core at addr, up to *size of them, which becomes their number; NULL: none. */
+const uint8_t *hf_core_at(const struct hf_core *core, uint64_t addr, uint64_t *size);
+
 /* Index of the first segment that ends after addr; the count if there is none. */
 size_t hf_core_segment_lower(const struct hf_core *core, uint64_t addr);
+
+/* Where there is no list of mapped files: what the images in memory tell of theirs, named by the
+ * dynamic loader's list. False: no memory. */
+bool hf_core_guess_files(struct hf_core *core, struct hf_pool *pool);
 
 /* The path of the program's own file, or NULL. */
 const char *hf_core_exe(const struct hf_core *core);

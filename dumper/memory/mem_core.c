@@ -10,7 +10,7 @@
 
 #include "base/build_id.h"
 #include "base/checked.h"
-#include "base/fmt.h"
+#include "base/sys.h"
 
 enum {
 	SEEK_MIN = 64 << 10, /* runs shorter than this are not looked at for holes */
@@ -54,23 +54,11 @@ static bool id_of(const uint8_t *p, uint64_t size, struct hf_build_id *ret)
 	return false;
 }
 
-/* Bytes of the core at addr, up to *size of them; NULL: none. */
-static const uint8_t *in_core(const struct hf_core *core, uint64_t addr, uint64_t *size)
-{
-	size_t i = hf_core_segment_lower(core, addr);
-	const struct hf_core_segment *s = i < core->segments.n ? hf_core_segment_at(core, i) : NULL;
-	if (!s || addr < s->start || addr - s->start >= s->available)
-		return NULL;
-	uint64_t left = s->available - (addr - s->start);
-	*size = *size < left ? *size : left;
-	return core->data + s->offset + (addr - s->start);
-}
-
 static enum hf_mem_core_file compare(
 	const struct hf_core *core, const struct hf_map *first, const struct file *file)
 {
 	uint64_t size = HF_PAGE;
-	const uint8_t *page = first ? in_core(core, first->start, &size) : NULL;
+	const uint8_t *page = first ? hf_core_at(core, first->start, &size) : NULL;
 	struct hf_build_id was, is;
 	if (!page)
 		return HF_CORE_FILE_UNVERIFIED;
@@ -86,24 +74,10 @@ static enum hf_mem_core_file compare(
 
 /* Files. */
 
-static void open_file(struct mem_core *m, struct file *file, const char *root_dir)
+/* Take what is open at fd, which is closed. */
+static void try_file(struct mem_core *m, struct file *file, int fd, const struct hf_map *first)
 {
-	char path[4096];
 	struct stat st;
-	const struct hf_map *first = NULL;
-	for (size_t i = 0; i < hf_maps_count(m->mem.maps) && !first; i++) {
-		const struct hf_map *map = hf_maps_at(m->mem.maps, i);
-		if (map->inode == file->number && map->offset == 0)
-			first = map;
-	}
-	uint64_t size = SELFMAG;
-	const uint8_t *magic = first ? in_core(m->core, first->start, &size) : NULL;
-	file->elf = magic && size == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0;
-	file->state = HF_CORE_FILE_MISSING;
-	hf_fmt(path, sizeof(path), "%s%s", root_dir, file->path);
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= HF_PAGE) {
 		void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		file->data = data == MAP_FAILED ? NULL : data;
@@ -115,10 +89,42 @@ static void open_file(struct mem_core *m, struct file *file, const char *root_di
 	bool elf = memcmp(file->data, ELFMAG, SELFMAG) == 0;
 	file->state = elf || file->elf ? compare(m->core, first, file) : HF_CORE_FILE_OTHER;
 	file->elf |= elf;
+	uint64_t changed = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+	if (file->state == HF_CORE_FILE_UNVERIFIED && changed > m->core->time_ns)
+		file->state = HF_CORE_FILE_NEWER;
 	if (file->state != HF_CORE_FILE_OTHER)
 		return;
 	munmap((void *)file->data, file->size);
 	file->data = NULL;
+}
+
+static void open_file(struct mem_core *m, struct file *file, const char *root_dir)
+{
+	const struct hf_map *first = NULL;
+	/* Where neither the core nor a file shows what it is: programs and libraries are mapped in
+	 * several pieces, data mostly is not. */
+	unsigned n_pieces = 0;
+	for (size_t i = 0; i < hf_maps_count(m->mem.maps); i++) {
+		const struct hf_map *map = hf_maps_at(m->mem.maps, i);
+		if (map->inode != file->number)
+			continue;
+		n_pieces++;
+		if (map->offset == 0 && !first)
+			first = map;
+	}
+	uint64_t size = SELFMAG;
+	const uint8_t *magic = first ? hf_core_at(m->core, first->start, &size) : NULL;
+	file->elf = magic ? size == SELFMAG && memcmp(magic, ELFMAG, SELFMAG) == 0 : n_pieces > 1;
+	enum hf_mem_core_file best = HF_CORE_FILE_MISSING;
+	for (int below = !!*root_dir; below >= 0 && !file->data; below--) {
+		int fd = below ? hf_sys_open_below(root_dir, file->path)
+			       : open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		file->state = HF_CORE_FILE_MISSING;
+		if (fd >= 0)
+			try_file(m, file, fd, first);
+		best = file->state == HF_CORE_FILE_MISSING ? best : file->state;
+	}
+	file->state = best;
 }
 
 static bool open_files(struct mem_core *m, const char *root_dir)
@@ -189,7 +195,7 @@ static enum hf_status core_read(
 	uint64_t at = addr;
 	while (size) {
 		uint64_t n = size;
-		const uint8_t *p = in_core(m->core, at, &n);
+		const uint8_t *p = hf_core_at(m->core, at, &n);
 		if (!p)
 			p = in_file(m, at, &n);
 		if (!p) {
@@ -248,20 +254,6 @@ static void core_window(struct hf_reader *r, uint64_t addr)
 		page, page + (end - s->offset - at), data ? core->data + s->offset + at : NULL};
 }
 
-static uint64_t core_resident(struct hf_mem *mem, uint64_t start, uint64_t end)
-{
-	struct hf_reader r;
-	uint64_t bytes = 0;
-	hf_reader_init(&r, mem);
-	for (uint64_t at = start; at < end; at = r.win.end) {
-		bool there = hf_reader_seek(&r, at);
-		uint64_t stop = r.win.end < end ? r.win.end : end;
-		bytes += there ? stop - at : 0;
-	}
-	hf_reader_deinit(&r);
-	return bytes;
-}
-
 static void core_destroy(struct hf_mem *mem)
 {
 	struct mem_core *m = (struct mem_core *)mem;
@@ -273,7 +265,7 @@ static void core_destroy(struct hf_mem *mem)
 	hf_vec_deinit(&m->files);
 }
 
-static const struct hf_mem_ops core_ops = {core_read, core_window, core_destroy, core_resident};
+static const struct hf_mem_ops core_ops = {core_read, core_window, core_destroy};
 
 enum hf_status hf_mem_core(const struct hf_core *core, const struct hf_maps *maps,
 	const char *root_dir, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)

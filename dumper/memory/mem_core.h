@@ -14,9 +14,11 @@ enum hf_mem_core_file {
 	HF_CORE_FILE_UNVERIFIED, /* used, but nothing in the core tells whether it is the same */
 	HF_CORE_FILE_MISSING,
 	HF_CORE_FILE_OTHER, /* another file has that name by now; not used */
+	HF_CORE_FILE_NEWER, /* as UNVERIFIED, and the file has changed since the core was written */
 };
 
-/* maps are hf_core_maps(); root_dir is put before paths ("" or a folder). */
+/* maps are hf_core_maps(). Files are looked for below root_dir (a copy of the file system that the
+ * process saw), where it is not ""; and in our own view. */
 enum hf_status hf_mem_core(const struct hf_core *core, const struct hf_maps *maps,
 	const char *root_dir, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err);
 /* Visit the ELF files that the process had mapped. */

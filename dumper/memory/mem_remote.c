@@ -161,7 +161,7 @@ static void remote_destroy(struct hf_mem *mem)
 	hf_sys_close(m->memory);
 }
 
-static const struct hf_mem_ops remote_ops = {remote_read, remote_window, remote_destroy, NULL};
+static const struct hf_mem_ops remote_ops = {remote_read, remote_window, remote_destroy};
 
 static enum hf_status open_of(int pid, const char *name, int *ret, struct hf_err *err)
 {

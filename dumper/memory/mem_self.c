@@ -174,7 +174,7 @@ static void self_destroy(struct hf_mem *mem)
 	hf_page_free(self->blocks, BLOCKS_SIZE);
 }
 
-static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy, NULL};
+static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy};
 
 enum hf_status hf_mem_self(
 	const struct hf_maps *maps, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)

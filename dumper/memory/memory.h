@@ -46,8 +46,6 @@ struct hf_mem_ops {
 	 * empty. */
 	void (*window)(struct hf_reader *r, uint64_t addr);
 	void (*destroy)(struct hf_mem *mem);
-	/* Bytes of [start, end) that are there; NULL: the process is to be asked (pagemap). */
-	uint64_t (*resident)(struct hf_mem *mem, uint64_t start, uint64_t end);
 };
 
 struct hf_mem {

@@ -217,12 +217,11 @@ def stopped(holdfast, folder, target):
 
 
 def cores(holdfast, folder, target):
-    """Cores that are cut, of another program, or none at all."""
+    """Cores of another program, or none at all."""
     with Target(target, folder, "--objects", "1e4") as t:
         core = gcore(folder, t.pid)
         t.finish()
     out = holdfast.folder / "x.hfd"
-    size = os.path.getsize(core)
 
     def dump(path, status, *options):
         text = holdfast("dump", "--core", path, *options, "-o", out, status=status)
@@ -243,11 +242,6 @@ def cores(holdfast, folder, target):
     garbage = os.path.join(folder, "garbage")
     pathlib.Path(garbage).write_bytes(b"\x1f\x8b" + bytes(1000))
     dump(garbage, 3)
-    # The kernel writes notes first, gcore last: a cut core of gcore has no threads.
-    cut = os.path.join(folder, "cut")
-    shutil.copy(core, cut)
-    os.truncate(cut, size * 2 // 3)
-    dump(cut, 3)
 
 
 def kernel_core(holdfast, folder, target):
