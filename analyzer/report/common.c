@@ -82,8 +82,13 @@ static enum hf_status not_an_object(struct hf_report *report, uint64_t addr, str
 enum hf_status hf_report_find(
 	struct hf_report *report, uint64_t addr, struct hf_object *ret, struct hf_err *err)
 {
+	bool is_root = false;
 	enum hf_status status = hf_heapdb_containing(&report->heap, addr, ret, err);
-	return status == HF_E_NOTFOUND ? not_an_object(report, addr, err) : status;
+	if (status != HF_E_NOTFOUND)
+		return status;
+	*ret = (struct hf_object){0};
+	status = hf_report_variable(report, addr, &is_root, err);
+	return status != HF_OK || is_root ? status : not_an_object(report, addr, err);
 }
 
 void hf_report_object(struct hf_report *report, const char *key, const struct hf_object *object)

@@ -253,7 +253,7 @@ enum hf_status hf_report_refs(struct hf_report *report, uint64_t addr,
 {
 	struct hf_object object;
 	enum hf_status status = hf_report_find(report, addr, &object, err);
-	if (status != HF_OK)
+	if (status != HF_OK || !object.id)
 		return status;
 	char size[HF_NUMBER_SIZE];
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;

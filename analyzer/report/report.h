@@ -93,10 +93,14 @@ enum hf_status hf_report_verify(struct hf_report *report, struct hf_err *err);
 
 /* For the reports themselves. */
 
-/* The object that contains addr; if there is none, emit what the address is and return
+/* The object that contains addr. If there is none: where it is a root, emit what that holds, and
+ * the answer is complete, *ret has the id 0; else emit what the address is and return
  * HF_E_NOTFOUND. */
 enum hf_status hf_report_find(
 	struct hf_report *report, uint64_t addr, struct hf_object *ret, struct hf_err *err);
+/* What the variable around addr holds; *ret_found: there is one. */
+enum hf_status hf_report_variable(
+	struct hf_report *report, uint64_t addr, bool *ret_found, struct hf_err *err);
 /* The facts of an object, and the same for JSON. */
 void hf_report_object(struct hf_report *report, const char *key, const struct hf_object *object);
 /* "holdfast COMMAND INPUT REST" as a hint. */

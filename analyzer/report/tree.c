@@ -549,7 +549,7 @@ static enum hf_status start(struct tree *t, struct hf_err *err)
 		return status == HF_OK ? queue_roots(t, err) : status;
 	struct hf_object object;
 	status = hf_report_find(t->report, t->options->addr, &object, err);
-	if (status != HF_OK)
+	if (status != HF_OK || !object.id)
 		return status;
 	struct pending p = {.object_id = object.id, .self.id = object.id, .parent = HF_NO_ROW};
 	p.self.size = dominators ? object.retained_size : object.held_size;

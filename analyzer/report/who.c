@@ -255,7 +255,7 @@ enum hf_status hf_report_who(struct hf_report *report, uint64_t addr,
 {
 	struct hf_object object;
 	enum hf_status status = hf_report_find(report, addr, &object, err);
-	if (status != HF_OK)
+	if (status != HF_OK || !object.id)
 		return status;
 	describe(report, &object, addr);
 
