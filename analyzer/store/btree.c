@@ -37,6 +37,9 @@ struct divider {
 /*
  * A level of the tree while it is built. A page is not given up before the page after it has a
  * cell: at the end the last page may turn out to be empty, and then borrows a cell.
+ *
+ * Interior pages lie in memory of their own. There is one leaf at a time, in the file's buffer:
+ * after a full one has been given up, the next is reserved.
  */
 struct level {
 	struct page cur;
@@ -68,12 +71,24 @@ static inline bool page_fits(const struct page *page, uint32_t size)
 	return page->header + 2 * (page->n_cells + 1) + size <= page->content;
 }
 
-static inline void page_add(struct page *page, const uint8_t *cell, uint32_t size)
+/* The cell of this size that stands below the others is one of them now. */
+static inline void page_added(struct page *page, uint32_t size)
 {
 	page->content -= size;
-	memcpy(page->data + page->content, cell, size);
 	hf_record_put16(page->data + page->header + 2 * page->n_cells, page->content);
 	page->n_cells++;
+}
+
+static inline void page_add(struct page *page, const uint8_t *cell, uint32_t size)
+{
+	uint8_t *to = page->data + page->content - size;
+	if (size >= 16 && size <= 32) { /* by far the most; a call would cost more than it copies */
+		memcpy(to, cell, 16);
+		memcpy(to + size - 16, cell + size - 16, 16);
+	} else {
+		memcpy(to, cell, size);
+	}
+	page_added(page, size);
 }
 
 /* Take the last cell off; its bytes stay where they are until the next page_add. */
@@ -123,9 +138,20 @@ static bool level_init(struct level *l, uint8_t type, uint32_t page_size)
 	return l->cur.data && l->full.data;
 }
 
+/* A new leaf; false: t->status says why not. */
+static bool leaf_start(struct tree *t)
+{
+	struct page *leaf = &t->level[0].cur;
+	page_reset(leaf, t->leaf_type, t->page_size);
+	leaf->data = hf_btree_file_reserve(t->file, t->err);
+	if (!leaf->data && !t->status)
+		t->status = HF_E_IO;
+	return leaf->data && !t->status;
+}
+
 static void tree_deinit(struct tree *t)
 {
-	for (uint32_t i = 0; i < MAX_LEVELS; i++) {
+	for (uint32_t i = 1; i < MAX_LEVELS; i++) {
 		free(t->level[i].cur.data);
 		free(t->level[i].full.data);
 	}
@@ -150,6 +176,16 @@ static void level_close(
 	l->pending = true;
 }
 
+/* The leaf is full: let it wait. */
+static void leaf_close(struct level *leaf, const uint8_t *divider, uint32_t divider_size)
+{
+	leaf->full = leaf->cur;
+	leaf->cur.data = NULL;
+	memcpy(leaf->divider.bytes, divider, divider_size);
+	leaf->divider.size = divider_size;
+	leaf->pending = true;
+}
+
 static struct level *tree_level(struct tree *t, uint32_t i)
 {
 	if (i < t->n_levels)
@@ -158,7 +194,7 @@ static struct level *tree_level(struct tree *t, uint32_t i)
 		tree_fail(t, HF_E_FAILED, "a b-tree of more than 20 levels");
 		return NULL;
 	}
-	if (!level_init(&t->level[i], i ? t->interior_type : t->leaf_type, t->page_size)) {
+	if (!level_init(&t->level[i], t->interior_type, t->page_size)) {
 		tree_fail(t, HF_E_NOMEM, "no memory");
 		return NULL;
 	}
@@ -213,11 +249,11 @@ static void tree_borrow(struct tree *t, uint32_t i)
 		memcpy(moved + 4, l->divider.bytes, l->divider.size);
 		page_set_right(&l->full, hf_record_get32(cell));
 		page_add(&l->cur, moved, 4 + l->divider.size);
-	} else {
-		page_add(&l->cur, l->divider.bytes, l->divider.size);
 	}
 	l->pending = false;
 	tree_up(t, i + 1, tree_flush(t, &l->full), &up);
+	if (!i && leaf_start(t))
+		page_add(&l->cur, l->divider.bytes, l->divider.size);
 }
 
 static enum hf_status tree_finish(struct tree *t, uint32_t root)
@@ -249,7 +285,8 @@ static bool tree_init(struct tree *t, struct hf_btree_file *file, uint8_t leaf_t
 		.leaf_type = leaf_type,
 		.interior_type = interior_type,
 		.err = err};
-	return tree_level(t, 0) != NULL;
+	t->n_levels = 1;
+	return leaf_start(t);
 }
 
 enum hf_status hf_btree_write_table(struct hf_btree_file *file, uint32_t root, uint64_t n,
@@ -273,7 +310,8 @@ enum hf_status hf_btree_write_table(struct hf_btree_file *file, uint32_t root, u
 			struct divider divider;
 			divider.size = hf_record_varint(divider.bytes, (uint64_t)last);
 			tree_up(&t, 1, tree_flush(&t, &leaf->cur), &divider);
-			page_reset(&leaf->cur, PAGE_LEAF_TABLE, t.page_size);
+			if (!leaf_start(&t))
+				break;
 			if (size > t.page_size - 35)
 				tree_fail(&t, HF_E_FAILED, "a row does not fit its page");
 		}
@@ -300,17 +338,24 @@ enum hf_status hf_btree_write_index(struct hf_btree_file *file, uint32_t root, u
 			return hf_err_set(err, HF_E_FAILED,
 				"writing the database: entry %llu is malformed",
 				(unsigned long long)i);
-		uint32_t size = hf_record_index_cell(cell, &row);
-		if (size > max_local)
-			tree_fail(&t, HF_E_FAILED, "an index entry does not fit its page");
 		if (leaf->pending) {
 			leaf->pending = false;
 			tree_up(&t, 1, tree_flush(&t, &leaf->full), &leaf->divider);
+			if (!leaf_start(&t))
+				break;
 		}
-		if (page_fits(&leaf->cur, size))
+		if (row.n <= HF_RECORD_MAX_BACK && page_fits(&leaf->cur, HF_RECORD_MAX_BACK_CELL)) {
+			page_added(&leaf->cur, hf_record_index_cell_back(
+						       leaf->cur.data + leaf->cur.content, &row));
+			continue;
+		}
+		uint32_t size = hf_record_index_cell(cell, &row);
+		if (size > max_local)
+			tree_fail(&t, HF_E_FAILED, "an index entry does not fit its page");
+		else if (page_fits(&leaf->cur, size))
 			page_add(&leaf->cur, cell, size);
 		else
-			level_close(leaf, t.page_size, cell, size);
+			leaf_close(leaf, cell, size);
 	}
 	return tree_finish(&t, root);
 }

@@ -88,15 +88,22 @@ static enum hf_status append(struct hf_btree_file *file, const uint8_t *page, st
 		return hf_err_set(
 			err, HF_E_FAILED, "the database would exceed SQLite's 2^32 pages");
 	uint8_t *at = file->buffer + (size_t)file->buffered * file->page_size;
-	if (page)
-		memcpy(at, page, file->page_size);
-	else
+	if (!page)
 		memset(at, 0, file->page_size);
+	else if (page != at)
+		memcpy(at, page, file->page_size);
 	file->n_pages++;
 	file->buffered++;
 	if ((file->buffered + 1) * (size_t)file->page_size > BUFFER_SIZE)
 		return flush(file, err);
 	return HF_OK;
+}
+
+uint8_t *hf_btree_file_reserve(struct hf_btree_file *file, struct hf_err *err)
+{
+	if (file->n_pages + 1 == file->lock_page && append(file, NULL, err))
+		return NULL;
+	return file->buffer + (size_t)file->buffered * file->page_size;
 }
 
 enum hf_status hf_btree_file_append(

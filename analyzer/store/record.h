@@ -8,6 +8,7 @@
  * Thread rule: pure functions.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -66,15 +67,31 @@ static inline uint32_t hf_record_varint(uint8_t *out, uint64_t v)
 	return n;
 }
 
-/* Serial type and size of an integer by the bits it needs, sign included (1 … 64). */
+/* How an integer is stored. */
 struct hf_record_width {
 	uint8_t type, size;
 };
-static inline struct hf_record_width hf_record_width(uint32_t bits)
+
+static inline struct hf_record_width hf_record_width(int64_t v)
 {
-	static const struct hf_record_width by_byte[9] = {
-		{1, 1}, {1, 1}, {2, 2}, {3, 3}, {4, 4}, {5, 6}, {5, 6}, {6, 8}, {6, 8}};
-	return by_byte[(bits + 7) / 8];
+#define HF_W8(type, size)                                                                          \
+	{type, size}, {type, size}, {type, size}, {type, size}, {type, size}, {type, size},        \
+		{type, size},                                                                      \
+	{                                                                                          \
+		type, size                                                                         \
+	}
+	/* By the highest bit that differs from the sign. */
+	static const struct hf_record_width by_bit[72] = {{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1},
+		{1, 1}, {1, 1}, HF_W8(2, 2), HF_W8(3, 3), HF_W8(4, 4), HF_W8(5, 6), HF_W8(5, 6),
+		HF_W8(6, 8), HF_W8(6, 8), HF_W8(6, 8)};
+#undef HF_W8
+	uint64_t magnitude = (uint64_t)(v ^ (v >> 63));
+	struct hf_record_width w = by_bit[63 - __builtin_clzll(magnitude | 1)];
+	/* No branch: which values are 0 or 1 is hard to guess. */
+	bool is_bit = __builtin_expect_with_probability((uint64_t)v <= 1, 1, 0.5);
+	w.type = is_bit ? (uint8_t)(8 + v) : w.type;
+	w.size = is_bit ? 0 : w.size;
+	return w;
 }
 
 /* Write the record of row->value at out, which has 8 bytes to spare; its size. */
@@ -88,19 +105,45 @@ static inline uint32_t hf_record_put(uint8_t *out, const struct hf_btree_row *ro
 			*type++ = 0;
 			continue;
 		}
-		if ((uint64_t)v <= 1) {
-			*type++ = (uint8_t)(8 + v);
-			continue;
-		}
-		uint64_t magnitude = (uint64_t)(v ^ (v >> 63)) | 1;
-		struct hf_record_width w =
-			hf_record_width(65 - (uint32_t)__builtin_clzll(magnitude));
-		uint64_t big = __builtin_bswap64((uint64_t)v << (64 - 8 * w.size));
+		struct hf_record_width w = hf_record_width(v);
+		/* Of 0 and 1 nothing stays. */
+		uint64_t big = __builtin_bswap64((uint64_t)v << ((64 - 8 * w.size) & 63));
 		memcpy(body, &big, sizeof(big));
 		body += w.size;
 		*type++ = w.type;
 	}
 	return (uint32_t)(body - out);
+}
+
+enum {
+	HF_RECORD_MAX_BACK = 7, /* columns of hf_record_index_cell_back() */
+	HF_RECORD_MAX_BACK_CELL = 2 + 9 * HF_RECORD_MAX_BACK + 8, /* with what is spoilt below it */
+};
+
+/* Write the leaf cell of an index entry of HF_RECORD_MAX_BACK columns at most so that it ends at
+ * end; its size. From back to front a value need not be shifted: what its 8 bytes have too much is
+ * overwritten by what comes before it. So the 8 bytes below the cell are spoilt. */
+static inline uint32_t hf_record_index_cell_back(uint8_t *end, const struct hf_btree_row *row)
+{
+	uint8_t *at = end;
+	uint64_t types = 0;
+	for (uint32_t i = row->n; i-- > 0;) {
+		int64_t v = row->value[i];
+		struct hf_record_width w = {0, 0};
+		if (__builtin_expect(v != HF_BTREE_NULL, 1))
+			w = hf_record_width(v);
+		uint64_t big = __builtin_bswap64((uint64_t)v);
+		memcpy(at - sizeof(big), &big, sizeof(big));
+		at -= w.size;
+		types = types << 8 | w.type;
+	}
+	/* The size of the header and its types are the upper bytes of a word. */
+	types = (types << 8 | (1 + row->n)) << (56 - 8 * row->n);
+	memcpy(at - sizeof(types), &types, sizeof(types));
+	at -= 1 + row->n;
+	uint32_t size = (uint32_t)(end - at); /* < 0x80 */
+	*--at = (uint8_t)size;
+	return 1 + size;
 }
 
 /* Write the leaf cell of a table row; its size. */
