@@ -74,22 +74,51 @@ enum hf_status hf_analysis_init(struct hf_analysis *ret, const struct hf_heap *h
 	return HF_OK;
 }
 
+/* The graph with a hook of the caller's thread. */
+static struct hf_graph with_hook(
+	const struct hf_analysis *analysis, hf_graph_progress progress, void *ctx)
+{
+	struct hf_graph g = analysis->graph;
+	g.progress = progress;
+	g.progress_ctx = ctx;
+	return g;
+}
+
+enum hf_status hf_analysis_reach(
+	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err)
+{
+	struct hf_graph g = with_hook(analysis, progress, ctx);
+	enum hf_status status = hf_graph_check(&g, err);
+	if (!status)
+		status = hf_graph_reach_init(&analysis->reach, &g, err);
+	if (!status)
+		status = hf_graph_heads_init(&analysis->heads, &g, analysis->reach.reachable,
+			analysis->reach.n_reachable, err);
+	return status;
+}
+
+enum hf_status hf_analysis_dominators(
+	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err)
+{
+	struct hf_graph g = with_hook(analysis, progress, ctx);
+	return hf_graph_dominators_init(&analysis->dominators, &g, &analysis->heads, err);
+}
+
+enum hf_status hf_analysis_held(
+	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err)
+{
+	struct hf_graph g = with_hook(analysis, progress, ctx);
+	return hf_graph_held_init(&analysis->held, &g, &analysis->heads, err);
+}
+
 enum hf_status hf_analysis_run(
 	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err)
 {
-	struct hf_graph *g = &analysis->graph;
-	g->progress = progress;
-	g->progress_ctx = ctx;
-	enum hf_status status = hf_graph_check(g, err);
+	enum hf_status status = hf_analysis_reach(analysis, progress, ctx, err);
 	if (!status)
-		status = hf_graph_reach_init(&analysis->reach, g, err);
+		status = hf_analysis_dominators(analysis, progress, ctx, err);
 	if (!status)
-		status = hf_graph_heads_init(&analysis->heads, g, analysis->reach.reachable,
-			analysis->reach.n_reachable, err);
-	if (!status)
-		status = hf_graph_dominators_init(&analysis->dominators, g, &analysis->heads, err);
-	if (!status)
-		status = hf_graph_held_init(&analysis->held, g, &analysis->heads, err);
+		status = hf_analysis_held(analysis, progress, ctx, err);
 	return status;
 }
 

@@ -1,7 +1,8 @@
 /*
  * The graph of a heap and every result over it, in the order that store/ wants them.
  *
- * Thread rule: an analysis belongs to one thread; the heap is only read and must outlive it.
+ * Thread rule: an analysis belongs to one thread, but for what is said below; the heap is only read
+ * and must outlive it.
  */
 #pragma once
 #include "graph/dominator.h"
@@ -22,7 +23,15 @@ struct hf_analysis {
 /* Set up the graph only. doubtful: bitmap over edges, see hf_graph; or NULL. */
 enum hf_status hf_analysis_init(struct hf_analysis *ret, const struct hf_heap *heap,
 	const uint64_t *doubtful, struct hf_err *err);
-/* Reach, heads, dominators, holders. The hook is called with the names of the stages. */
+/* The results in three steps: reach and heads first, then the other two, which may run at once on
+ * two threads. The hook is called with the names of the stages, on the thread of the call. */
+enum hf_status hf_analysis_reach(
+	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err);
+enum hf_status hf_analysis_dominators(
+	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err);
+enum hf_status hf_analysis_held(
+	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err);
+/* All of them. */
 enum hf_status hf_analysis_run(
 	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err);
 void hf_analysis_deinit(struct hf_analysis *analysis);

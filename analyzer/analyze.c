@@ -1,7 +1,10 @@
 #include "analyzer/analyze.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "analyzer/analysis.h"
@@ -15,14 +18,17 @@ struct load {
 	struct hf_analysis analysis;
 	struct hf_store store;
 	bool has_store;
-	atomic_bool cancelled; /* by the progress hook; read by the thread that writes edges */
+	atomic_bool cancelled; /* by the progress hook; read by the other thread too */
 };
 
-/* The edges are written while the graph is worked on: they need nothing of it. */
-struct edge_writer {
+/* What runs beside the dominators: the edges are written, which needs nothing of the graph; then
+ * holders are found, once it is known what is reachable. */
+struct side {
 	struct load *load;
 	pthread_t thread;
 	bool started;
+	sem_t reached;      /* posted when reach and heads are there, or will never be */
+	atomic_bool failed; /* they will not */
 	enum hf_status status;
 	struct hf_err err;
 };
@@ -41,11 +47,20 @@ static void on_read(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
 	on_stage(ctx, "reading", done_bytes, total_bytes);
 }
 
-/* Also called on the thread that writes edges, so the hook is left alone. */
+/* Called on the other thread too, so the hook is left alone. */
+static bool goes_on(struct load *load)
+{
+	return !atomic_load(&load->cancelled);
+}
+
 static bool on_write(void *ctx, uint64_t bytes)
 {
-	struct load *load = ctx;
-	return !atomic_load(&load->cancelled);
+	return goes_on(ctx);
+}
+
+static bool on_side_stage(void *ctx, const char *stage, uint64_t done, uint64_t total)
+{
+	return goes_on(ctx);
 }
 
 static enum hf_status cancelled(struct load *load, struct hf_err *err)
@@ -53,34 +68,66 @@ static enum hf_status cancelled(struct load *load, struct hf_err *err)
 	return atomic_load(&load->cancelled) ? hf_err_set(err, HF_E_FAILED, "cancelled") : HF_OK;
 }
 
-static void *write_edges(void *arg)
+static enum hf_status write_edges(struct load *load, struct hf_err *err)
 {
-	struct edge_writer *w = arg;
-	w->status = hf_store_edges(&w->load->store, &w->load->heap, NULL, &w->err);
+	struct hf_heap *heap = &load->heap;
+	enum hf_status status = hf_store_edges(&load->store, heap, NULL, err);
+	if (status)
+		return status;
+	free(heap->edge_dst_off);
+	heap->edge_dst_off = NULL;
+	return hf_store_edge_index(&load->store, heap, err);
+}
+
+static void *side_run(void *arg)
+{
+	struct side *side = arg;
+	struct load *load = side->load;
+	side->status = write_edges(load, &side->err);
+	while (sem_wait(&side->reached) && errno == EINTR)
+		;
+	if (!side->status && !atomic_load(&side->failed))
+		side->status = hf_analysis_held(&load->analysis, on_side_stage, load, &side->err);
 	return NULL;
 }
 
-static void edge_writer_start(struct edge_writer *w, struct load *load)
+static void side_start(struct side *side, struct load *load)
 {
-	*w = (struct edge_writer){.load = load};
-	w->started = pthread_create(&w->thread, NULL, write_edges, w) == 0;
-	if (!w->started)
-		write_edges(w);
+	*side = (struct side){.load = load};
+	sem_init(&side->reached, 0, 0);
+	side->started = pthread_create(&side->thread, NULL, side_run, side) == 0;
 }
 
-/* status: of the work beside it, which goes first. */
-static enum hf_status edge_writer_join(
-	struct edge_writer *w, enum hf_status status, struct hf_err *err)
+/* status: of the work on this thread, which goes first. */
+static enum hf_status side_join(struct side *side, enum hf_status status, struct hf_err *err)
 {
 	if (status) /* no point in going on */
-		atomic_store(&w->load->cancelled, true);
-	if (w->started)
-		pthread_join(w->thread, NULL);
-	if (status || !w->status)
+		atomic_store(&side->load->cancelled, true);
+	if (side->started)
+		pthread_join(side->thread, NULL);
+	else if (!status)
+		side_run(side);
+	sem_destroy(&side->reached);
+	if (status || !side->status)
 		return status;
 	if (err)
-		*err = w->err;
-	return w->status;
+		*err = side->err;
+	return side->status;
+}
+
+/* Edges written, and every result over the graph. */
+static enum hf_status edges_and_graph(struct load *load, struct hf_err *err)
+{
+	struct side side;
+	side_start(&side, load);
+	enum hf_status status = hf_analysis_reach(&load->analysis, on_stage, load, err);
+	atomic_store(&side.failed, status != HF_OK);
+	sem_post(&side.reached);
+	if (!status)
+		status = hf_analysis_dominators(&load->analysis, on_stage, load, err);
+	if (!status)
+		on_stage(load, "holders", 0, 0);
+	return side_join(&side, status, err);
 }
 
 static enum hf_status read_heap(struct load *load, const char *path, struct hf_err *err)
@@ -101,24 +148,27 @@ static enum hf_status make_store(struct load *load, const char *db_path, struct 
 	return status;
 }
 
+/* Nothing is made of module references from here on. */
+static void drop_modrefs(struct hf_heap *heap)
+{
+	free(heap->modrefs.at);
+	heap->modrefs.at = NULL;
+	heap->modrefs.n = heap->modrefs.cap = 0;
+}
+
 static enum hf_status write_all(struct load *load, struct hf_err *err)
 {
 	enum hf_status status = hf_analysis_init(&load->analysis, &load->heap, NULL, err);
 	if (status)
 		return status;
 
-	struct edge_writer edges;
-	edge_writer_start(&edges, load);
-	status = hf_analysis_run(&load->analysis, on_stage, load, err);
-	if (!status)
-		on_stage(load, "writing edges", 0, 0);
-	status = edge_writer_join(&edges, status, err);
+	/* Of the heap and the results, by count: the same on every machine. */
+	struct hf_store_figure figure = {"load_memory", hf_heap_memory(&load->heap)};
+	drop_modrefs(&load->heap);
+	status = edges_and_graph(load, err);
 	if (status)
 		return status;
-
-	/* What the load held at its largest, by count: the same on every machine. */
-	struct hf_store_figure figure = {
-		"load_memory", hf_heap_memory(&load->heap) + hf_analysis_memory(&load->analysis)};
+	figure.value += hf_analysis_memory(&load->analysis);
 	const struct hf_analysis *a = &load->analysis;
 	struct hf_store_input input = {.heap = &load->heap,
 		.graph = &a->graph,

@@ -35,22 +35,6 @@ struct hf_rows_edges {
 };
 void hf_rows_edge(void *ctx, uint64_t i, struct hf_btree_row *row);
 
-/* Context of hf_rows_edge_dst: the same edges by (target, source, offset). */
-struct hf_rows_back_edge {
-	uint32_t src, src_off; /* as in struct hf_heap */
-};
-struct hf_rows_back_edges {
-	const struct hf_heap *heap;
-	uint64_t *offset;               /* [n_objects + 1] by target; owned */
-	struct hf_rows_back_edge *edge; /* [n_edges]; owned */
-	uint32_t dst;                   /* of the row before */
-	uint64_t wide;                  /* rows before that had a wide offset */
-};
-enum hf_status hf_rows_back_edges_init(
-	struct hf_rows_back_edges *ret, const struct hf_heap *heap, struct hf_err *err);
-void hf_rows_back_edges_deinit(struct hf_rows_back_edges *edges);
-void hf_rows_edge_dst(void *ctx, uint64_t i, struct hf_btree_row *row);
-
 /* Context of the partial indexes of object: (key, object) sorted; owned. */
 struct hf_rows_pair {
 	uint64_t key;

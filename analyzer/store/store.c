@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/fmt.h"
+#include "store/back_edges.h"
 #include "store/insert.h"
 #include "store/rows_sql.h"
 #include "store/schema.h"
@@ -137,18 +138,20 @@ enum hf_status hf_store_edges(struct hf_store *store, const struct hf_heap *heap
 	if (store->options.by_sql)
 		return HF_OK; /* with the objects */
 	struct hf_rows_edges edges = {.heap = heap, .field = names ? names->edge_field : NULL};
-	enum hf_status status = hf_btree_write_index(
+	return hf_btree_write_index(
 		&store->pages, store->root_edge, heap->n_edges, hf_rows_edge, &edges, err);
-	if (status)
-		return status;
-	struct hf_rows_back_edges back;
-	status = hf_rows_back_edges_init(&back, heap, err);
-	if (status)
-		return status;
-	status = hf_btree_write_index(
-		&store->pages, store->root_edge_dst, heap->n_edges, hf_rows_edge_dst, &back, err);
-	hf_rows_back_edges_deinit(&back);
-	return status;
+}
+
+enum hf_status hf_store_edge_index(
+	struct hf_store *store, const struct hf_heap *heap, struct hf_err *err)
+{
+	if (store->options.by_sql)
+		return HF_OK;
+	_cleanup_(hf_back_edges_deinit) struct hf_back_edges back;
+	enum hf_status status = hf_back_edges_init(&back, heap, 0, err);
+	return status ? status
+		      : hf_btree_write_index(&store->pages, store->root_edge_dst, heap->n_edges,
+				hf_back_edges_row, &back, err);
 }
 
 static enum hf_status write_pairs(
@@ -233,6 +236,8 @@ enum hf_status hf_store_write(const char *path, const struct hf_store_input *inp
 	if (status)
 		return status;
 	status = hf_store_edges(&store, input->heap, input->names, err);
+	if (!status)
+		status = hf_store_edge_index(&store, input->heap, err);
 	if (!status)
 		status = hf_store_objects(&store, input, err);
 	if (!status)

@@ -4,7 +4,7 @@
  * The steps are calls of their own, so that the edges can be written while the graph is still being
  * worked on:
  *
- *     init → edges → objects → tables → commit; deinit always
+ *     init → edges → edge index → objects → tables → commit; deinit always
  *
  * The file gets its name at commit; before that nothing is there under it. The bytes depend on the
  * input alone (and on the version of SQLite): no time of the load, no addresses, no random numbers.
@@ -58,9 +58,12 @@ enum hf_status hf_store_init(struct hf_store *ret, const char *path,
 	const struct hf_store_options *options, struct hf_err *err);
 void hf_store_deinit(struct hf_store *store);
 
-/* Table edge and its index. names may be NULL. */
+/* Table edge. names may be NULL. Afterwards nothing reads heap->edge_dst_off any more. */
 enum hf_status hf_store_edges(struct hf_store *store, const struct hf_heap *heap,
 	const struct hf_names *names, struct hf_err *err);
+/* The index of edge by target. */
+enum hf_status hf_store_edge_index(
+	struct hf_store *store, const struct hf_heap *heap, struct hf_err *err);
 /* Table object and its indexes. */
 enum hf_status hf_store_objects(
 	struct hf_store *store, const struct hf_store_input *input, struct hf_err *err);

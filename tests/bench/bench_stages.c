@@ -72,6 +72,9 @@ int main(int argc, char **argv)
 	printf(", \"objects\": %lu, \"edges\": %lu", heap.n_objects, heap.n_edges);
 	stage("schema", hf_store_init(&store, path, &options, &err), &err);
 	stage("edges", hf_store_edges(&store, &heap, NULL, &err), &err);
+	free(heap.edge_dst_off);
+	heap.edge_dst_off = NULL;
+	stage("edge_index", hf_store_edge_index(&store, &heap, &err), &err);
 	enum hf_status status = hf_analysis_init(&a, &heap, NULL, &err);
 	const struct hf_graph *g = &a.graph;
 	stage("check", status ? status : hf_graph_check(g, &err), &err);

@@ -59,6 +59,7 @@ static struct figures measure(
 	double start = cpu_seconds();
 	check(hf_store_init(&store, path, options, &err), &err);
 	check(hf_store_edges(&store, &heap, NULL, &err), &err);
+	check(hf_store_edge_index(&store, &heap, &err), &err);
 	double edges = cpu_seconds();
 	check(hf_store_objects(&store, &input, &err), &err);
 	double objects = cpu_seconds();

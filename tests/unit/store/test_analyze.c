@@ -176,7 +176,7 @@ static bool stop_at(void *ctx, const char *stage, uint64_t done, uint64_t total)
 static void test_cancel(void **state)
 {
 	static const char *const stages[] = {
-		"reading", "shortest paths", "writing edges", "writing objects"};
+		"reading", "shortest paths", "dominators", "holders", "writing objects"};
 	const char *dump = temp_path("x.hfd"), *path = temp_path("x.hfdb");
 	make_dump(dump, 20000, 1);
 	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++) {
