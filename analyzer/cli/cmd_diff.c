@@ -64,6 +64,6 @@ int hf_cmd_diff(const struct hf_args *args)
 	int code = hf_session_close(&session, status, &err);
 	if (code == HF_EXIT_OK && old.partial)
 		code = HF_EXIT_PARTIAL;
-	bool over = growth > 0 && (uint64_t)growth > limit;
-	return (code == HF_EXIT_OK || code == HF_EXIT_PARTIAL) && over ? HF_EXIT_FINDINGS : code;
+	return hf_session_findings(
+		args, code, "of growth", growth > 0 ? (uint64_t)growth : 0, limit);
 }

@@ -131,6 +131,5 @@ int hf_cmd_leaks(const struct hf_args *args)
 	if (status == HF_OK)
 		status = hf_report_leaks(&session.report, &options, &bytes, &err);
 	int code = hf_session_close(&session, status, &err);
-	return (code == HF_EXIT_OK || code == HF_EXIT_PARTIAL) && bytes > limit ? HF_EXIT_FINDINGS
-										: code;
+	return hf_session_findings(args, code, "leaked", bytes, limit);
 }

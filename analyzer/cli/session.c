@@ -105,12 +105,25 @@ enum hf_status hf_session_open(
 	return status;
 }
 
+int hf_session_findings(
+	const struct hf_args *args, int code, const char *what, uint64_t bytes, uint64_t limit)
+{
+	char size[HF_NUMBER_SIZE], over[HF_NUMBER_SIZE];
+	if ((code != HF_EXIT_OK && code != HF_EXIT_PARTIAL) || bytes <= limit)
+		return code;
+	fprintf(stderr, "holdfast: %s: %s %s, more than the %s of --fail-over\n",
+		args->command->name, hf_human_size(size, bytes), what, hf_human_size(over, limit));
+	return HF_EXIT_FINDINGS;
+}
+
 int hf_session_close(struct hf_session *session, enum hf_status status, struct hf_err *err)
 {
 	bool partial = session->report.heap.partial;
 	int code = HF_EXIT_OK;
 	if (session->emit) {
 		struct hf_err last;
+		if (status != HF_OK)
+			hf_emit_error(session->emit, err->msg);
 		/* What was had before an error is still well-formed output. */
 		enum hf_status finished = hf_emit_finish(session->emit, &last);
 		if (status == HF_OK && finished != HF_OK) {

@@ -24,6 +24,7 @@ struct hf_emit {
 	bool wrote; /* some line for people */
 	char *warnings[MAX_WARNINGS];
 	size_t n_warnings;
+	char *error;       /* owned: why the report is incomplete */
 	struct hf_err err; /* the first failure; status HF_OK: none */
 };
 
@@ -51,12 +52,15 @@ void hf_emit_destroy(struct hf_emit *emit)
 	hf_table_deinit(&emit->table);
 	for (size_t i = 0; i < emit->n_warnings; i++)
 		free(emit->warnings[i]);
+	free(emit->error);
 	free(emit);
 }
 
 enum hf_status hf_emit_finish(struct hf_emit *emit, struct hf_err *err)
 {
 	if (emit->o.form == HF_EMIT_JSON && !emit->bare) {
+		if (emit->error)
+			hf_json_text(&emit->json, "error", emit->error);
 		hf_json_array_begin(&emit->json, "warnings");
 		for (size_t i = 0; i < emit->n_warnings; i++)
 			hf_json_text(&emit->json, NULL, emit->warnings[i]);
@@ -200,6 +204,12 @@ void hf_emit_warning(struct hf_emit *emit, const char *format, ...)
 	}
 	va_end(again);
 	va_end(ap);
+}
+
+void hf_emit_error(struct hf_emit *emit, const char *message)
+{
+	free(emit->error);
+	emit->error = strdup(message);
 }
 
 /* Values */

@@ -60,6 +60,9 @@ void hf_emit_hint(struct hf_emit *emit, const char *command, const char *what);
 void hf_emit_warning(struct hf_emit *emit, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Why the result is not what was asked for: the JSON form's "error"; people are told elsewhere. */
+void hf_emit_error(struct hf_emit *emit, const char *message);
+
 enum hf_value_kind {
 	HF_VALUE_TEXT,
 	HF_VALUE_COUNT,

@@ -145,6 +145,9 @@ def golden(folder):
         check(f"{name}: wider than 80 columns", not wide, "\n".join(wide))
         check(f"{name}: blanks at the end of a line", not re.search(r" $", text, re.M), text)
         compare(HERE / "expected" / f"{name}.txt", text, name)
+        if code == 6:
+            check(f"{name}: says why", re.fullmatch(rb"holdfast: .* more than the .* of --fail-over\n", got.stderr),
+                  got.stderr.decode())
         got = run(folder, args + ["--json"])
         check(f"{name} --json: exit code {got.returncode}", got.returncode == code, got.stderr.decode())
         try:
