@@ -9,13 +9,19 @@
 
 #include "analyzer/analysis.h"
 #include "base/cleanup.h"
+#include "sites/sites.h"
 #include "source/dump/dump.h"
 #include "store/store.h"
+#include "symbolize/variables.h"
 
 struct load {
 	const struct hf_analyze_options *options;
 	struct hf_heap heap;
 	struct hf_analysis analysis;
+	struct hf_debug_files *files;
+	struct hf_sites *sites;
+	const char **variable_names; /* [heap.variables.n] */
+	struct hf_names names;
 	struct hf_store store;
 	bool has_store;
 	atomic_bool cancelled; /* by the progress hook; read by the other thread too */
@@ -156,6 +162,38 @@ static void drop_modrefs(struct hf_heap *heap)
 	heap->modrefs.n = heap->modrefs.cap = 0;
 }
 
+static enum hf_status name_variables(struct load *load, struct hf_err *err)
+{
+	load->variable_names = calloc(load->heap.variables.n + 1, sizeof(*load->variable_names));
+	if (!load->variable_names)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for the names of variables");
+	hf_variables_demangle(&load->heap, load->variable_names);
+	load->names.variable_name = load->variable_names;
+	return HF_OK;
+}
+
+/* Names of variables and allocation sites. */
+static enum hf_status find_names(struct load *load, const char *path, struct hf_err *err)
+{
+	const struct hf_analyze_options *o = load->options;
+	struct hf_debug_options debug = {.dirs = o->debug_dirs, .n_dirs = o->n_debug_dirs};
+	struct hf_sites_options options = {.dump_path = path,
+		.profile_path = o->profile,
+		.debug = &debug,
+		.allocators = {o->allocators, o->n_allocators},
+		.message = o->message,
+		.ctx = o->ctx};
+	on_stage(load, "names", 0, 0);
+	enum hf_status status = hf_debug_files_create(&load->files, &load->heap, &debug, err);
+	if (!status)
+		status = hf_sites_create(&load->sites, &load->heap, load->files, &options, err);
+	if (!status)
+		hf_sites_names(load->sites, &load->names);
+	if (!status)
+		status = name_variables(load, err);
+	return status ? status : cancelled(load, err);
+}
+
 static enum hf_status write_all(struct load *load, struct hf_err *err)
 {
 	enum hf_status status = hf_analysis_init(&load->analysis, &load->heap, NULL, err);
@@ -176,6 +214,7 @@ static enum hf_status write_all(struct load *load, struct hf_err *err)
 		.heads = &a->heads,
 		.dominators = &a->dominators,
 		.held = &a->held,
+		.names = &load->names,
 		.figures = &figure,
 		.n_figures = 1};
 	on_stage(load, "writing objects", 0, 0);
@@ -193,6 +232,9 @@ static void load_deinit(struct load *load)
 {
 	if (load->has_store)
 		hf_store_deinit(&load->store);
+	hf_sites_destroy(load->sites);
+	hf_debug_files_destroy(load->files);
+	free(load->variable_names);
 	hf_analysis_deinit(&load->analysis);
 	hf_heap_deinit(&load->heap);
 }
@@ -217,6 +259,8 @@ enum hf_status hf_analyze(const char *input_path, const char *db_path,
 		status = name_database(make_store(&load, db_path, err), db_path, err);
 	if (!status)
 		status = read_heap(&load, input_path, err); /* fails for what is not a dump */
+	if (!status)
+		status = find_names(&load, input_path, err);
 	if (!status)
 		status = name_database(write_all(&load, err), db_path, err);
 	if (!status && ret)

@@ -19,6 +19,9 @@ struct hf_analyze_options {
 	const char *profile;
 	const char *const *debug_dirs;
 	size_t n_debug_dirs;
+	/* Functions that only hand memory on, besides those that are known (glob patterns). */
+	const char *const *allocators;
+	size_t n_allocators;
 	uint32_t page_size; /* of the database; 0: the default */
 
 	/* Each may be NULL. progress: work done so far of a stage, in units of its own; total 0:

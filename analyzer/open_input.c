@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/fmt.h"
 #include "holdfast/format.h"
+#include "profile/profile.h"
 #include "store/schema.h"
 
 static void free_str(char **s)
@@ -109,13 +110,22 @@ static bool older(const struct stat *a, const struct stat *b)
 						      : a->st_mtim.tv_nsec < b->st_mtim.tv_nsec;
 }
 
+/* Did the heap profile beside the dump come, or change, after the database was made? */
+static bool older_than_profile(const struct stat *db, const char *dump_path)
+{
+	struct stat profile;
+	_cleanup_(free_str) char *path = hf_profile_path_of(dump_path);
+	return path && !stat(path, &profile) && older(db, &profile);
+}
+
 /* The cached database, or NULL if there is none that can be used. */
 static sqlite3 *open_cached(const char *path, const char *cache)
 {
 	struct stat dump, db_stat;
 	sqlite3 *db = NULL;
 	if (stat(path, &dump) || stat(cache, &db_stat) || older(&db_stat, &dump) ||
-		!is_database(cache) || open_database(cache, &db, NULL))
+		older_than_profile(&db_stat, path) || !is_database(cache) ||
+		open_database(cache, &db, NULL))
 		return NULL;
 	if (same_dump(db, path, &dump))
 		return db;

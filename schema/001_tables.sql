@@ -94,7 +94,9 @@ CREATE TABLE site (
 	live_bytes INTEGER,
 	live_count INTEGER,
 	total_bytes INTEGER,
-	total_count INTEGER
+	total_count INTEGER,
+	module_id INTEGER,           -- of that frame
+	depth INTEGER                -- of that frame in site_frame
 );
 
 CREATE TABLE site_frame (
@@ -136,6 +138,8 @@ CREATE TABLE object (
 	retained_count INTEGER NOT NULL DEFAULT 1,
 	type_id INTEGER,
 	site_id INTEGER,
+	age INTEGER,                 -- whole seconds from its allocation to the dump
+	alloc_tid INTEGER,           -- of the thread that allocated it
 	usable_extra INTEGER NOT NULL DEFAULT 0,
 	holder_step INTEGER,         -- 0: no object; NULL: the parent
 	holder_root_other INTEGER,   -- NULL: root_id
@@ -226,7 +230,8 @@ CREATE TABLE stat_site (
 	size INTEGER NOT NULL,
 	retained_size INTEGER NOT NULL,
 	leak_count INTEGER NOT NULL,
-	leak_size INTEGER NOT NULL
+	leak_size INTEGER NOT NULL,
+	oldest INTEGER               -- age of its oldest object
 );
 
 -- Unreachable objects; those with neither site nor type are grouped by object_size.
@@ -238,7 +243,11 @@ CREATE TABLE stat_leak (
 	count INTEGER NOT NULL,
 	size INTEGER NOT NULL,
 	head_count INTEGER NOT NULL, -- of them, heads of components
-	held_size INTEGER NOT NULL   -- all that those heads hold
+	held_size INTEGER NOT NULL,  -- all that those heads hold
+	est_count INTEGER NOT NULL DEFAULT 0,  -- leaked objects that the recorded ones stand for
+	est_size INTEGER NOT NULL DEFAULT 0,
+	youngest INTEGER,            -- ages, where known
+	oldest INTEGER
 );
 -- The leak heads that hold most come first.
 CREATE TABLE stat_leak_head (

@@ -32,34 +32,41 @@ FROM stat_type s
 LEFT JOIN type t ON t.id = s.id
 ORDER BY s.size DESC, s.id;
 
+-- count, size, retained_size and leaks are those of the objects that are known to come from the
+-- site: all of them, or where the profile is sampled some, and live_bytes and live_count are
+-- estimates of the whole. A profile that cannot be tied to objects has only the latter.
 CREATE VIEW site_summary AS
 SELECT nullif(s.id, 0) AS site_id,
 	coalesce(t.function, CASE WHEN s.id THEN '(unknown)' ELSE '(no site)' END) AS function,
 	t.file, t.line, s.count, s.size, s.retained_size, s.leak_count, s.leak_size,
-	t.live_bytes, t.live_count, t.total_bytes, t.total_count
+	t.live_bytes, t.live_count, t.total_bytes, t.total_count, s.oldest, t.module_id
 FROM stat_site s
 LEFT JOIN site t ON t.id = s.id
-ORDER BY s.size DESC, s.id;
+UNION ALL
+SELECT t.id, coalesce(t.function, '(unknown)'), t.file, t.line, 0, 0, 0, 0, 0,
+	t.live_bytes, t.live_count, t.total_bytes, t.total_count, NULL, t.module_id
+FROM site t WHERE NOT EXISTS (SELECT 1 FROM stat_site s WHERE s.id = t.id)
+ORDER BY 6 DESC, 10 DESC, 1;
 
 -- By function of the site; the same columns as site_summary where they can be summed.
 CREATE VIEW function_summary AS
-SELECT coalesce(t.function, CASE WHEN s.id THEN '(unknown)' ELSE '(no site)' END) AS function,
-	count(nullif(s.id, 0)) AS sites, sum(s.count) AS count, sum(s.size) AS size,
-	sum(s.leak_count) AS leak_count, sum(s.leak_size) AS leak_size,
-	sum(t.total_bytes) AS total_bytes, sum(t.total_count) AS total_count
-FROM stat_site s
-LEFT JOIN site t ON t.id = s.id
+SELECT function, count(site_id) AS sites, sum(count) AS count, sum(size) AS size,
+	sum(leak_count) AS leak_count, sum(leak_size) AS leak_size,
+	sum(total_bytes) AS total_bytes, sum(total_count) AS total_count,
+	sum(live_bytes) AS live_bytes, sum(live_count) AS live_count, max(oldest) AS oldest
+FROM site_summary
 GROUP BY 1
 ORDER BY 4 DESC, 1;
 
--- By module of the site's innermost frame.
+-- By module of the function that names the site.
 CREATE VIEW module_summary AS
-SELECT m.id AS module_id, coalesce(m.path, CASE WHEN s.id THEN '(unknown)' ELSE '(no site)' END) AS module,
-	count(nullif(s.id, 0)) AS sites, sum(s.count) AS count, sum(s.size) AS size,
-	sum(s.leak_count) AS leak_count, sum(s.leak_size) AS leak_size
-FROM stat_site s
-LEFT JOIN site_frame f ON f.site_id = s.id AND f.depth = 0
-LEFT JOIN module m ON m.id = f.module_id
+SELECT m.id AS module_id,
+	coalesce(m.path, CASE WHEN s.site_id THEN '(unknown)' ELSE '(no site)' END) AS module,
+	count(s.site_id) AS sites, sum(s.count) AS count, sum(s.size) AS size,
+	sum(s.leak_count) AS leak_count, sum(s.leak_size) AS leak_size,
+	sum(s.live_bytes) AS live_bytes, sum(s.live_count) AS live_count
+FROM site_summary s
+LEFT JOIN module m ON m.id = s.module_id
 GROUP BY 1, 2
 ORDER BY 5 DESC, 2;
 
@@ -111,7 +118,7 @@ CREATE VIEW leak AS
 SELECT o.id, o.addr, o.size, o.usable, o.holder_id IS NULL AS is_head, o.holder_id, o.idom_id,
 	o.retained_size, o.retained_count, o.held_size, o.held_count,
 	o.type_id, ty.name AS type, o.site_id, s.function AS site, s.file AS site_file, s.line AS site_line,
-	o.label
+	o.label, o.age, o.alloc_tid
 FROM object o
 LEFT JOIN type ty ON ty.id = o.type_id
 LEFT JOIN site s ON s.id = o.site_id
@@ -130,7 +137,8 @@ ORDER BY h.rank;
 
 CREATE VIEW leak_summary AS
 SELECT l.id, l.site_id, s.function AS site, s.file AS site_file, s.line AS site_line,
-	l.type_id, ty.name AS type, l.object_size, l.count, l.size, l.head_count, l.held_size
+	l.type_id, ty.name AS type, l.object_size, l.count, l.size, l.head_count, l.held_size,
+	l.est_count, l.est_size, l.youngest, l.oldest
 FROM stat_leak l
 LEFT JOIN type ty ON ty.id = l.type_id
 LEFT JOIN site s ON s.id = l.site_id

@@ -160,6 +160,17 @@ const char *hf_args_value(const struct hf_args *args, const char *name)
 	return i < 0 ? NULL : args->given[i].value;
 }
 
+size_t hf_args_values(const struct hf_args *args, const char *name, const char **ret, size_t max)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < args->n_given && n < max; i++) {
+		const struct hf_option *o = args->given[i].option;
+		if (o->name && !strcmp(o->name, name) && args->given[i].value)
+			ret[n++] = args->given[i].value;
+	}
+	return n;
+}
+
 enum hf_status hf_args_number(const struct hf_args *args, const char *name, int64_t min,
 	int64_t max, int64_t *ret, struct hf_err *err)
 {

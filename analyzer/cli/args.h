@@ -64,6 +64,8 @@ enum hf_status hf_args_parse(const struct hf_command *command, int argc, char **
  * letter where there is no long name ("n"). */
 bool hf_args_has(const struct hf_args *args, const char *name);
 const char *hf_args_value(const struct hf_args *args, const char *name);
+/* All values of an option that may be given several times, in order; at most max. How many. */
+size_t hf_args_values(const struct hf_args *args, const char *name, const char **ret, size_t max);
 /* The number of an option in [min, max], or what *ret holds if it was not given. */
 enum hf_status hf_args_number(const struct hf_args *args, const char *name, int64_t min,
 	int64_t max, int64_t *ret, struct hf_err *err);

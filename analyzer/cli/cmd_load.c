@@ -44,7 +44,13 @@ int hf_cmd_load(const struct hf_args *args)
 		hf_err_set(&err, HF_E_NOMEM, "no memory");
 		return hf_fail(&err);
 	}
+	const char *dirs[HF_MAX_GIVEN], *allocators[HF_MAX_GIVEN];
 	hf_input_options(&options);
+	options.profile = hf_args_value(args, "profile");
+	options.debug_dirs = dirs;
+	options.n_debug_dirs = hf_args_values(args, "debug-dir", dirs, HF_MAX_GIVEN);
+	options.allocators = allocators;
+	options.n_allocators = hf_args_values(args, "allocator", allocators, HF_MAX_GIVEN);
 	enum hf_status status = hf_analyze(args->args[0], path, &options, &result, &err);
 	hf_input_done();
 	struct hf_emit_options emit = hf_session_emit(args);

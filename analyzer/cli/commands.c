@@ -52,8 +52,12 @@ static const struct hf_option dump_options[] = {
 
 static const struct hf_option load_options[] = {
 	{NULL, 'o', "DB", "the database to write (default: beside INPUT)", 0},
-	{"profile", 0, "FILE", "heap profile with the allocation sites", HF_OPTION_LATER},
-	{"debug-dir", 0, "DIR", "where separate debug files are", HF_OPTION_LATER},
+	{"profile", 0, "FILE", "heap profile with the sites (default: the one beside INPUT)", 0},
+	{"debug-dir", 0, "DIR", "where separate debug files are, before the usual places",
+		HF_OPTION_REPEATS},
+	{"allocator", 0, "NAME",
+		"a function, or pattern, that only hands memory on: it names no site",
+		HF_OPTION_REPEATS},
 	JSON_OPTION,
 	END,
 };
@@ -129,8 +133,8 @@ const struct hf_command hf_commands[] = {
 		1, -1, hf_cmd_run, HF_COMMAND_STOP_AT_ARG},
 	{"dump", "PID [-o FILE]\n--core CORE [--exe EXE] [--sysroot DIR] [-o FILE]",
 		"dump a running process, or from a core file", dump_options, 0, 1, hf_cmd_dump, 0},
-	{"load", "INPUT [-o DB]", "make the database of a dump", load_options, 1, 1, hf_cmd_load,
-		0},
+	{"load", "INPUT [-o DB] [--profile FILE]", "make the database of a dump", load_options, 1,
+		1, hf_cmd_load, 0},
 	{"report", "INPUT", "one screen: totals, who holds most, where memory is", report_options,
 		1, 1, hf_cmd_report, 0},
 	{"who", "INPUT ADDR [--all[=N]]\nINPUT --type T | --site S | --sql QUERY [-n N]",

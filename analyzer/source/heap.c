@@ -34,11 +34,12 @@ void hf_heap_init(struct hf_heap *heap)
 void hf_heap_deinit(struct hf_heap *heap)
 {
 	void *const arrays[] = {heap->addr, heap->usable, heap->arena, heap->requested, heap->site,
-		heap->edge_offset, heap->edge_dst, heap->edge_src_off, heap->edge_dst_off,
-		heap->edges_wide.at, heap->modrefs.at, heap->modrefs_wide.at, heap->properties.at,
-		heap->modules.at, heap->mappings.at, heap->threads.at, heap->registers.at,
-		heap->stack_words.at, heap->arenas.at, heap->variables.at, heap->roots.at,
-		heap->labels.at, heap->counters.at, heap->findings.at, heap->reasons.at};
+		heap->age, heap->tid, heap->edge_offset, heap->edge_dst, heap->edge_src_off,
+		heap->edge_dst_off, heap->edges_wide.at, heap->modrefs.at, heap->modrefs_wide.at,
+		heap->properties.at, heap->modules.at, heap->mappings.at, heap->threads.at,
+		heap->registers.at, heap->stack_words.at, heap->arenas.at, heap->variables.at,
+		heap->roots.at, heap->labels.at, heap->counters.at, heap->findings.at,
+		heap->reasons.at};
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
 		free(arrays[i]);
 	while (heap->strings && heap->strings->chunks) {
@@ -60,6 +61,8 @@ uint64_t hf_heap_memory(const struct hf_heap *heap)
 	bytes += heap->arena ? n * sizeof(*heap->arena) : 0;
 	bytes += heap->requested ? n * sizeof(*heap->requested) : 0;
 	bytes += heap->site ? n * sizeof(*heap->site) : 0;
+	bytes += heap->age ? n * sizeof(*heap->age) : 0;
+	bytes += heap->tid ? n * sizeof(*heap->tid) : 0;
 	bytes += heap->edge_offset ? (n + 1) * sizeof(*heap->edge_offset) : 0;
 	bytes += heap->edge_dst ? m * sizeof(*heap->edge_dst) : 0;
 	bytes += heap->edge_src_off ? m * sizeof(*heap->edge_src_off) : 0;
@@ -143,6 +146,20 @@ enum hf_status hf_heap_alloc_sites(struct hf_heap *heap, struct hf_err *err)
 		return HF_E_NOMEM;
 	memcpy(heap->requested, heap->usable, n * sizeof(*heap->requested));
 	memset(heap->site, 0, n * sizeof(*heap->site));
+	return HF_OK;
+}
+
+enum hf_status hf_heap_alloc_ages(struct hf_heap *heap, struct hf_err *err)
+{
+	uint64_t n = heap->n_objects;
+	heap->age = array_alloc(n, sizeof(*heap->age), "object ages", err);
+	if (!heap->age)
+		return HF_E_NOMEM;
+	heap->tid = array_alloc(n, sizeof(*heap->tid), "allocating threads", err);
+	if (!heap->tid)
+		return HF_E_NOMEM;
+	memset(heap->age, 0xff, n * sizeof(*heap->age));
+	memset(heap->tid, 0, n * sizeof(*heap->tid));
 	return HF_OK;
 }
 

@@ -148,6 +148,9 @@ struct hf_heap {
 	uint64_t *requested; /* [n_objects] size as requested where known, else usable; or NULL:
 				known of none */
 	uint32_t *site; /* [n_objects] site id of the heap profile, 0: none; or NULL: no sites */
+	uint32_t *age;  /* [n_objects] whole seconds from the allocation to the stop, or HF_NONE;
+			   or NULL: known of none */
+	uint32_t *tid;  /* [n_objects] of the thread that allocated it, 0: not known; or NULL */
 
 	/* Edges, forward: those of object i are edge_offset[i] … edge_offset[i + 1] - 1. */
 	uint64_t n_edges;
@@ -207,6 +210,8 @@ enum hf_status hf_heap_alloc_objects(struct hf_heap *heap, uint64_t n, struct hf
 enum hf_status hf_heap_alloc_edges(struct hf_heap *heap, uint64_t n, struct hf_err *err);
 /* The columns requested (as usable) and site (0), after the objects are there. */
 enum hf_status hf_heap_alloc_sites(struct hf_heap *heap, struct hf_err *err);
+/* The columns age (HF_NONE) and tid (0), likewise. */
+enum hf_status hf_heap_alloc_ages(struct hf_heap *heap, struct hf_err *err);
 /* The whole list of modrefs, n of them, not zeroed. */
 enum hf_status hf_heap_alloc_modrefs(struct hf_heap *heap, uint64_t n, struct hf_err *err);
 /* A copy of n bytes that lives as long as the heap, NUL-terminated; NULL: no memory. */

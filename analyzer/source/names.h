@@ -41,6 +41,8 @@ struct hf_names_site {
 	uint32_t line;
 	const char *function, *file; /* innermost frame outside allocators; NULL: not known */
 	uint64_t live_bytes, live_count, total_bytes, total_count;
+	uint32_t module; /* of that frame, index+1 */
+	uint32_t depth;  /* of that frame among the site's */
 };
 
 struct hf_names {
@@ -50,6 +52,8 @@ struct hf_names {
 	const struct hf_names_frame *site_frames; /* sorted by (site, depth) */
 	const struct hf_names_frame *frames;      /* of threads */
 	size_t n_types, n_fields, n_sites, n_site_frames, n_frames;
+	/* Mean bytes between the recorded allocations; 0: all were recorded, or none. */
+	uint64_t sample_period;
 
 	/* Columns beside those of the heap; each may be NULL. */
 	const uint32_t *object_type;      /* [n_objects] index+1 */

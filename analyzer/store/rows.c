@@ -24,6 +24,8 @@ enum {
 	RETAINED_COUNT,
 	TYPE,
 	SITE,
+	AGE,
+	ALLOC_TID,
 	USABLE_EXTRA,
 	HOLDER_STEP,
 	HOLDER_ROOT_OTHER,
@@ -43,6 +45,8 @@ const int64_t hf_rows_object_default[HF_ROWS_OBJECT_COLUMNS] = {
 	[RETAINED_COUNT] = 1,
 	[TYPE] = HF_BTREE_NULL,
 	[SITE] = HF_BTREE_NULL,
+	[AGE] = HF_BTREE_NULL,
+	[ALLOC_TID] = HF_BTREE_NULL,
 	[HOLDER_STEP] = HF_BTREE_NULL,
 	[HOLDER_ROOT_OTHER] = HF_BTREE_NULL,
 	[IDOM_VARIABLE] = HF_BTREE_NULL,
@@ -97,6 +101,10 @@ void hf_rows_object(void *ctx, uint64_t i, struct hf_btree_row *row)
 		v[TYPE] = nonzero_or_null(o->names->object_type[i]);
 	if (o->heap->site)
 		v[SITE] = nonzero_or_null(o->heap->site[i]);
+	if (o->heap->age && o->heap->age[i] != HF_NONE) {
+		v[AGE] = o->heap->age[i];
+		v[ALLOC_TID] = nonzero_or_null(o->heap->tid[i]);
+	}
 	v[USABLE_EXTRA] = (int64_t)(o->heap->usable[i] - o->size[i]);
 	holder(v, i, reach, held, reachable);
 

@@ -1,5 +1,6 @@
 #include "store/summary.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +130,8 @@ enum hf_status hf_summary_groups(struct hf_summary_group *ret, uint32_t n_groups
 		struct hf_summary_group *g = &ret[order ? group[i] : 0];
 		g->count++;
 		g->size += objects->size[i];
+		uint32_t age = objects->heap->age ? objects->heap->age[i] + 1 : 0;
+		g->oldest = age > g->oldest ? age : g->oldest;
 		if (objects->reach[i].depth == HF_GRAPH_NONE) {
 			g->leak_count++;
 			g->leak_size += objects->size[i];
@@ -211,6 +214,20 @@ static int compare_leaks(const void *pa, const void *pb)
 	return 0;
 }
 
+/* Estimates and ages. An object of s bytes is recorded with the probability 1 − e^(−s/R). */
+static void count_leak(struct hf_summary_leak *leak, const struct hf_rows_objects *o, uint32_t i)
+{
+	double period = o->names ? (double)o->names->sample_period : 0;
+	double size = (double)o->size[i], weight = 1;
+	if (leak->site && period > 1)
+		weight = 1 / -expm1(-(size > 0 ? size : 1) / period);
+	leak->est_count += weight;
+	leak->est_size += weight * size;
+	uint32_t age = o->heap->age ? o->heap->age[i] + 1 : 0;
+	leak->oldest = age > leak->oldest ? age : leak->oldest;
+	leak->youngest = age && (!leak->youngest || age < leak->youngest) ? age : leak->youngest;
+}
+
 enum hf_status hf_summary_leaks(struct hf_summary_leak **ret, size_t *ret_n,
 	const struct hf_rows_objects *o, const struct hf_graph_heads *heads, struct hf_err *err)
 {
@@ -232,6 +249,7 @@ enum hf_status hf_summary_leaks(struct hf_summary_leak **ret, size_t *ret_n,
 		}
 		leak->count++;
 		leak->size += o->size[i];
+		count_leak(leak, o, i);
 		if (hf_graph_bit(heads->head, i)) {
 			leak->head_count++;
 			leak->held_size += o->held->size[i];

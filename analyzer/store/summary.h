@@ -31,6 +31,7 @@ struct hf_summary_group {
 	uint64_t count, size;           /* of all objects of the group */
 	uint64_t retained_size;         /* retained by its members that no other member dominates */
 	uint64_t leak_count, leak_size; /* of the unreachable ones */
+	uint32_t oldest;                /* age + 1 s of the oldest; 0: not known */
 };
 
 /* Sums by group[i] (< n_groups) over all objects into ret[n_groups]. order is NULL if n_groups is
@@ -43,6 +44,8 @@ struct hf_summary_leak {
 	uint32_t site, type;  /* ids; 0: none */
 	uint64_t object_size; /* of each, where there is neither site nor type; else 0 */
 	uint64_t count, size, head_count, held_size;
+	double est_count, est_size; /* what the recorded objects stand for, if not all were */
+	uint32_t youngest, oldest;  /* age + 1 s; 0: not known */
 };
 
 /* Leaked objects by site and type, or by size; most held first. An array for free(). */

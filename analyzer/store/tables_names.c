@@ -45,7 +45,7 @@ static enum hf_status insert_fields(sqlite3 *db, const struct hf_names *names, s
 static enum hf_status insert_sites(sqlite3 *db, const struct hf_names *names, struct hf_err *err)
 {
 	_cleanup_(hf_insert_deinit) struct hf_insert ins;
-	enum hf_status status = hf_insert_init(&ins, db, "site", 8, err);
+	enum hf_status status = hf_insert_init(&ins, db, "site", 10, err);
 	for (size_t i = 0; !status && i < names->n_sites; i++) {
 		const struct hf_names_site *s = &names->sites[i];
 		hf_insert_u64(&ins, s->id);
@@ -56,6 +56,11 @@ static enum hf_status insert_sites(sqlite3 *db, const struct hf_names *names, st
 		hf_insert_u64(&ins, s->live_count);
 		hf_insert_u64(&ins, s->total_bytes);
 		hf_insert_u64(&ins, s->total_count);
+		hf_insert_id(&ins, s->module);
+		if (s->function)
+			hf_insert_u64(&ins, s->depth);
+		else
+			hf_insert_null(&ins);
 		status = hf_insert_row(&ins, err);
 	}
 	return status;

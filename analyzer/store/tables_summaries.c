@@ -89,12 +89,22 @@ static enum hf_status insert_arenas(sqlite3 *db, const struct hf_store_input *in
 	return status;
 }
 
+/* Of age + 1. */
+static void insert_age(struct hf_insert *ins, uint32_t age)
+{
+	if (age)
+		hf_insert_u64(ins, age - 1);
+	else
+		hf_insert_null(ins);
+}
+
 /* stat_type or stat_site: the groups that have objects. */
 static enum hf_status insert_groups(sqlite3 *db, const char *table,
 	const struct hf_summary_group *group, uint32_t n, struct hf_err *err)
 {
 	_cleanup_(hf_insert_deinit) struct hf_insert ins;
-	enum hf_status status = hf_insert_init(&ins, db, table, 6, err);
+	bool ages = !strcmp(table, "stat_site");
+	enum hf_status status = hf_insert_init(&ins, db, table, ages ? 7 : 6, err);
 	for (uint32_t i = 0; !status && i < n; i++) {
 		if (!group[i].count)
 			continue;
@@ -104,6 +114,8 @@ static enum hf_status insert_groups(sqlite3 *db, const char *table,
 		hf_insert_u64(&ins, group[i].retained_size);
 		hf_insert_u64(&ins, group[i].leak_count);
 		hf_insert_u64(&ins, group[i].leak_size);
+		if (ages)
+			insert_age(&ins, group[i].oldest);
 		status = hf_insert_row(&ins, err);
 	}
 	return status;
@@ -177,7 +189,7 @@ static enum hf_status insert_leaks(sqlite3 *db, const struct hf_store_input *in,
 	enum hf_status status = hf_summary_leaks(&leak, &n, &objects, in->heads, err);
 	_cleanup_(hf_insert_deinit) struct hf_insert ins = {0};
 	if (!status)
-		status = hf_insert_init(&ins, db, "stat_leak", 8, err);
+		status = hf_insert_init(&ins, db, "stat_leak", 12, err);
 	for (size_t i = 0; !status && i < n; i++) {
 		const struct hf_summary_leak *l = &leak[i];
 		hf_insert_u64(&ins, i + 1);
@@ -191,6 +203,10 @@ static enum hf_status insert_leaks(sqlite3 *db, const struct hf_store_input *in,
 		hf_insert_u64(&ins, l->size);
 		hf_insert_u64(&ins, l->head_count);
 		hf_insert_u64(&ins, l->held_size);
+		hf_insert_u64(&ins, (uint64_t)(l->est_count + 0.5));
+		hf_insert_u64(&ins, (uint64_t)(l->est_size + 0.5));
+		insert_age(&ins, l->youngest);
+		insert_age(&ins, l->oldest);
 		status = hf_insert_row(&ins, err);
 	}
 	free(leak);

@@ -59,3 +59,14 @@ set_tests_properties(site_programs PROPERTIES LABELS full TIMEOUT 300)
 add_test(NAME site_dump COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_dump.py
 	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c>)
 set_tests_properties(site_dump PROPERTIES LABELS quick TIMEOUT 120)
+
+# Names of sites.
+function(site_names_test target source)
+	add_test(NAME site_names_${target} COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_names.py
+		$<TARGET_FILE:holdfast> $<TARGET_FILE:${target}> ${PROJECT_SOURCE_DIR}/tests/targets/${source} ${ARGN})
+	set_tests_properties(site_names_${target} PROPERTIES LABELS quick TIMEOUT 120)
+endfunction()
+site_names_test(site_target_c site_target.c)
+site_names_test(site_target_cxx site_target.c)
+site_names_test(site_target_c_lto site_target.c)
+site_names_test(cpp_target cpp_target.cc cpp)
