@@ -64,7 +64,7 @@ static void *early_alloc(size_t size, size_t alignment)
 	}
 	uintptr_t p = ((uintptr_t)early + at + EARLY_HEADER + alignment - 1) & ~(alignment - 1);
 	memcpy((char *)p - EARLY_HEADER, &size, sizeof(size));
-	__atomic_add_fetch(&hf_site_filter[hf_site_filter_index((void *)p)], 1, __ATOMIC_RELAXED);
+	hf_site_filter_add((void *)p);
 	return (void *)p;
 }
 

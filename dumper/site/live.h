@@ -1,13 +1,23 @@
 /*
- * The objects that live: address → size, site, thread, time. 16 bytes a slot; a shard is filled to
- * between 57 and 80 %, so an object takes 20 to 28 bytes, 24 on average (twice that from 1 MiB on).
+ * The objects that live: address → size, site, thread, time.
  *
- * A shard is an array sorted by a hash of the address, with gaps: an object lies at its home or a
- * little behind it. It grows in place. Insertion and removal hold the shard's spin lock; nothing
- * else is locked or called meanwhile.
- * Thread and signal safety: callable from any thread; from a signal handler only if it did not
- * interrupt one of these functions on the same thread. hf_live_find() and hf_live_each() take no
- * lock and are for a snapshot, or a process that stands still.
+ * 2 KiB of addresses are a group, whose objects lie side by side in one block (blocks.h): a byte
+ * each that says where in the group it starts, by which it is found, sixteen at a time, and an
+ * entry of 12 bytes. A group is one word, and the words of 64 MiB of addresses are a table:
+ *
+ *     regions[addr >> 26] ─▶ table[addr >> 11 & 0x7fff] ─▶ block: keys[], entries[]
+ *
+ * So an object takes 13 bytes and its share of the block's slack, 8 bytes for 2 KiB of heap come on
+ * top, and what lies side by side in the heap does so here.
+ *
+ * A group is changed by whoever has set the lock bit in its word, and what it was becomes what it
+ * is with one store: each state between two instructions can be read. So a snapshot of the process
+ * may be taken at any moment, and hf_live_find() and hf_live_each() take no lock. Where the store
+ * is shared with a process that runs on (a mapped file), a version in the word tells them to look
+ * again.
+ *
+ * Thread and signal safety: callable from any thread, each with its own worker or NULL; from a
+ * signal handler only if it did not interrupt one of these functions on the same thread.
  */
 #pragma once
 #include "site/store.h"
@@ -20,16 +30,29 @@ struct hf_live_object {
 	uint32_t seconds; /* after the start of recording, at most 2^22 - 1 (48 days) */
 };
 
+/* The thread's own worker, for as long as it lives; NULL: there are too many threads, and those
+ * without one get in each other's way. Asks the kernel whose owners have ended. */
+struct hf_site_worker *hf_live_join(struct hf_site_store *s, int tid);
+
+/* Have the words that an object at addr needs in the cache by the time they are asked for. */
+static inline void hf_live_prefetch(const struct hf_site_store *s, uint64_t addr)
+{
+	uint32_t table = s->regions[(addr >> HF_SITE_REGION_BITS) & (HF_SITE_REGIONS - 1)];
+	const uint64_t *words = (const uint64_t *)((const char *)s + ((uint64_t)table << 12));
+	__builtin_prefetch(&words[(addr >> HF_SITE_GROUP_BITS) & (HF_SITE_GROUPS - 1)], 1);
+}
 /* Replaces an object of the same address. False: no room, which is counted. */
-bool hf_live_insert(struct hf_site_store *s, const struct hf_live_object *object);
+bool hf_live_insert(struct hf_site_store *s, struct hf_site_worker *worker,
+	const struct hf_live_object *object);
 /* False: not recorded. ret may be NULL. */
-bool hf_live_remove(struct hf_site_store *s, uint64_t addr, struct hf_live_object *ret);
+bool hf_live_remove(struct hf_site_store *s, struct hf_site_worker *worker, uint64_t addr,
+	struct hf_live_object *ret);
 bool hf_live_find(const struct hf_site_store *s, uint64_t addr, struct hf_live_object *ret);
+/* In no order. */
 void hf_live_each(const struct hf_site_store *s,
 	void (*fn)(void *ctx, const struct hf_live_object *object), void *ctx);
 
-/* All locks, for a fork. */
-void hf_live_lock_all(struct hf_site_store *s);
-void hf_live_unlock_all(struct hf_site_store *s);
-/* Is a lock held? */
-bool hf_live_busy(const struct hf_site_store *s);
+/* In a forked child: what other threads had locked is free. */
+void hf_live_forked(struct hf_site_store *s);
+/* Copy the objects of a store that is in use into an empty one of the same size. */
+void hf_live_copy(const struct hf_site_store *from, struct hf_site_store *to);

@@ -7,6 +7,7 @@
 #include "base/page_alloc.h"
 #include "base/varint.h"
 #include "site/live.h"
+#include "site/memo.h"
 #include "site/modules.h"
 #include "site/sampler.h"
 #include "site/stacks.h"
@@ -176,7 +177,7 @@ static void count_object(void *ctx, const struct hf_live_object *o)
 	struct writer *w = ctx;
 	if (o->site > w->n_sites)
 		return;
-	double weight = hf_sampler_weight(o->size, w->s->period_bytes);
+	double weight = hf_sampler_weight(o->size, hf_stacks_period(w->s, o->site));
 	w->inuse[o->site].count += weight;
 	w->inuse[o->site].bytes += weight * (double)o->size;
 }
@@ -187,18 +188,8 @@ static struct hf_site_total *sum_totals(struct writer *w)
 		hf_pool_alloc(&w->pool, ((size_t)w->n_sites + 1) * sizeof(*totals));
 	for (uint32_t i = 1; totals && i <= w->n_sites; i++)
 		totals[i] = hf_stacks_total(w->s, i);
-	for (int t = 0; totals && t < HF_SITE_MEMO_THREADS; t++) {
-		if (!w->s->memos[t].owner)
-			continue;
-		for (int i = 0; i < HF_SITE_MEMOS; i++) {
-			const struct hf_site_memo *m = &w->s->memos[t].memos[i];
-			if (m->site && m->site <= w->n_sites) {
-				totals[m->site].count += (uint64_t)m->pending_count
-							 << HF_SITE_FRACTION;
-				totals[m->site].bytes += m->pending_bytes;
-			}
-		}
-	}
+	if (totals)
+		hf_memo_pending(w->s, totals, w->n_sites);
 	return totals;
 }
 

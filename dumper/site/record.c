@@ -7,6 +7,7 @@
 #include "base/page_alloc.h"
 #include "base/sys.h"
 #include "site/live.h"
+#include "site/memo.h"
 #include "site/modules.h"
 #include "site/sampler.h"
 #include "site/stacks.h"
@@ -14,20 +15,29 @@
 enum {
 	OFF_COUNTDOWN = 16 << 20, /* how often a thread looks whether recording was started */
 	MEMO_PERIOD = 64 << 10,   /* up to this period a thread keeps memos of its stacks */
-	PENDING_FLUSH = 1u << 20, /* allocations of a memo before they are added to the totals */
 };
 
 __thread struct hf_site_thread hf_site_thread;
-uint16_t hf_site_filter[HF_FILTER_SIZE];
+uint8_t hf_site_filter[HF_FILTER_SIZE];
 bool hf_site_all;
 
 static struct hf_site_store *store;
 static struct hf_site_store *fork_copy; /* of a store in a file, for the child */
 static bool store_in_file;
 
-static void filter_add(const void *p, int n)
+static void filter_change(const void *p, int by)
 {
-	__atomic_add_fetch(&hf_site_filter[hf_site_filter_index(p)], (uint16_t)n, __ATOMIC_RELAXED);
+	uint8_t *count = &hf_site_filter[hf_site_filter_index(p)];
+	uint8_t was = __atomic_load_n(count, __ATOMIC_RELAXED);
+	while (was != HF_FILTER_FULL &&
+		!__atomic_compare_exchange_n(
+			count, &was, (uint8_t)(was + by), true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+void hf_site_filter_add(const void *p)
+{
+	filter_change(p, 1);
 }
 
 static bool is_exact(const struct hf_site_store *s)
@@ -50,19 +60,12 @@ enum hf_status hf_site_start(const struct hf_site_config *config, struct hf_err 
 	hf_site_all = is_exact(s);
 	__atomic_store_n(&store, s, __ATOMIC_RELEASE);
 	hf_site_thread.countdown = 0;
-	hf_site_thread.started = false;
 	return HF_OK;
 }
 
 const struct hf_site_store *hf_site_store(void)
 {
 	return __atomic_load_n(&store, __ATOMIC_ACQUIRE);
-}
-
-bool hf_site_busy(void)
-{
-	const struct hf_site_store *s = hf_site_store();
-	return s && hf_live_busy(s);
 }
 
 static uint64_t coarse_seconds(void)
@@ -84,49 +87,6 @@ bool hf_site_find(uint64_t addr, struct hf_site_object *ret)
 	return true;
 }
 
-/* Memos: a block of them a thread. One whose thread has ended goes to the next that asks. */
-
-static void flush(struct hf_site_memo *m, uint32_t stripe)
-{
-	if (m->pending_count)
-		hf_stacks_add(store, m->site, stripe,
-			(uint64_t)m->pending_count << HF_SITE_FRACTION, m->pending_bytes);
-	m->pending_count = 0;
-	m->pending_bytes = 0;
-}
-
-static bool is_alive(int tid)
-{
-	return hf_syscall3(SYS_tgkill, hf_syscall0(SYS_getpid), tid, 0) == 0;
-}
-
-static bool claim(struct hf_site_memos *block, int tid)
-{
-	int32_t owner = __atomic_load_n(&block->owner, __ATOMIC_ACQUIRE);
-	if (owner && is_alive(owner))
-		return false;
-	if (!__atomic_compare_exchange_n(
-		    &block->owner, &owner, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-		return false;
-	for (int i = 0; owner && i < HF_SITE_MEMOS; i++) {
-		flush(&block->memos[i], (uint32_t)tid);
-		block->memos[i].site = 0;
-	}
-	return true;
-}
-
-static struct hf_site_memos *claim_memos(int tid)
-{
-	if (store->period_bytes > MEMO_PERIOD)
-		return NULL;
-	for (int i = 0; i < HF_SITE_MEMO_THREADS; i++) {
-		struct hf_site_memos *block = &store->memos[i];
-		if (claim(block, tid))
-			return block;
-	}
-	return NULL;
-}
-
 static void start_thread(struct hf_site_thread *t)
 {
 	t->tid = (int32_t)hf_syscall0(SYS_gettid);
@@ -134,15 +94,22 @@ static void start_thread(struct hf_site_thread *t)
 	t->random = t->random ? t->random : 1;
 	for (int i = 0; i < 8; i++)
 		hf_sampler_random(&t->random);
-	t->memos = claim_memos(t->tid);
+	t->worker = hf_live_join(store, t->tid);
+	t->memos = hf_memo_of(store, t->worker);
+	if (t->memos)
+		hf_memo_reset(store, t->memos);
+	if (store->period_bytes > MEMO_PERIOD)
+		t->memos = NULL;
 	t->started = true;
 }
 
 /* Is an allocation of that size, which is no less than the countdown, recorded? */
 static bool decide(struct hf_site_thread *t, uint64_t size)
 {
-	if (!t->started) {
+	if (!t->started)
 		start_thread(t);
+	if (!t->drawn) {
+		t->drawn = true;
 		t->countdown =
 			is_exact(store) ? 0 : hf_sampler_gap(&t->random, store->period_bytes);
 		if (size < t->countdown) {
@@ -155,50 +122,10 @@ static bool decide(struct hf_site_thread *t, uint64_t size)
 	return true;
 }
 
-/* Two places for a key: that of the memo which fits, else the one to replace. */
-static struct hf_site_memo *memo_of(
-	struct hf_site_thread *t, const struct hf_context *c, bool *ret_same)
-{
-	uint64_t key = hf_unwind_key(c, &t->bounds);
-	struct hf_site_memo *pair = &t->memos->memos[(key >> 40) % HF_SITE_MEMOS & ~1u];
-	for (int i = 0; i < 2; i++) {
-		if (pair[i].site && hf_unwind_same(&pair[i], c, &t->bounds)) {
-			*ret_same = true;
-			return &pair[i];
-		}
-	}
-	*ret_same = false;
-	return &pair[key >> 63];
-}
-
-static uint32_t walk(struct hf_site_thread *t, const struct hf_context *c, struct hf_site_memo *m)
-{
-	struct hf_stack stack;
-	uint32_t before = hf_unwind_generation();
-	hf_unwind(store, c, &t->bounds, &stack);
-	uint32_t site = hf_stacks_intern(store, stack.pcs, stack.n);
-	if (m && site && stack.on_thread_stack && stack.n_words <= HF_SITE_MEMO_WORDS) {
-		flush(m, (uint32_t)t->tid);
-		m->site = 0;
-		m->pc = c->pc;
-		m->sp = c->sp;
-		m->bp = c->bp;
-		m->bp_used = stack.bp_used;
-		m->generation = before;
-		m->n_words = (uint16_t)stack.n_words;
-		memcpy(m->offset, stack.offset, stack.n_words * sizeof(m->offset[0]));
-		memcpy(m->word, stack.word, stack.n_words * sizeof(m->word[0]));
-		m->site = site;
-	}
-	return site;
-}
-
 static void add(struct hf_site_thread *t, struct hf_site_memo *m, uint32_t site, uint64_t size)
 {
-	if (m && m->site == site && is_exact(store)) {
-		m->pending_bytes += size;
-		if (++m->pending_count == PENDING_FLUSH)
-			flush(m, (uint32_t)t->tid);
+	if (is_exact(store) && m) {
+		hf_memo_count(store, m, size);
 		return;
 	}
 	double weight = hf_sampler_weight(size, store->period_bytes);
@@ -211,16 +138,16 @@ static void add(struct hf_site_thread *t, struct hf_site_memo *m, uint32_t site,
 
 static void record(struct hf_site_thread *t, void *p, uint64_t size, const struct hf_context *c)
 {
-	bool same = false;
-	struct hf_site_memo *m = t->memos ? memo_of(t, c, &same) : NULL;
-	uint32_t site = same ? m->site : walk(t, c, m);
+	struct hf_site_memo *m;
+	hf_live_prefetch(store, (uint64_t)p);
+	uint32_t site = hf_memo_site(store, t->memos, c, &t->bounds, &m);
 	if (!site)
 		return;
 	add(t, m, site, size);
 	struct hf_live_object object = {(uint64_t)p, size, site, (uint32_t)t->tid,
 		(uint32_t)(coarse_seconds() - store->start_seconds)};
-	if (hf_live_insert(store, &object) && !is_exact(store))
-		filter_add(p, 1);
+	if (hf_live_insert(store, t->worker, &object) && !hf_site_all)
+		hf_site_filter_add(p);
 }
 
 void hf_site_allocated(void *p, uint64_t size, const struct hf_context *caller)
@@ -253,9 +180,11 @@ bool hf_site_freed(void *p, struct hf_live_object *ret)
 	}
 	t->inside = true;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	bool found = hf_live_remove(store, (uint64_t)p, ret);
-	if (found && !is_exact(store))
-		filter_add(p, -1);
+	if (!t->started)
+		start_thread(t);
+	bool found = hf_live_remove(store, t->worker, (uint64_t)p, ret);
+	if (found && !hf_site_all)
+		filter_change(p, -1);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	t->inside = false;
 	return found;
@@ -265,8 +194,8 @@ void hf_site_undo_freed(const struct hf_live_object *object)
 {
 	hf_site_thread.inside = true;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (hf_live_insert(store, object) && !is_exact(store))
-		filter_add((void *)object->addr, 1);
+	if (hf_live_insert(store, hf_site_thread.worker, object) && !hf_site_all)
+		hf_site_filter_add((void *)object->addr);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	hf_site_thread.inside = false;
 }
@@ -282,13 +211,11 @@ void hf_site_before_fork(void)
 	if (!hf_site_store())
 		return;
 	hf_site_thread.inside = true;
-	hf_live_lock_all(store);
 	fork_copy = store_in_file ? hf_store_copy(store) : NULL;
 }
 
 static void after_fork(void)
 {
-	hf_live_unlock_all(store);
 	hf_site_thread.inside = false;
 }
 
@@ -313,9 +240,12 @@ void hf_site_after_fork_in_child(void)
 	}
 	store_in_file = false;
 	fork_copy = NULL;
+	hf_live_forked(store);
 	after_fork();
 	hf_site_thread.started = false; /* another tid */
+	hf_site_thread.drawn = false;
 	hf_site_thread.countdown = 0;
+	hf_site_thread.worker = NULL;
 	hf_site_thread.memos = NULL;
 	store->pid = (int32_t)hf_syscall0(SYS_getpid);
 }

@@ -4,9 +4,10 @@
  *     hooks.c  malloc … ─ countdown of the thread ─▶ hf_site_allocated()  ─ unwind ─ stacks ─ live
  *              free   … ─ filter of addresses ─────▶ hf_site_freed()      ─ live
  *
- * Off until hf_site_start(). Recording never calls malloc, never blocks on anything but a shard's
- * spin lock, and leaves errno alone. What a signal handler allocates while its thread is recording
- * is not recorded (counted in lost_nested).
+ * Off until hf_site_start(). Recording never calls malloc, never blocks on anything but a group's
+ * spin lock, and leaves errno alone. Whatever the moment, the records can be read: a snapshot does
+ * not wait for threads to leave the recorder. What a signal handler allocates while its thread is
+ * recording is not recorded (counted in lost_nested).
  *
  * Thread and signal safety: see each function.
  */
@@ -28,9 +29,6 @@ struct hf_site_config {
 enum hf_status hf_site_start(const struct hf_site_config *config, struct hf_err *err);
 /* What is recorded; NULL before hf_site_start(). */
 const struct hf_site_store *hf_site_store(void);
-/* Is some thread in the middle of changing the records? For the moment of a snapshot, with all
- * threads stopped: if so, let them run on a little. Async-signal-safe. */
-bool hf_site_busy(void);
 
 /* For the dump: what is known of the object at addr. Takes no lock: for a snapshot of this process.
  * False: not recorded. Async-signal-safe. */
@@ -45,33 +43,41 @@ bool hf_site_find(uint64_t addr, struct hf_site_object *ret);
 /* For hooks.c alone. */
 
 enum {
-	HF_FILTER_BITS = 16,
+	HF_FILTER_BITS = 20,
 	HF_FILTER_SIZE = 1 << HF_FILTER_BITS,
+	HF_FILTER_CELL = 8, /* bits of an address in a cell: 256 bytes */
+	HF_FILTER_FULL = 255,
 };
 
 struct hf_site_thread {
 	uint64_t countdown; /* bytes to the next sample point; 0: not drawn yet, or every
 			       allocation is recorded */
 	bool inside;        /* recording at present: what nests is not recorded */
-	bool started;
+	bool started;       /* it has what is below */
+	bool drawn;         /* the countdown is one */
 	int32_t tid;
 	uint64_t random;
 	struct hf_stack_bounds bounds;
-	struct hf_site_memos *memos;
+	struct hf_site_worker *worker; /* NULL: too many threads */
+	struct hf_site_memos *memos;   /* or NULL */
 };
 extern __thread struct hf_site_thread hf_site_thread;
 
-/* How many recorded objects are at addresses with that index (hf_site_filter_index). */
-extern uint16_t hf_site_filter[HF_FILTER_SIZE];
+/* How many recorded objects are at addresses with that index (hf_site_filter_index); once it is
+ * HF_FILTER_FULL it stays that. */
+extern uint8_t hf_site_filter[HF_FILTER_SIZE];
 /* Everything is recorded: there is no need to ask the filter. */
 extern bool hf_site_all;
 
-/* Neighbours have neighbouring counts, so that the filter is as local as the program is. */
+/* Neighbours share a count, so that the filter takes few cache lines. */
 static inline uint32_t hf_site_filter_index(const void *p)
 {
 	uint64_t a = (uint64_t)p;
-	return (uint32_t)(a >> 4 ^ a >> 20 ^ a >> 36) & (HF_FILTER_SIZE - 1);
+	return (uint32_t)(a >> HF_FILTER_CELL ^ a >> (HF_FILTER_CELL + HF_FILTER_BITS)) &
+	       (HF_FILTER_SIZE - 1);
 }
+
+void hf_site_filter_add(const void *p);
 
 /* Called when size >= countdown, after the allocation. From any thread. */
 void hf_site_allocated(void *p, uint64_t size_bytes, const struct hf_context *caller);

@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-static uint64_t hash_of(const uint64_t *pcs, uint32_t n)
+static uint64_t hash_of(const uint64_t *pcs, uint32_t n, uint64_t period)
 {
-	uint64_t h = n * 0x9e3779b97f4a7c15ull;
+	uint64_t h = (n ^ period << 8) * 0x9e3779b97f4a7c15ull;
 	for (uint32_t i = 0; i < n; i++) {
 		h = (h ^ pcs[i]) * 0xff51afd7ed558ccdull;
 		h ^= h >> 32;
@@ -12,27 +12,30 @@ static uint64_t hash_of(const uint64_t *pcs, uint32_t n)
 	return h;
 }
 
-static bool is_same(const struct hf_site_store *s, uint32_t site, uint64_t hash,
-	const uint64_t *pcs, uint32_t n)
+static bool is_same(const struct hf_site_store *s, uint32_t site, const struct hf_site_record *key,
+	const uint64_t *pcs)
 {
 	const struct hf_site_record *r = &s->sites[site];
-	return r->hash == hash && r->n_pcs == n &&
+	uint32_t n = key->n_pcs;
+	return r->hash == key->hash && r->period_bytes == key->period_bytes && r->n_pcs == n &&
 	       memcmp(&s->pcs[r->first_pc], pcs, n * sizeof(*pcs)) == 0;
 }
 
-static uint32_t make(struct hf_site_store *s, uint64_t hash, const uint64_t *pcs, uint32_t n)
+static uint32_t make(struct hf_site_store *s, const struct hf_site_record *key, const uint64_t *pcs)
 {
+	const uint32_t n = key->n_pcs, most = HF_SITE_MAX_SITES - 2;
 	/* Checked first, so that the counters cannot wrap however often it is full. */
-	if (__atomic_load_n(&s->n_sites, __ATOMIC_RELAXED) >= HF_SITE_MAX_SITES - 1 ||
+	if (__atomic_load_n(&s->n_sites, __ATOMIC_RELAXED) >= most ||
 		__atomic_load_n(&s->n_pcs, __ATOMIC_RELAXED) > HF_SITE_MAX_PCS - n)
 		return 0;
 	uint32_t id = __atomic_add_fetch(&s->n_sites, 1, __ATOMIC_RELAXED);
 	uint32_t first = __atomic_fetch_add(&s->n_pcs, n, __ATOMIC_RELAXED);
-	if (id >= HF_SITE_MAX_SITES || first > HF_SITE_MAX_PCS - n)
+	if (id > most || first > HF_SITE_MAX_PCS - n)
 		return 0;
 	struct hf_site_record *r = &s->sites[id];
 	memcpy(&s->pcs[first], pcs, n * sizeof(*pcs));
-	r->hash = hash;
+	r->hash = key->hash;
+	r->period_bytes = key->period_bytes;
 	r->first_pc = first;
 	__atomic_store_n(&r->n_pcs, n, __ATOMIC_RELEASE);
 	return id;
@@ -40,21 +43,23 @@ static uint32_t make(struct hf_site_store *s, uint64_t hash, const uint64_t *pcs
 
 uint32_t hf_stacks_intern(struct hf_site_store *s, const uint64_t *pcs, uint32_t n)
 {
-	uint64_t hash = hash_of(pcs, n);
+	uint64_t period = __atomic_load_n(&s->period_bytes, __ATOMIC_RELAXED);
+	uint64_t hash = hash_of(pcs, n, period);
+	struct hf_site_record key = {.hash = hash, .n_pcs = n, .period_bytes = period};
 	uint32_t made = 0;
 	for (uint32_t i = 0; i < HF_SITE_INDEX; i++) {
 		uint32_t *slot = &s->index[(hash + i) % HF_SITE_INDEX];
 		uint32_t site = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
 		if (!site) {
 			if (!made)
-				made = make(s, hash, pcs, n);
+				made = make(s, &key, pcs);
 			if (!made)
 				break;
 			if (__atomic_compare_exchange_n(
 				    slot, &site, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 				return made;
 		}
-		if (is_same(s, site, hash, pcs, n)) {
+		if (is_same(s, site, &key, pcs)) {
 			if (made)
 				s->sites[made].n_pcs = 0;
 			return site;

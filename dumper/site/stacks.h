@@ -5,8 +5,9 @@
 #pragma once
 #include "site/store.h"
 
-/* The id of a stack of n return addresses (1 … HF_SITE_MAX_FRAMES), innermost first; 0 if there is
- * no room for a new one, which is counted. */
+/* The id of a stack of n return addresses (1 … HF_SITE_MAX_FRAMES), innermost first, among what is
+ * recorded with the store's present period; 0 if there is no room for a new one, which is counted.
+ */
 uint32_t hf_stacks_intern(struct hf_site_store *s, const uint64_t *pcs, uint32_t n);
 /* Add to what a site allocated. count has HF_SITE_FRACTION fractional bits. */
 void hf_stacks_add(
@@ -17,7 +18,12 @@ struct hf_site_total hf_stacks_total(const struct hf_site_store *s, uint32_t sit
 static inline uint32_t hf_stacks_last(const struct hf_site_store *s)
 {
 	uint32_t n = __atomic_load_n(&s->n_sites, __ATOMIC_ACQUIRE);
-	return n < HF_SITE_MAX_SITES - 1 ? n : HF_SITE_MAX_SITES - 1;
+	return n < HF_SITE_MAX_SITES - 2 ? n : HF_SITE_MAX_SITES - 2;
 }
 /* The frames of a site, innermost first; their number, 0 for an id of no site. */
 uint32_t hf_stacks_frames(const struct hf_site_store *s, uint32_t site, const uint64_t **ret);
+/* The period that the objects of a site (1 … hf_stacks_last()) were sampled with. */
+static inline uint64_t hf_stacks_period(const struct hf_site_store *s, uint32_t site)
+{
+	return s->sites[site].period_bytes ? s->sites[site].period_bytes : 1;
+}

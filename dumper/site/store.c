@@ -4,26 +4,26 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "base/page_alloc.h"
 #include "base/sys.h"
+#include "site/live.h"
 
 enum {
-	/* 134 million objects at most when each is recorded, 4 million when they are sampled */
-	SLOTS_EXACT = 1 << 21,
-	SLOTS_SAMPLED = 1 << 16,
-	SLOTS_LEAST = 1 << 13, /* under a limit of the address space */
-	FIRST_CAPACITY = 128,
-	NO_HUGEPAGE = 15, /* MADV_NOHUGEPAGE: the shards are sparse */
+	/* of the area: for 200 million objects, or, sampled, for the groups of 200 GB of heap */
+	AREA_LEAST = 8 << 20, /* under a limit of the address space */
+	LIMIT_SHARE = 8,      /* no more than this part of such a limit */
+	NO_HUGEPAGE = 15,     /* MADV_NOHUGEPAGE: the tables are sparse */
 };
+static const uint64_t AREA_EXACT = 3ull << 30;
+static const uint64_t AREA_SAMPLED = 1ull << 30;
 
-static uint64_t size_with(uint64_t shard_slots)
+static uint64_t size_with(uint64_t area)
 {
-	uint64_t size = sizeof(struct hf_site_store) +
-			shard_slots * HF_SITE_SHARDS * sizeof(struct hf_site_slot);
-	return (size + HF_PAGE - 1) & ~(uint64_t)(HF_PAGE - 1);
+	return (sizeof(struct hf_site_store) + area + HF_PAGE - 1) & ~(uint64_t)(HF_PAGE - 1);
 }
 
 /* Memory of ours, known as such to scanners, with a file put over it if there is one. */
@@ -41,7 +41,7 @@ static void *reserve(uint64_t size, int fd)
 	return memory;
 }
 
-static void start(struct hf_site_store *s, uint64_t size, uint64_t slots, uint64_t period_bytes)
+static void start(struct hf_site_store *s, uint64_t size, uint64_t period_bytes)
 {
 	struct timespec now = {0};
 	hf_syscall2(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now);
@@ -53,10 +53,19 @@ static void start(struct hf_site_store *s, uint64_t size, uint64_t slots, uint64
 	s->start_realtime_ns = hf_sys_realtime_ns();
 	s->start_seconds = (uint64_t)now.tv_sec;
 	s->pid = (int)hf_syscall0(SYS_getpid);
-	s->shard_slots = (uint32_t)slots;
-	for (int i = 0; i < HF_SITE_SHARDS; i++)
-		s->shards[i].capacity = FIRST_CAPACITY;
+	s->used = sizeof(*s);
+	s->workers[0].owner = s->pid;
+	s->n_workers = 1;
 	__atomic_store_n(&s->ready, 1, __ATOMIC_RELEASE);
+}
+
+/* The limit of this process, or what there is. */
+static uint64_t address_space(void)
+{
+	struct rlimit limit;
+	if (hf_syscall2(SYS_getrlimit, RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur;
 }
 
 enum hf_status hf_store_create(
@@ -70,11 +79,13 @@ enum hf_status hf_store_create(
 			return hf_err_sys(err, fd == -EEXIST ? HF_E_EXISTS : HF_E_IO, -fd,
 				"cannot create %s", path);
 	}
-	uint64_t slots = period_bytes == 1 ? SLOTS_EXACT : SLOTS_SAMPLED;
+	uint64_t area = period_bytes == 1 ? AREA_EXACT : AREA_SAMPLED;
 	struct hf_site_store *s = NULL;
-	for (; !s && slots >= SLOTS_LEAST; slots /= 2) {
-		long rc = fd < 0 ? 0 : hf_syscall2(SYS_ftruncate, fd, size_with(slots));
-		s = rc < 0 ? NULL : reserve(size_with(slots), fd);
+	for (; area >= AREA_LEAST; area /= 2) {
+		if (size_with(area) > address_space() / LIMIT_SHARE && area / 2 >= AREA_LEAST)
+			continue;
+		long rc = fd < 0 ? 0 : hf_syscall2(SYS_ftruncate, fd, size_with(area));
+		s = rc < 0 ? NULL : reserve(size_with(area), fd);
 		if (s)
 			break;
 	}
@@ -86,8 +97,8 @@ enum hf_status hf_store_create(
 	if (!s)
 		return hf_err_set(err, HF_E_NOMEM,
 			"no address space for the allocation sites (%lu MiB)",
-			size_with(SLOTS_LEAST) >> 20);
-	start(s, size_with(slots), slots, period_bytes);
+			size_with(AREA_LEAST) >> 20);
+	start(s, size_with(area), period_bytes);
 	*ret = s;
 	return HF_OK;
 }
@@ -95,16 +106,9 @@ enum hf_status hf_store_create(
 /* The readers of a store trust its counts: hold them to what they can be. */
 static bool is_sound(const struct hf_site_store *s, uint64_t file_size)
 {
-	if (memcmp(s->magic, HF_SITE_MAGIC, sizeof(s->magic)) || s->version != HF_SITE_VERSION ||
-		!s->ready || s->store_size != sizeof(*s) || s->shard_slots < SLOTS_LEAST ||
-		s->shard_slots > SLOTS_EXACT || s->size != size_with(s->shard_slots) ||
-		s->size > file_size || !s->period_bytes)
-		return false;
-	for (int i = 0; i < HF_SITE_SHARDS; i++) {
-		if (!s->shards[i].capacity || s->shards[i].capacity > s->shard_slots - HF_SITE_TAIL)
-			return false;
-	}
-	return true;
+	return memcmp(s->magic, HF_SITE_MAGIC, sizeof(s->magic)) == 0 &&
+	       s->version == HF_SITE_VERSION && s->ready && s->store_size == sizeof(*s) &&
+	       s->size == file_size && s->used <= s->size;
 }
 
 enum hf_status hf_store_open(const char *path, struct hf_site_store **ret, struct hf_err *err)
@@ -167,16 +171,15 @@ struct hf_site_store *hf_store_copy(const struct hf_site_store *s)
 	}
 	memcpy(copy->sites, s->sites, n_sites * sizeof(s->sites[0]));
 	memcpy(copy->pcs, s->pcs, at_most(s->n_pcs, HF_SITE_MAX_PCS) * sizeof(s->pcs[0]));
+	for (int i = 0; i < HF_SITE_WORKERS; i++)
+		copy->workers[i].owner = s->workers[i].owner;
 	for (int i = 0; i < HF_SITE_MEMO_THREADS; i++) {
-		if (s->memos[i].owner)
+		if (s->workers[i].owner)
 			memcpy(&copy->memos[i], &s->memos[i], sizeof(s->memos[i]));
 	}
-	memcpy(copy->shards, s->shards, sizeof(s->shards));
-	for (uint64_t i = 0; i < HF_SITE_SHARDS; i++) {
-		copy->shards[i].lock = 0;
-		memcpy(copy->slots + i * s->shard_slots, s->slots + i * s->shard_slots,
-			(s->shards[i].capacity + (uint64_t)HF_SITE_TAIL) * sizeof(s->slots[0]));
-	}
+	copy->n_regions = 0;
+	memset(copy->free_blocks, 0, sizeof(copy->free_blocks));
+	hf_live_copy(s, copy);
 	return copy;
 }
 

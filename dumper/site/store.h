@@ -4,9 +4,10 @@
  * name. So it can be copied, or lie in a mapped file, which the kernel keeps when the process dies
  * of whatever (profile=FILE); such a file is read by mapping it again.
  *
- *     header  modules[]  stack index[]  sites[]  pcs[]  memos[]  shards[]  slots[shard][]
+ *     header  modules[]  stack index[]  sites[]  pcs[]  workers[]  memos[]  regions[]  area
  *
- * All of it is reserved at start; only what is used takes memory.
+ * All of it is reserved at start; only what is used takes memory. The live objects lie in the area
+ * (live.h); what points into it is an offset from the start of the store.
  *
  * Thread and signal safety: see stacks.h and live.h.
  */
@@ -17,20 +18,26 @@
 #include "base/err.h"
 
 enum {
-	HF_SITE_VERSION = 1,
+	HF_SITE_VERSION = 2,
 	HF_SITE_MAX_FRAMES = 64,
 	HF_SITE_MAX_MODULES = 1024,
-	HF_SITE_ID_BITS = 20, /* of a site id; ids start at 1 */
-	HF_SITE_MAX_SITES = 1 << HF_SITE_ID_BITS,
+	HF_SITE_ID_BITS = 20,                     /* of a site id; ids start at 1 */
+	HF_SITE_MAX_SITES = 1 << HF_SITE_ID_BITS, /* the last id is not a site's (live.c) */
 	HF_SITE_INDEX = 2 * HF_SITE_MAX_SITES,
 	HF_SITE_MAX_PCS = 24 * HF_SITE_MAX_SITES,
 	HF_SITE_STRIPES = 4,
-	HF_SITE_SHARDS = 64,
-	HF_SITE_TAIL = 512,    /* slots of a shard behind the last home */
 	HF_SITE_FRACTION = 16, /* fractional bits of a count: a sample weighs 1/p */
-	HF_SITE_MEMOS = 256,   /* of a thread */
+	HF_SITE_WORKERS = 4096,
+	HF_SITE_MEMOS = 256, /* of a thread */
 	HF_SITE_MEMO_WORDS = 72,
-	HF_SITE_MEMO_THREADS = 256, /* threads that have memos at a time */
+	HF_SITE_MEMO_THREADS = 256, /* the first workers have memos */
+	HF_SITE_ADDRESS_BITS = 47,
+	HF_SITE_REGION_BITS = 26, /* of an address: 64 MiB */
+	HF_SITE_GROUP_BITS = 11,  /* 2 KiB */
+	HF_SITE_GROUPS = 1 << (HF_SITE_REGION_BITS - HF_SITE_GROUP_BITS), /* of a region */
+	HF_SITE_REGIONS = 1 << (HF_SITE_ADDRESS_BITS - HF_SITE_REGION_BITS),
+	HF_SITE_REGION_LIST = 1 << 16, /* regions that can be in use */
+	HF_SITE_CLASSES = 13,          /* of blocks (blocks.h) */
 	HF_SITE_PATH_MAX = 256,
 	HF_SITE_BUILD_ID_MAX = 64,
 };
@@ -53,8 +60,9 @@ struct hf_site_total {
 
 struct hf_site_record {
 	uint64_t hash;
-	uint32_t first_pc; /* index into pcs: return addresses, innermost first */
-	uint32_t n_pcs;    /* 0: no site (it lost a race to the same stack) */
+	uint32_t first_pc;     /* index into pcs: return addresses, innermost first */
+	uint32_t n_pcs;        /* 0: no site (it lost a race to the same stack) */
+	uint64_t period_bytes; /* that its objects were sampled with */
 	/* allocated since the start; a thread adds to one of these, so that threads seldom meet */
 	struct hf_site_total totals[HF_SITE_STRIPES];
 };
@@ -74,48 +82,48 @@ struct hf_site_memo {
 };
 
 struct hf_site_memos {
-	int32_t owner; /* tid, 0: nobody yet */
+	uint16_t latest[HF_SITE_MEMOS]; /* number of a memo by (pc, sp) */
 	struct hf_site_memo memos[HF_SITE_MEMOS];
 };
 
-/* A live object: w0 = address/8 (44 bits) · size (20 bits), w1 = site (20) · tid (22) · seconds
- * since the start (22). w0 == 0: empty. A size that does not fit is all ones, and lies in a second
- * slot, of the address + 8 (where no other object can be), with site 0: 20 low bits in w0, the
- * others in w1. */
-struct hf_site_slot {
-	uint64_t w0, w1;
+/* What a thread has of its own. One whose thread has ended goes to the next that asks; the first is
+ * shared by those that get none. */
+struct hf_site_worker {
+	_Alignas(128) int32_t owner; /* tid, 0: nobody */
+	int32_t lock;                /* of the first */
+	uint64_t group;              /* that it holds or waits for, as an offset; 0: none */
+	uint64_t chunk, chunk_end;   /* unused memory for blocks, offsets */
+	uint64_t chunk_size;
+	uint32_t free[HF_SITE_CLASSES]; /* lists of free blocks */
+	uint8_t n_free[HF_SITE_CLASSES];
 };
-
-struct hf_site_shard {
-	int32_t lock;
-	uint32_t n;        /* slots in use */
-	uint32_t capacity; /* homes; the tail comes on top */
-	uint32_t moving;   /* the slots are being spread over a greater capacity */
-	uint64_t pad[6];   /* a cache line each */
-};
-_Static_assert(sizeof(struct hf_site_shard) == 64, "a cache line");
 
 struct hf_site_store {
 	char magic[8];
 	uint32_t version, ready;
-	uint64_t store_size; /* sizeof(struct hf_site_store) */
-	uint64_t size;       /* with the slots */
-	uint64_t period_bytes;
+	uint64_t store_size;                       /* sizeof(struct hf_site_store) */
+	uint64_t size;                             /* with the area */
+	uint64_t period_bytes;                     /* at present; 0: nothing is recorded */
 	uint64_t start_realtime_ns, start_seconds; /* of CLOCK_MONOTONIC_COARSE */
 	int32_t pid;
-	uint32_t shard_slots; /* slots reserved for a shard */
-	uint32_t n_modules, n_sites, n_pcs;
+	/* what changes often is apart from the above, which every allocation reads */
+	_Alignas(64) uint32_t n_modules;
+	uint32_t n_sites, n_pcs, n_workers, n_regions;
 	/* what could not be recorded: no room for its stack, for the object, or in the middle of
 	 * recording another (a signal handler) */
 	uint32_t lost_stacks, lost_objects, lost_nested;
 	uint64_t n_samples; /* recorded allocations; exact mode does not count them here */
+	uint64_t used;      /* of the area: offset of what is free of it */
+	uint64_t free_blocks[HF_SITE_CLASSES]; /* lists that all share: a counter, then the block */
 	struct hf_site_module modules[HF_SITE_MAX_MODULES];
 	uint32_t index[HF_SITE_INDEX];
 	struct hf_site_record sites[HF_SITE_MAX_SITES];
 	uint64_t pcs[HF_SITE_MAX_PCS];
+	struct hf_site_worker workers[HF_SITE_WORKERS];
 	struct hf_site_memos memos[HF_SITE_MEMO_THREADS];
-	struct hf_site_shard shards[HF_SITE_SHARDS];
-	struct hf_site_slot slots[]; /* shard_slots of each shard */
+	uint32_t regions[HF_SITE_REGIONS];         /* page of the table of a region, 0: none */
+	uint32_t region_list[HF_SITE_REGION_LIST]; /* the numbers of those, + 1 */
+	_Alignas(4096) uint8_t area[];
 };
 
 /* Make an empty store: in private memory, or, with a path, in a new file (mode 0600, never through
@@ -129,8 +137,8 @@ enum hf_status hf_store_open(const char *path, struct hf_site_store **ret, struc
 void hf_store_destroy(struct hf_site_store *store);
 void hf_store_close(struct hf_site_store *store);
 
-/* A private copy of what is in use of a store whose locks the caller holds; NULL: no memory. The
- * locks of the copy are free. */
+/* A private copy of what is in use of a store, while other threads go on changing it; NULL: no
+ * memory. No worker of the copy has anything. */
 struct hf_site_store *hf_store_copy(const struct hf_site_store *store);
 /* Move the copy to where the store is, in a process with one thread (a forked child). */
 bool hf_store_replace(struct hf_site_store *store, struct hf_site_store *copy);

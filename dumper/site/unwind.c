@@ -273,9 +273,14 @@ bool hf_unwind_same(const struct hf_site_memo *m, const struct hf_context *from,
 		m->generation != hf_unwind_generation() || from->sp < bounds->low ||
 		from->sp >= bounds->high)
 		return false;
+	/* four at a time: the first that differ are most often among the innermost; what is behind
+	 * the last of a memo's words repeats it */
 	const char *sp = (const char *)from->sp;
-	for (uint32_t i = 0; i < m->n_words; i++) {
-		if (*(const uint64_t *)(sp + m->offset[i]) != m->word[i])
+	for (uint32_t i = 0; i < m->n_words; i += 4) {
+		uint64_t differ = 0;
+		for (uint32_t k = i; k < i + 4; k++)
+			differ |= *(const uint64_t *)(sp + m->offset[k]) ^ m->word[k];
+		if (differ)
 			return false;
 	}
 	return true;

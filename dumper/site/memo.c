@@ -1,0 +1,123 @@
+#include "site/memo.h"
+
+#include <string.h>
+
+#include "site/stacks.h"
+
+enum { PENDING_FLUSH = 1u << 20 }; /* allocations of a memo before they are added to the totals */
+
+struct hf_site_memos *hf_memo_of(struct hf_site_store *s, const struct hf_site_worker *worker)
+{
+	uint64_t i = worker ? (uint64_t)(worker - s->workers) : HF_SITE_MEMO_THREADS;
+	return i < HF_SITE_MEMO_THREADS ? &s->memos[i] : NULL;
+}
+
+static void flush(struct hf_site_store *s, struct hf_site_memo *m)
+{
+	if (m->pending_count)
+		hf_stacks_add(s, m->site, (uint32_t)((uintptr_t)m >> 12),
+			(uint64_t)m->pending_count << HF_SITE_FRACTION, m->pending_bytes);
+	m->pending_count = 0;
+	m->pending_bytes = 0;
+}
+
+void hf_memo_reset(struct hf_site_store *s, struct hf_site_memos *memos)
+{
+	for (int i = 0; i < HF_SITE_MEMOS; i++) {
+		if (!memos->memos[i].site)
+			continue;
+		flush(s, &memos->memos[i]);
+		memos->memos[i].site = 0;
+	}
+}
+
+static void remember(struct hf_site_memo *m, const struct hf_context *c,
+	const struct hf_stack *stack, uint32_t generation, uint32_t site)
+{
+	m->pc = c->pc;
+	m->sp = c->sp;
+	m->bp = c->bp;
+	m->bp_used = stack->bp_used;
+	m->generation = generation;
+	m->n_words = (uint16_t)stack->n_words;
+	memcpy(m->offset, stack->offset, stack->n_words * sizeof(m->offset[0]));
+	memcpy(m->word, stack->word, stack->n_words * sizeof(m->word[0]));
+	/* they are compared four at a time */
+	for (uint32_t i = stack->n_words; i % 4; i++) {
+		m->offset[i] = m->offset[i - 1];
+		m->word[i] = m->word[i - 1];
+	}
+	m->site = site;
+}
+
+static uint32_t walk(struct hf_site_store *s, const struct hf_context *c,
+	struct hf_stack_bounds *bounds, struct hf_site_memo **memo)
+{
+	struct hf_stack stack;
+	uint32_t generation = hf_unwind_generation();
+	hf_unwind(s, c, bounds, &stack);
+	uint32_t site = hf_stacks_intern(s, stack.pcs, stack.n);
+	bool fits = site && stack.on_thread_stack && stack.n_words <= HF_SITE_MEMO_WORDS;
+	if (*memo && fits) {
+		flush(s, *memo);
+		(*memo)->site = 0;
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		remember(*memo, c, &stack, generation, site);
+	} else {
+		*memo = NULL;
+	}
+	return site;
+}
+
+uint32_t hf_memo_site(struct hf_site_store *s, struct hf_site_memos *memos,
+	const struct hf_context *c, struct hf_stack_bounds *bounds, struct hf_site_memo **ret_memo)
+{
+	struct hf_site_memo *m = NULL;
+	if (memos) {
+		uint64_t h = (c->pc ^ c->sp << 20) * 0x9e3779b97f4a7c15ull;
+		uint16_t *latest = &memos->latest[(h >> 40) % HF_SITE_MEMOS];
+		m = &memos->memos[*latest];
+		if (__builtin_expect(m->site && hf_unwind_same(m, c, bounds), 1)) {
+			*ret_memo = m;
+			return m->site;
+		}
+		/* two places for a key: that of the memo which fits, else the one to replace */
+		uint64_t key = hf_unwind_key(c, bounds);
+		uint32_t at = (key >> 40) % HF_SITE_MEMOS & ~1u;
+		for (uint32_t i = at; i < at + 2; i++) {
+			m = &memos->memos[i];
+			if (m->site && hf_unwind_same(m, c, bounds)) {
+				*latest = (uint16_t)i;
+				*ret_memo = m;
+				return m->site;
+			}
+		}
+		at += key >> 63;
+		*latest = (uint16_t)at;
+		m = &memos->memos[at];
+	}
+	*ret_memo = m;
+	return walk(s, c, bounds, ret_memo);
+}
+
+void hf_memo_count(struct hf_site_store *s, struct hf_site_memo *m, uint64_t size)
+{
+	m->pending_bytes += size;
+	if (__builtin_expect(++m->pending_count == PENDING_FLUSH, 0))
+		flush(s, m);
+}
+
+void hf_memo_pending(const struct hf_site_store *s, struct hf_site_total *totals, uint32_t last)
+{
+	for (uint32_t t = 0; t < HF_SITE_MEMO_THREADS; t++) {
+		if (!s->workers[t].owner)
+			continue;
+		for (int i = 0; i < HF_SITE_MEMOS; i++) {
+			const struct hf_site_memo *m = &s->memos[t].memos[i];
+			if (!m->site || m->site > last)
+				continue;
+			totals[m->site].count += (uint64_t)m->pending_count << HF_SITE_FRACTION;
+			totals[m->site].bytes += m->pending_bytes;
+		}
+	}
+}
