@@ -3,8 +3,8 @@
  * free ones at hand; what it has too many of goes to lists that all share, and what nobody has is
  * cut off a chunk. A block never goes back to the kernel, and never becomes one of another size.
  *
- * A block of class c holds the entries of up to hf_blocks_capacity[c] objects: their keys, a byte
- * each, then the entries.
+ * A block of class c ≥ 1 holds the entries of up to hf_blocks_capacity[c] objects: their keys, a
+ * byte each, then the entries.
  *
  * Thread and signal safety: a worker belongs to one thread. At every instant the lists are such
  * that a copy of the store as it is then can go on with them (a forked child).
@@ -23,7 +23,7 @@ struct hf_site_entry {
 };
 
 static const uint16_t hf_blocks_capacity[HF_SITE_CLASSES] = {
-	1, 2, 4, 8, 14, 20, 28, 40, 56, 80, 112, 160, 256};
+	0, 1, 2, 4, 8, 14, 20, 28, 40, 56, 80, 112, 160, 256};
 
 /* Offset of the entries in a block. */
 static inline uint32_t hf_blocks_keys_size(unsigned class)

@@ -7,6 +7,10 @@
 #include "base/sys.h"
 #include "site/blocks.h"
 
+#define INLINE    static inline __attribute__((always_inline))
+#define SELDOM    static __attribute__((noinline, cold))
+#define LIKELY(c) __builtin_expect(!!(c), 1)
+
 enum {
 	TID_BITS = 22,
 	TIME_BITS = 22,
@@ -20,14 +24,17 @@ enum {
 	MOST_TRIES = 1000,
 	/* a group's word */
 	LOCK = 1,
-	CLASS_SHIFT = 1, /* 4 bits */
-	N_SHIFT = 5,     /* 9 bits: objects */
-	VERSION_SHIFT = 14,
-	BLOCK_SHIFT = 32, /* 32 bits: name of the block, if there are objects */
+	CLASS_SHIFT = 1,    /* 4 bits: of the block; 0: there is none, and no object */
+	N_SHIFT = 5,        /* 9 bits: objects */
+	BLOCK_SHIFT = 14,   /* 32 bits: name of the block */
+	VERSION_SHIFT = 46, /* 18 bits: counts the changes */
 };
 static const uint32_t BIG_SIZE = 0xffffffff;
-static const uint64_t VERSION = 1 << VERSION_SHIFT;
-static const uint64_t VERSION_MASK = (1ull << BLOCK_SHIFT) - (1 << VERSION_SHIFT);
+static const uint64_t VERSION = 1ull << VERSION_SHIFT;
+static const uint64_t ONE_OBJECT = 1 << N_SHIFT;
+
+/* With so many objects left a group gets a block of half the size, or none. */
+static const uint8_t few[HF_SITE_CLASSES] = {0, 0, 0, 0, 0, 3, 5, 7, 10, 14, 20, 28, 40, 64};
 
 /* What a word says. */
 struct group {
@@ -35,7 +42,7 @@ struct group {
 	uint32_t block;
 };
 
-static struct group group_of(uint64_t word)
+INLINE struct group group_of(uint64_t word)
 {
 	return (struct group){
 		word >> CLASS_SHIFT & 15, word >> N_SHIFT & 511, (uint32_t)(word >> BLOCK_SHIFT)};
@@ -43,16 +50,16 @@ static struct group group_of(uint64_t word)
 
 static uint64_t word_of(struct group g, uint64_t before)
 {
-	return ((before + VERSION) & VERSION_MASK) | (uint64_t)g.class << CLASS_SHIFT |
-	       (uint64_t)g.n << N_SHIFT | (uint64_t)g.block << BLOCK_SHIFT;
+	return (before & -VERSION) | (uint64_t)g.class << CLASS_SHIFT | (uint64_t)g.n << N_SHIFT |
+	       (uint64_t)g.block << BLOCK_SHIFT;
 }
 
-static uint8_t *keys_of(const struct hf_site_store *s, struct group g)
+INLINE uint8_t *keys_of(const struct hf_site_store *s, struct group g)
 {
 	return (uint8_t *)(uintptr_t)s + (uint64_t)g.block * HF_BLOCKS_UNIT;
 }
 
-static struct hf_site_entry *entries_of(const struct hf_site_store *s, struct group g)
+INLINE struct hf_site_entry *entries_of(const struct hf_site_store *s, struct group g)
 {
 	return (struct hf_site_entry *)(keys_of(s, g) + hf_blocks_keys_size(g.class));
 }
@@ -80,13 +87,17 @@ static uint32_t make_table(struct hf_site_store *s, uint64_t region)
 	return table;
 }
 
-static uint64_t *table_of(const struct hf_site_store *s, uint64_t region)
+static inline uint64_t *table_of(const struct hf_site_store *s, uint64_t region)
 {
 	uint32_t table = __atomic_load_n(&s->regions[region], __ATOMIC_ACQUIRE);
 	return table ? (uint64_t *)((uintptr_t)s + (uint64_t)table * HF_PAGE) : NULL;
 }
 
-static uint64_t *find_word(const struct hf_site_store *s, uint64_t addr)
+#define INLINE    static inline __attribute__((always_inline))
+#define SELDOM    static __attribute__((noinline, cold))
+#define LIKELY(c) __builtin_expect(!!(c), 1)
+
+INLINE uint64_t *find_word(const struct hf_site_store *s, uint64_t addr)
 {
 	if (addr >> HF_SITE_ADDRESS_BITS || addr % 8)
 		return NULL;
@@ -94,11 +105,8 @@ static uint64_t *find_word(const struct hf_site_store *s, uint64_t addr)
 	return table ? &table[(addr >> HF_SITE_GROUP_BITS) & (HF_SITE_GROUPS - 1)] : NULL;
 }
 
-static uint64_t *make_word(struct hf_site_store *s, uint64_t addr)
+SELDOM uint64_t *make_word(struct hf_site_store *s, uint64_t addr)
 {
-	uint64_t *word = find_word(s, addr);
-	if (__builtin_expect(word != NULL, 1))
-		return word;
 	if (addr >> HF_SITE_ADDRESS_BITS || addr % 8 || !make_table(s, addr >> HF_SITE_REGION_BITS))
 		return NULL;
 	return find_word(s, addr);
@@ -165,22 +173,30 @@ static void give_back(struct hf_site_worker *w)
 
 /* Locks. A worker says which group it wants before it has it: a forked child has to free those. */
 
-static uint64_t lock(struct hf_site_store *s, struct hf_site_worker *w, uint64_t *word)
+INLINE bool try_lock(uint64_t *word, uint64_t *ret_was)
 {
-	unsigned spins = 0;
-	__atomic_store_n(&w->group, (uint64_t)((char *)word - (char *)s), __ATOMIC_RELAXED);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	for (;;) {
-		uint64_t was = __atomic_load_n(word, __ATOMIC_RELAXED) & ~(uint64_t)LOCK;
-		if (__builtin_expect(__atomic_compare_exchange_n(word, &was, was | LOCK, true,
-					     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
-			    1))
-			return was;
-		wait_a_little(&spins);
-	}
+	*ret_was = __atomic_load_n(word, __ATOMIC_RELAXED) & ~(uint64_t)LOCK;
+	return __atomic_compare_exchange_n(
+		word, ret_was, *ret_was | LOCK, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-static void unlock(struct hf_site_worker *w, uint64_t *word, uint64_t now)
+SELDOM uint64_t lock_later(uint64_t *word)
+{
+	uint64_t was;
+	for (unsigned spins = 0; !try_lock(word, &was);)
+		wait_a_little(&spins);
+	return was;
+}
+
+INLINE uint64_t lock(struct hf_site_store *s, struct hf_site_worker *w, uint64_t *word)
+{
+	uint64_t was;
+	__atomic_store_n(&w->group, (uint64_t)((char *)word - (char *)s), __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return LIKELY(try_lock(word, &was)) ? was : lock_later(word);
+}
+
+INLINE void unlock(struct hf_site_worker *w, uint64_t *word, uint64_t now)
 {
 	__atomic_store_n(word, now, __ATOMIC_RELEASE);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -200,23 +216,23 @@ void hf_live_forked(struct hf_site_store *s)
 
 /* Entries. */
 
-/* Position of the object with that key, from position `from` on; -1: there is none. May look at 15
- * bytes behind the keys. */
-static int find_key(const uint8_t *keys, unsigned n, uint8_t key, unsigned from)
+/* Position of the object with that key, from position `from` on; -1: there is none. Looks at up to
+ * 15 bytes behind the keys, where nothing matters. */
+INLINE int find_key(const uint8_t *keys, unsigned n, uint8_t key, unsigned from)
 {
 	const __m128i wanted = _mm_set1_epi8((char)key);
 	for (unsigned at = from; at < n; at += 16) {
 		__m128i have = _mm_loadu_si128((const __m128i *)(keys + at));
 		unsigned found = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(have, wanted));
-		if (n - at < 16)
-			found &= (1u << (n - at)) - 1;
-		if (found)
-			return (int)(at + (unsigned)__builtin_ctz(found));
+		if (found) {
+			at += (unsigned)__builtin_ctz(found);
+			return at < n ? (int)at : -1;
+		}
 	}
 	return -1;
 }
 
-static struct hf_site_entry entry_of(uint64_t size, uint64_t site, uint64_t id)
+INLINE struct hf_site_entry entry_of(uint64_t size, uint64_t site, uint64_t id)
 {
 	uint64_t bits = site << ID_BITS | id;
 	return (struct hf_site_entry){size < BIG_SIZE ? (uint32_t)size : BIG_SIZE, (uint32_t)bits,
@@ -252,87 +268,65 @@ static bool move(struct hf_site_store *s, struct hf_site_worker *w, struct group
 static unsigned first_class(const uint64_t *word)
 {
 	if (!((uintptr_t)word & (HF_PAGE - 1)))
-		return 0;
+		return 1;
 	struct group before = group_of(__atomic_load_n(word - 1, __ATOMIC_RELAXED));
-	unsigned class = 0;
+	unsigned class = 1;
 	while (class + 1 < HF_SITE_CLASSES && hf_blocks_capacity[class + 1] <= before.n)
 		class ++;
 	return class;
 }
 
-static bool make_room(
+static __attribute__((noinline)) bool make_room(
 	struct hf_site_store *s, struct hf_site_worker *w, const uint64_t *word, struct group *g)
 {
-	if (!g->n) {
+	if (!g->class) {
 		g->class = first_class(word);
 		g->block = hf_blocks_take(s, w, g->class);
-		if (!g->block && g->class)
-			g->block = hf_blocks_take(s, w, g->class = 0);
+		if (!g->block && g->class > 1)
+			g->block = hf_blocks_take(s, w, g->class = 1);
 		return g->block;
 	}
-	return g->n < hf_blocks_capacity[g->class] ||
-	       (g->class + 1 < HF_SITE_CLASSES && move(s, w, g, g->class + 1));
+	return g->class + 1 < HF_SITE_CLASSES && move(s, w, g, g->class + 1);
 }
 
-static bool insert(struct hf_site_store *s, struct hf_site_worker *w, uint64_t addr,
-	struct hf_site_entry entry)
+/* The first object of a group, or one for which its block has no room. */
+static __attribute__((noinline)) bool insert_more(struct hf_site_store *s, struct hf_site_worker *w,
+	uint64_t *word, uint64_t was, uint8_t key, const struct hf_site_entry *entry)
 {
-	uint64_t *word = make_word(s, addr);
-	if (!word)
-		return false;
-	uint64_t was = lock(s, w, word);
 	struct group old = group_of(was), g = old;
-	int at = g.n ? find_key(keys_of(s, g), g.n, key_of(addr), 0) : -1;
-	if (at >= 0) {
-		put(&entries_of(s, g)[at], entry);
-	} else if (make_room(s, w, word, &g)) {
-		keys_of(s, g)[g.n] = key_of(addr);
-		entries_of(s, g)[g.n] = entry;
-		g.n++;
-	} else {
+	if (!make_room(s, w, word, &g)) {
 		unlock(w, word, was);
 		return false;
 	}
-	unlock(w, word, word_of(g, was));
-	if (old.n && old.block != g.block)
+	keys_of(s, g)[g.n] = key;
+	entries_of(s, g)[g.n] = *entry;
+	g.n++;
+	unlock(w, word, word_of(g, was + VERSION));
+	if (old.class)
 		hf_blocks_give(s, w, old.class, old.block);
 	return true;
 }
 
-/* The last goes to where the removed one was. */
-static void fill_gap(uint8_t *keys, struct hf_site_entry *entries, unsigned at, unsigned last)
-{
-	struct hf_site_entry entry = entries[last];
-	__atomic_store_n(&entries[at].high, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&keys[at], keys[last], __ATOMIC_RELEASE);
-	put(&entries[at], entry);
-}
-
-static bool remove_key(
-	struct hf_site_store *s, struct hf_site_worker *w, uint64_t addr, struct hf_site_entry *ret)
+INLINE bool insert(struct hf_site_store *s, struct hf_site_worker *w, uint64_t addr,
+	struct hf_site_entry entry)
 {
 	uint64_t *word = find_word(s, addr);
-	if (!word || !group_of(__atomic_load_n(word, __ATOMIC_RELAXED)).n)
+	if (!LIKELY(word) && !(word = make_word(s, addr)))
 		return false;
 	uint64_t was = lock(s, w, word);
-	struct group old = group_of(was), g = old;
-	int at = g.n ? find_key(keys_of(s, g), g.n, key_of(addr), 0) : -1;
-	if (at < 0) {
-		unlock(w, word, was);
-		return false;
+	struct group g = group_of(was);
+	uint8_t *keys = keys_of(s, g);
+	int at = find_key(keys, g.n, key_of(addr), 0);
+	if (!LIKELY(at < 0)) {
+		put(&entries_of(s, g)[at], entry);
+		unlock(w, word, was + VERSION);
+	} else if (LIKELY(g.n < hf_blocks_capacity[g.class])) {
+		keys[g.n] = key_of(addr);
+		entries_of(s, g)[g.n] = entry;
+		unlock(w, word, was + VERSION + ONE_OBJECT);
+	} else {
+		return insert_more(s, w, word, was, key_of(addr), &entry);
 	}
-	*ret = entries_of(s, g)[at];
-	g.n--;
-	if ((unsigned)at != g.n)
-		fill_gap(keys_of(s, g), entries_of(s, g), (unsigned)at, g.n);
-	/* to a block of half the size once three quarters are empty */
-	if (!g.n)
-		g.block = 0;
-	else if (g.class > 3 && g.n * 4 <= hf_blocks_capacity[g.class])
-		move(s, w, &g, g.class - 2);
-	unlock(w, word, word_of(g, was));
-	if (old.block != g.block)
-		hf_blocks_give(s, w, old.class, old.block);
 	return true;
 }
 
@@ -353,41 +347,106 @@ static uint64_t big_size(const struct hf_site_entry *second)
 	return (bits_of(second) & ((1ull << ID_BITS) - 1)) << 32 | second->size;
 }
 
-static bool insert_object(
+/* The last goes to where the removed one was. */
+INLINE void fill_gap(uint8_t *keys, struct hf_site_entry *entries, unsigned at, unsigned last)
+{
+	struct hf_site_entry *to = &entries[at], *from = &entries[last];
+	__atomic_store_n(&to->high, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&keys[at], keys[last], __ATOMIC_RELEASE);
+	__atomic_store_n(&to->low, from->low, __ATOMIC_RELEASE);
+	__atomic_store_n(&to->size, from->size, __ATOMIC_RELEASE);
+	__atomic_store_n(&to->high, from->high, __ATOMIC_RELEASE);
+}
+
+/* A group with so few objects left, none among them, that its block is given back. */
+static __attribute__((noinline)) void shrink(
+	struct hf_site_store *s, struct hf_site_worker *w, uint64_t *word, uint64_t was)
+{
+	struct group old = group_of(was), g = old;
+	if (!g.n)
+		g.block = g.class = 0;
+	else
+		move(s, w, &g, g.class - 2);
+	unlock(w, word, word_of(g, was));
+	if (old.block != g.block)
+		hf_blocks_give(s, w, old.class, old.block);
+}
+
+INLINE bool remove_key(
+	struct hf_site_store *s, struct hf_site_worker *w, uint64_t addr, struct hf_site_entry *ret)
+{
+	uint64_t *word = find_word(s, addr);
+	if (!LIKELY(word))
+		return false;
+	uint64_t was = lock(s, w, word);
+	struct group g = group_of(was);
+	uint8_t *keys = keys_of(s, g);
+	int at = find_key(keys, g.n, key_of(addr), 0);
+	if (!LIKELY(at >= 0)) {
+		unlock(w, word, was);
+		return false;
+	}
+	struct hf_site_entry *entries = entries_of(s, g);
+	*ret = entries[at];
+	if ((unsigned)at != --g.n)
+		fill_gap(keys, entries, (unsigned)at, g.n);
+	was += VERSION - ONE_OBJECT;
+	if (LIKELY(g.n > few[g.class]))
+		unlock(w, word, was);
+	else
+		shrink(s, w, word, was);
+	return true;
+}
+
+SELDOM bool insert_second(
+	struct hf_site_store *s, struct hf_site_worker *w, uint64_t addr, uint64_t size)
+{
+	struct hf_site_entry second = entry_of(0, SECOND, size >> 32 & ((1ull << ID_BITS) - 1));
+	second.size = (uint32_t)size;
+	return insert(s, w, addr + BIG_STEP, second);
+}
+
+INLINE bool insert_object(
 	struct hf_site_store *s, struct hf_site_worker *w, const struct hf_live_object *o)
 {
 	const uint32_t latest = (1u << TIME_BITS) - 1, tid_mask = (1u << TID_BITS) - 1;
 	uint64_t seconds = o->seconds < latest ? o->seconds : latest;
 	uint64_t id = (uint64_t)(o->tid & tid_mask) << TIME_BITS | seconds;
-	if (__builtin_expect(o->size >= BIG_SIZE, 0)) {
-		uint64_t high = o->size >> 32 & ((1ull << ID_BITS) - 1);
-		struct hf_site_entry second = entry_of(0, SECOND, high);
-		second.size = (uint32_t)o->size;
-		if (!insert(s, w, o->addr + BIG_STEP, second))
-			return false;
-	}
+	if (!LIKELY(o->size < BIG_SIZE) && !insert_second(s, w, o->addr, o->size))
+		return false;
 	return insert(s, w, o->addr, entry_of(o->size, o->site, id));
+}
+
+SELDOM bool insert_as_guest(struct hf_site_store *s, const struct hf_live_object *o)
+{
+	struct hf_site_worker *w = borrow(s);
+	bool ok = insert_object(s, w, o);
+	give_back(w);
+	return ok;
 }
 
 bool hf_live_insert(
 	struct hf_site_store *s, struct hf_site_worker *worker, const struct hf_live_object *o)
 {
-	struct hf_site_worker *w = worker ? worker : borrow(s);
-	bool ok = insert_object(s, w, o);
-	if (!ok)
+	bool ok = LIKELY(worker) ? insert_object(s, worker, o) : insert_as_guest(s, o);
+	if (!LIKELY(ok))
 		__atomic_add_fetch(&s->lost_objects, 1, __ATOMIC_RELAXED);
-	if (!worker)
-		give_back(w);
 	return ok;
 }
 
-static bool remove_object(struct hf_site_store *s, struct hf_site_worker *w, uint64_t addr,
+SELDOM bool remove_second(
+	struct hf_site_store *s, struct hf_site_worker *w, uint64_t addr, struct hf_site_entry *ret)
+{
+	return remove_key(s, w, addr + BIG_STEP, ret);
+}
+
+INLINE bool remove_object(struct hf_site_store *s, struct hf_site_worker *w, uint64_t addr,
 	struct hf_live_object *ret)
 {
 	struct hf_site_entry entry, second;
 	if (!remove_key(s, w, addr, &entry))
 		return false;
-	bool big = entry.size == BIG_SIZE && remove_key(s, w, addr + BIG_STEP, &second);
+	bool big = !LIKELY(entry.size != BIG_SIZE) && remove_second(s, w, addr, &second);
 	if (!ret)
 		return true;
 	decode(addr, &entry, ret);
@@ -396,21 +455,25 @@ static bool remove_object(struct hf_site_store *s, struct hf_site_worker *w, uin
 	return true;
 }
 
+SELDOM bool remove_as_guest(struct hf_site_store *s, uint64_t addr, struct hf_live_object *ret)
+{
+	struct hf_site_worker *w = borrow(s);
+	bool found = remove_object(s, w, addr, ret);
+	give_back(w);
+	return found;
+}
+
 bool hf_live_remove(struct hf_site_store *s, struct hf_site_worker *worker, uint64_t addr,
 	struct hf_live_object *ret)
 {
-	struct hf_site_worker *w = worker ? worker : borrow(s);
-	bool found = remove_object(s, w, addr, ret);
-	if (!worker)
-		give_back(w);
-	return found;
+	return LIKELY(worker) ? remove_object(s, worker, addr, ret) : remove_as_guest(s, addr, ret);
 }
 
 /* Reading, also of a stranger's file: nothing outside the store is looked at. */
 
 static bool is_sound(const struct hf_site_store *s, struct group g)
 {
-	return g.class < HF_SITE_CLASSES && g.n <= hf_blocks_capacity[g.class] &&
+	return g.class && g.class < HF_SITE_CLASSES && g.n <= hf_blocks_capacity[g.class] &&
 	       (uint64_t)g.block * HF_BLOCKS_UNIT + hf_blocks_size(g.class) + 16 <= s->size;
 }
 

@@ -4,8 +4,6 @@
 
 #include "site/stacks.h"
 
-enum { PENDING_FLUSH = 1u << 20 }; /* allocations of a memo before they are added to the totals */
-
 struct hf_site_memos *hf_memo_of(struct hf_site_store *s, const struct hf_site_worker *worker)
 {
 	uint64_t i = worker ? (uint64_t)(worker - s->workers) : HF_SITE_MEMO_THREADS;
@@ -42,8 +40,8 @@ static void remember(struct hf_site_memo *m, const struct hf_context *c,
 	m->n_words = (uint16_t)stack->n_words;
 	memcpy(m->offset, stack->offset, stack->n_words * sizeof(m->offset[0]));
 	memcpy(m->word, stack->word, stack->n_words * sizeof(m->word[0]));
-	/* they are compared four at a time */
-	for (uint32_t i = stack->n_words; i % 4; i++) {
+	/* they are compared eight at a time */
+	for (uint32_t i = stack->n_words; i % 8; i++) {
 		m->offset[i] = m->offset[i - 1];
 		m->word[i] = m->word[i - 1];
 	}
@@ -69,42 +67,33 @@ static uint32_t walk(struct hf_site_store *s, const struct hf_context *c,
 	return site;
 }
 
-uint32_t hf_memo_site(struct hf_site_store *s, struct hf_site_memos *memos,
+uint32_t hf_memo_search(struct hf_site_store *s, struct hf_site_memos *memos,
 	const struct hf_context *c, struct hf_stack_bounds *bounds, struct hf_site_memo **ret_memo)
 {
-	struct hf_site_memo *m = NULL;
-	if (memos) {
-		uint64_t h = (c->pc ^ c->sp << 20) * 0x9e3779b97f4a7c15ull;
-		uint16_t *latest = &memos->latest[(h >> 40) % HF_SITE_MEMOS];
-		m = &memos->memos[*latest];
-		if (__builtin_expect(m->site && hf_unwind_same(m, c, bounds), 1)) {
+	*ret_memo = NULL;
+	if (!memos)
+		return walk(s, c, bounds, ret_memo);
+	/* two places for a key: that of the memo which fits, else the one to replace */
+	uint64_t key = hf_unwind_key(c, bounds);
+	uint32_t at = (key >> 40) % HF_SITE_MEMOS & ~1u;
+	uint16_t *latest = hf_memo_latest(memos, c);
+	for (uint32_t i = at; i < at + 2; i++) {
+		struct hf_site_memo *m = &memos->memos[i];
+		if (m->site && hf_unwind_same(m, c, bounds)) {
+			*latest = (uint16_t)i;
 			*ret_memo = m;
 			return m->site;
 		}
-		/* two places for a key: that of the memo which fits, else the one to replace */
-		uint64_t key = hf_unwind_key(c, bounds);
-		uint32_t at = (key >> 40) % HF_SITE_MEMOS & ~1u;
-		for (uint32_t i = at; i < at + 2; i++) {
-			m = &memos->memos[i];
-			if (m->site && hf_unwind_same(m, c, bounds)) {
-				*latest = (uint16_t)i;
-				*ret_memo = m;
-				return m->site;
-			}
-		}
-		at += key >> 63;
-		*latest = (uint16_t)at;
-		m = &memos->memos[at];
 	}
-	*ret_memo = m;
+	at += key >> 63;
+	*latest = (uint16_t)at;
+	*ret_memo = &memos->memos[at];
 	return walk(s, c, bounds, ret_memo);
 }
 
-void hf_memo_count(struct hf_site_store *s, struct hf_site_memo *m, uint64_t size)
+void hf_memo_flush(struct hf_site_store *s, struct hf_site_memo *m)
 {
-	m->pending_bytes += size;
-	if (__builtin_expect(++m->pending_count == PENDING_FLUSH, 0))
-		flush(s, m);
+	flush(s, m);
 }
 
 void hf_memo_pending(const struct hf_site_store *s, struct hf_site_total *totals, uint32_t last)

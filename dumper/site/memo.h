@@ -13,15 +13,47 @@
 #include "site/store.h"
 #include "site/unwind.h"
 
+enum { HF_MEMO_FLUSH = 1u << 20 }; /* allocations of a memo before they are added to the totals */
+
 /* The worker's memos; NULL: it has none. */
 struct hf_site_memos *hf_memo_of(struct hf_site_store *s, const struct hf_site_worker *worker);
 /* Forget what is remembered; what is pending is added to the totals. */
 void hf_memo_reset(struct hf_site_store *s, struct hf_site_memos *memos);
-/* The site of the stack, 0: no room for it. *ret_memo: the memo that has it now, or NULL. */
-uint32_t hf_memo_site(struct hf_site_store *s, struct hf_site_memos *memos,
+/* Inside this module: which memo was the latest with that (pc, sp), and the second way. */
+static inline uint16_t *hf_memo_latest(struct hf_site_memos *memos, const struct hf_context *from)
+{
+	uint64_t h = (from->pc ^ from->sp << 20) * 0x9e3779b97f4a7c15ull;
+	return &memos->latest[h >> (64 - HF_SITE_MEMO_BITS)];
+}
+uint32_t hf_memo_search(struct hf_site_store *s, struct hf_site_memos *memos,
 	const struct hf_context *from, struct hf_stack_bounds *bounds,
 	struct hf_site_memo **ret_memo);
+void hf_memo_flush(struct hf_site_store *s, struct hf_site_memo *memo);
+
+/* The site of the stack, 0: no room for it. memos may be NULL. *ret_memo: the memo that has it now,
+ * or NULL. */
+static inline uint32_t hf_memo_site(struct hf_site_store *s, struct hf_site_memos *memos,
+	const struct hf_context *from, struct hf_stack_bounds *bounds,
+	struct hf_site_memo **ret_memo)
+{
+	if (__builtin_expect(memos != NULL, 1)) {
+		struct hf_site_memo *m = &memos->memos[*hf_memo_latest(memos, from)];
+		if (__builtin_expect(m->site && hf_unwind_same(m, from, bounds), 1)) {
+			*ret_memo = m;
+			return m->site;
+		}
+	}
+	return hf_memo_search(s, memos, from, bounds, ret_memo);
+}
+
 /* Count an allocation of the memo's site; exact mode alone. */
-void hf_memo_count(struct hf_site_store *s, struct hf_site_memo *memo, uint64_t size_bytes);
+static inline void hf_memo_count(
+	struct hf_site_store *s, struct hf_site_memo *memo, uint64_t size_bytes)
+{
+	memo->pending_bytes += size_bytes;
+	if (__builtin_expect(++memo->pending_count == HF_MEMO_FLUSH, 0))
+		hf_memo_flush(s, memo);
+}
+
 /* Add what is not yet in the totals to totals[id], up to and including the id `last`. */
 void hf_memo_pending(const struct hf_site_store *s, struct hf_site_total *totals, uint32_t last);

@@ -122,49 +122,50 @@ static bool decide(struct hf_site_thread *t, uint64_t size)
 	return true;
 }
 
-static void add(struct hf_site_thread *t, struct hf_site_memo *m, uint32_t site, uint64_t size)
+static __attribute__((noinline)) void add_sample(
+	struct hf_site_store *s, const struct hf_site_thread *t, uint32_t site, uint64_t size)
 {
-	if (is_exact(store) && m) {
-		hf_memo_count(store, m, size);
-		return;
-	}
-	double weight = hf_sampler_weight(size, store->period_bytes);
-	hf_stacks_add(store, site, (uint32_t)t->tid,
-		(uint64_t)(weight * (1 << HF_SITE_FRACTION) + 0.5),
+	double weight = hf_sampler_weight(size, s->period_bytes);
+	hf_stacks_add(s, site, (uint32_t)t->tid, (uint64_t)(weight * (1 << HF_SITE_FRACTION) + 0.5),
 		(uint64_t)(weight * (double)size + 0.5));
-	if (!is_exact(store))
-		__atomic_add_fetch(&store->n_samples, 1, __ATOMIC_RELAXED);
+	if (!is_exact(s))
+		__atomic_add_fetch(&s->n_samples, 1, __ATOMIC_RELAXED);
 }
 
-static void record(struct hf_site_thread *t, void *p, uint64_t size, const struct hf_context *c)
+static inline void record(struct hf_site_store *s, struct hf_site_thread *t, void *p, uint64_t size,
+	const struct hf_context *c)
 {
 	struct hf_site_memo *m;
-	hf_live_prefetch(store, (uint64_t)p);
-	uint32_t site = hf_memo_site(store, t->memos, c, &t->bounds, &m);
+	hf_live_prefetch(s, (uint64_t)p);
+	uint32_t site = hf_memo_site(s, t->memos, c, &t->bounds, &m);
 	if (!site)
 		return;
-	add(t, m, site, size);
+	if (is_exact(s) && m)
+		hf_memo_count(s, m, size);
+	else
+		add_sample(s, t, site, size);
 	struct hf_live_object object = {(uint64_t)p, size, site, (uint32_t)t->tid,
-		(uint32_t)(coarse_seconds() - store->start_seconds)};
-	if (hf_live_insert(store, t->worker, &object) && !hf_site_all)
+		(uint32_t)(coarse_seconds() - s->start_seconds)};
+	if (hf_live_insert(s, t->worker, &object) && !hf_site_all)
 		hf_site_filter_add(p);
 }
 
 void hf_site_allocated(void *p, uint64_t size, const struct hf_context *caller)
 {
 	struct hf_site_thread *t = &hf_site_thread;
-	if (!hf_site_store()) {
+	struct hf_site_store *s = __atomic_load_n(&store, __ATOMIC_ACQUIRE);
+	if (!s) {
 		t->countdown = OFF_COUNTDOWN;
 		return;
 	}
 	if (t->inside) {
-		__atomic_add_fetch(&store->lost_nested, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&s->lost_nested, 1, __ATOMIC_RELAXED);
 		return;
 	}
 	t->inside = true;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (decide(t, size))
-		record(t, p, size, caller);
+	if ((t->drawn && is_exact(s)) || decide(t, size))
+		record(s, t, p, size, caller);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	t->inside = false;
 }

@@ -28,7 +28,8 @@ enum {
 	HF_SITE_STRIPES = 4,
 	HF_SITE_FRACTION = 16, /* fractional bits of a count: a sample weighs 1/p */
 	HF_SITE_WORKERS = 4096,
-	HF_SITE_MEMOS = 256, /* of a thread */
+	HF_SITE_MEMO_BITS = 8,
+	HF_SITE_MEMOS = 1 << HF_SITE_MEMO_BITS, /* of a thread */
 	HF_SITE_MEMO_WORDS = 72,
 	HF_SITE_MEMO_THREADS = 256, /* the first workers have memos */
 	HF_SITE_ADDRESS_BITS = 47,
@@ -37,7 +38,7 @@ enum {
 	HF_SITE_GROUPS = 1 << (HF_SITE_REGION_BITS - HF_SITE_GROUP_BITS), /* of a region */
 	HF_SITE_REGIONS = 1 << (HF_SITE_ADDRESS_BITS - HF_SITE_REGION_BITS),
 	HF_SITE_REGION_LIST = 1 << 16, /* regions that can be in use */
-	HF_SITE_CLASSES = 13,          /* of blocks (blocks.h) */
+	HF_SITE_CLASSES = 14,          /* of blocks (blocks.h); 0 is none */
 	HF_SITE_PATH_MAX = 256,
 	HF_SITE_BUILD_ID_MAX = 64,
 };
@@ -70,7 +71,8 @@ struct hf_site_record {
 /* A stack that a thread saw before: if all the words that led the unwinder from (pc, sp, bp) are
  * the same again, so is the stack (unwind.h). */
 struct hf_site_memo {
-	uint64_t pc, sp, bp;
+	_Alignas(64) uint64_t pc;
+	uint64_t sp, bp;
 	uint32_t site; /* 0: empty */
 	uint16_t n_words;
 	bool bp_used; /* the value of bp mattered */
@@ -78,7 +80,7 @@ struct hf_site_memo {
 	uint32_t pending_count; /* exact mode: allocations not yet in the totals of the site */
 	uint64_t pending_bytes;
 	uint32_t offset[HF_SITE_MEMO_WORDS]; /* from sp, bytes */
-	uint64_t word[HF_SITE_MEMO_WORDS];
+	_Alignas(16) uint64_t word[HF_SITE_MEMO_WORDS];
 };
 
 struct hf_site_memos {

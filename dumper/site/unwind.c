@@ -26,7 +26,7 @@ struct cached {
 };
 
 static struct cached *cache;
-static uint32_t generation;
+uint32_t hf_unwind_count;
 
 enum hf_status hf_unwind_init(struct hf_err *err)
 {
@@ -38,14 +38,9 @@ enum hf_status hf_unwind_init(struct hf_err *err)
 	return cache ? HF_OK : hf_err_set(err, HF_E_NOMEM, "no memory for unwind rules");
 }
 
-uint32_t hf_unwind_generation(void)
-{
-	return __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-}
-
 void hf_unwind_forget(void)
 {
-	__atomic_add_fetch(&generation, 1, __ATOMIC_ACQ_REL);
+	__atomic_add_fetch(&hf_unwind_count, 1, __ATOMIC_ACQ_REL);
 	for (uint32_t i = 0; cache && i < 1u << CACHE_BITS; i++)
 		__atomic_store_n(&cache[i].check, 0, __ATOMIC_RELAXED);
 }
@@ -264,24 +259,4 @@ uint64_t hf_unwind_key(const struct hf_context *from, const struct hf_stack_boun
 		h ^= h >> 32;
 	}
 	return h;
-}
-
-bool hf_unwind_same(const struct hf_site_memo *m, const struct hf_context *from,
-	const struct hf_stack_bounds *bounds)
-{
-	if (m->pc != from->pc || m->sp != from->sp || (m->bp_used && m->bp != from->bp) ||
-		m->generation != hf_unwind_generation() || from->sp < bounds->low ||
-		from->sp >= bounds->high)
-		return false;
-	/* four at a time: the first that differ are most often among the innermost; what is behind
-	 * the last of a memo's words repeats it */
-	const char *sp = (const char *)from->sp;
-	for (uint32_t i = 0; i < m->n_words; i += 4) {
-		uint64_t differ = 0;
-		for (uint32_t k = i; k < i + 4; k++)
-			differ |= *(const uint64_t *)(sp + m->offset[k]) ^ m->word[k];
-		if (differ)
-			return false;
-	}
-	return true;
 }

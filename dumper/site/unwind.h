@@ -13,6 +13,8 @@
  * that is unloaded while its code is on the stack is a fault of the program.
  */
 #pragma once
+#include <emmintrin.h>
+
 #include "site/store.h"
 
 /* Where a walk begins: a return address (pc), and sp and bp of the frame that it returns to. */
@@ -43,10 +45,44 @@ void hf_unwind(struct hf_site_store *store, const struct hf_context *from,
 /* A hash of the innermost few frames, to look for a memo by: a program has many stacks with the
  * same (pc, sp), since allocations go through wrappers. Only rules in the cache are used. */
 uint64_t hf_unwind_key(const struct hf_context *from, const struct hf_stack_bounds *bounds);
-/* Is the stack the one of the memo? */
-bool hf_unwind_same(const struct hf_site_memo *memo, const struct hf_context *from,
-	const struct hf_stack_bounds *bounds);
 /* Forget all rules, because code was unmapped. */
 void hf_unwind_forget(void);
 /* Changes with each hf_unwind_forget(). */
-uint32_t hf_unwind_generation(void);
+extern uint32_t hf_unwind_count;
+static inline uint32_t hf_unwind_generation(void)
+{
+	return __atomic_load_n(&hf_unwind_count, __ATOMIC_ACQUIRE);
+}
+
+/* Eight words of a stack that lie at these distances from sp, against those of a memo. */
+static inline bool hf_unwind_same_words(
+	const char *sp, const uint32_t offset[8], const uint64_t word[8])
+{
+	const __m128i zero = _mm_setzero_si128();
+	__m128i differ = zero;
+#pragma GCC unroll 4
+	for (int i = 0; i < 8; i += 2) {
+		__m128i low = _mm_loadl_epi64((const __m128i *)(sp + offset[i]));
+		__m128i high = _mm_loadl_epi64((const __m128i *)(sp + offset[i + 1]));
+		__m128i have = _mm_unpacklo_epi64(low, high);
+		__m128i wanted = _mm_load_si128((const __m128i *)&word[i]);
+		differ = _mm_or_si128(differ, _mm_xor_si128(have, wanted));
+	}
+	return _mm_movemask_epi8(_mm_cmpeq_epi8(differ, zero)) == 0xffff;
+}
+
+/* Is the stack the one of the memo? The first words that differ are most often among the innermost.
+ * What is behind the last of a memo's words, up to a multiple of eight, repeats it. */
+static inline bool hf_unwind_same(const struct hf_site_memo *m, const struct hf_context *from,
+	const struct hf_stack_bounds *bounds)
+{
+	if (m->sp != from->sp || m->pc != from->pc || (m->bp_used && m->bp != from->bp) ||
+		m->generation != hf_unwind_generation() || from->sp < bounds->low ||
+		from->sp >= bounds->high)
+		return false;
+	for (uint32_t i = 0; i < m->n_words; i += 8) {
+		if (!hf_unwind_same_words((const char *)from->sp, &m->offset[i], &m->word[i]))
+			return false;
+	}
+	return true;
+}
