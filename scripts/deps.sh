@@ -24,14 +24,18 @@ BUILD_PACKAGES="
 	protobuf-c-compiler
 	libiberty-dev
 "
-# What the tests and the demo use besides; nginx is one of the programs that are dumped, gdb makes
-# core files of live processes; dwz and libdebuginfod1 have their tests.
+# What the tests and the demo use besides; nginx and redis are among the programs that are dumped,
+# wrk gives nginx work, gdb makes core files of live processes; dwz and libdebuginfod1 have their
+# tests.
 TEST_PACKAGES="
 	libcmocka-dev
 	python3
 	sqlite3
 	procps
 	nginx
+	wrk
+	redis-server
+	redis-tools
 	gdb
 	dwz
 	libdebuginfod1

@@ -94,8 +94,9 @@ static enum hf_status stop(struct guard *g, struct hf_err *err)
 	}
 	size_t n_seized = 0, n_stopped = 0;
 	for (size_t i = 0; i < g->tracees.list.n; i++) {
-		n_seized += hf_tracees_at(&g->tracees, i)->seized;
-		n_stopped += hf_tracees_at(&g->tracees, i)->stopped;
+		const struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
+		n_seized += t->seized && !t->gone;
+		n_stopped += t->stopped;
 	}
 	if (rc < 0 || !n_seized) {
 		int why = rc < 0 ? -rc : g->tracees.trace_errno ? g->tracees.trace_errno : ESRCH;
@@ -249,7 +250,7 @@ static bool end_child(struct guard *g)
 }
 
 /* One thread is stopped for the time of one system call. With a strict choice it is one that is in
- * a system call already. */
+ * a system call already, and not late. */
 static bool reap_by(struct guard *g, int tid, bool strict)
 {
 	struct hf_tracees one;
@@ -259,7 +260,8 @@ static bool reap_by(struct guard *g, int tid, bool strict)
 	hf_tracees_registers(&one);
 	struct hf_tracee *t = one.list.n ? hf_tracees_at(&one, 0) : NULL;
 	bool done = false;
-	if (t && usable(t) && (!strict || (long)t->thread.regs.orig_rax >= 0)) {
+	bool fit = t && usable(t) && (!strict || (!t->late && (long)t->thread.regs.orig_rax >= 0));
+	if (fit) {
 		struct hf_inject in = {
 			.tracee = t, .insn = hf_inject_find(g->pid), .options = g->options};
 		uint64_t args[6] = {(uint64_t)g->child_pid_in_target, 0, __WALL | WNOHANG};
@@ -276,19 +278,27 @@ static bool target_lives(const struct guard *g)
 	return g->pidfd < 0 ? kill(g->pid, 0) == 0 : poll(&poll_fd, 1, 0) == 0;
 }
 
-/* Let the target reap the snapshot. Where it has ended, that is somebody else's to do. */
+/* Let the target reap the snapshot, by a thread that gets no signals, if at all possible. Where it
+ * has ended, that is somebody else's to do. */
 static void reap_in_target(struct guard *g)
 {
+	enum { PATIENCE = 20 /* looks for the best thread */, PAUSE_NS = 1000000 };
 	uint64_t deadline = hf_sys_monotonic_ns() + FINISH_TIMEOUT_MS * 1000000ull;
 	if (g->child_pid_in_target <= 0)
 		return;
-	for (bool strict = true; hf_sys_monotonic_ns() < deadline; strict = false) {
+	for (int pass = 0; hf_sys_monotonic_ns() < deadline; pass++) {
 		for (size_t i = 0; i < g->tracees.list.n; i++) {
 			struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
-			if (!target_lives(g) || (!t->gone && reap_by(g, t->thread.tid, strict)))
+			int tid = t->thread.tid;
+			bool strict = g->tracees.list.n > 1 && pass < PATIENCE;
+			if (!target_lives(g))
+				return;
+			if (t->gone || (strict && hf_tracees_gets_signals(&g->tracees, tid)))
+				continue;
+			if (reap_by(g, tid, strict))
 				return;
 		}
-		hf_sys_sleep_ns(POLL_MS * 1000000ull);
+		hf_sys_sleep_ns(pass < PATIENCE ? PAUSE_NS : POLL_MS * 1000000ull);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -15,6 +16,7 @@
 enum {
 	STOP_TIMEOUT_MS = 2000, /* for threads in uninterruptible system calls */
 	DIRENT_BUF = 16 << 10,
+	MAX_ASKED = 64,  /* threads that are asked whether they have children */
 	MAX_SWEEPS = 64, /* looks at the list of threads until no new one shows */
 };
 
@@ -92,21 +94,35 @@ static bool is_zombie(const struct hf_tracees *t, int tid)
 	return n == 0 || (n > 0 && (text[n + 1] == 'Z' || text[n + 1] == 'X'));
 }
 
-static bool seize(struct hf_tracees *t, int tid)
+static void seize(struct hf_tracees *t, struct hf_tracee *tracee)
 {
-	struct hf_tracee *tracee = hf_vec_push(&t->list);
-	if (!tracee)
-		return false;
-	tracee->thread.tid = tid;
+	int tid = tracee->thread.tid;
 	long rc = hf_ptrace(PTRACE_SEIZE, tid, 0, 0);
 	if (rc < 0) {
 		tracee->gone = rc == -ESRCH || is_zombie(t, tid);
 		t->trace_errno = tracee->gone ? t->trace_errno : (int)-rc;
-		return true;
+		return;
 	}
 	tracee->seized = true;
 	hf_ptrace(PTRACE_INTERRUPT, tid, 0, 0);
-	return true;
+}
+
+bool hf_tracees_gets_signals(const struct hf_tracees *t, int tid)
+{
+	char path[64], text[16];
+	if (tid == t->pid || t->list.n > MAX_ASKED)
+		return tid == t->pid;
+	hf_fmt(path, sizeof(path), "/proc/%d/task/%d/children", t->pid, tid);
+	return hf_sys_read_file(path, text, sizeof(text)) > 0;
+}
+
+/* Those that are stopped neither make children nor reap them: then it is certain. */
+static void ask_all(struct hf_tracees *t)
+{
+	for (size_t i = 0; i < t->list.n; i++) {
+		struct hf_tracee *tracee = hf_tracees_at(t, i);
+		tracee->late = hf_tracees_gets_signals(t, tracee->thread.tid);
+	}
 }
 
 struct linux_dirent64 {
@@ -117,8 +133,8 @@ struct linux_dirent64 {
 	char name[];
 };
 
-/* Seize every thread that is not yet; *ret_new counts. */
-static int sweep(struct hf_tracees *t, int dir, char *buf, uint32_t *ret_new)
+/* Add every thread that is not listed yet; *ret_new counts. */
+static int list_threads(struct hf_tracees *t, int dir, char *buf, uint32_t *ret_new)
 {
 	*ret_new = 0;
 	hf_syscall3(SYS_lseek, dir, 0, 0);
@@ -134,11 +150,28 @@ static int sweep(struct hf_tracees *t, int dir, char *buf, uint32_t *ret_new)
 			if (!hf_parse_u64(&name, &tid) || (int)tid == t->skip_tid ||
 				find(t, (int)tid))
 				continue;
-			if (!seize(t, (int)tid))
+			struct hf_tracee *tracee = hf_vec_push(&t->list);
+			if (!tracee)
 				return -ENOMEM;
+			tracee->thread.tid = (int)tid;
+			tracee->late = hf_tracees_gets_signals(t, (int)tid);
 			(*ret_new)++;
 		}
 	}
+}
+
+static int sweep(struct hf_tracees *t, int dir, char *buf, uint32_t *ret_new)
+{
+	size_t first = t->list.n;
+	int rc = list_threads(t, dir, buf, ret_new);
+	for (int late = 0; late < 2; late++) {
+		for (size_t i = first; i < t->list.n; i++) {
+			struct hf_tracee *tracee = hf_tracees_at(t, i);
+			if (tracee->late == late)
+				seize(t, tracee);
+		}
+	}
+	return rc;
 }
 
 static void wait_all(struct hf_tracees *t)
@@ -171,29 +204,134 @@ int hf_tracees_stop(struct hf_tracees *t)
 
 void hf_tracees_stop_one(struct hf_tracees *t, int tid)
 {
-	if (!find(t, tid) && seize(t, tid))
-		wait_all(t);
+	struct hf_tracee *tracee = find(t, tid) ? NULL : hf_vec_push(&t->list);
+	if (!tracee)
+		return;
+	tracee->thread.tid = tid;
+	seize(t, tracee);
+	wait_all(t);
+	tracee->late = hf_tracees_gets_signals(t, tid);
 }
 
+/* A stop of ours makes some system calls return EINTR where a program that handles no signal would
+ * never see it (signal(7), "Interruption of system calls and library functions by stop signals":
+ * those on sockets where a timeout is set). Have the kernel restart them: it does so when it finds
+ * ERESTARTNOHAND in rax after the stop. */
+static bool undo_eintr(struct user_regs_struct *regs)
+{
+	enum { ERESTARTNOHAND = 514, EPOLL_PWAIT2 = 441, IO_URING_ENTER = 426 };
+	static const short calls[] = {SYS_epoll_wait, SYS_epoll_pwait, EPOLL_PWAIT2, SYS_semop,
+		SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents, IO_URING_ENTER, SYS_read,
+		SYS_accept, SYS_accept4, SYS_connect, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,
+		SYS_sendto, SYS_sendmsg, SYS_sendmmsg};
+	if ((long)regs->rax != -EINTR || (long)regs->orig_rax < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		if ((long)regs->orig_rax == calls[i]) {
+			regs->rax = (unsigned long long)-ERESTARTNOHAND;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A hexadecimal set of signals of /proc/PID/status, signal N at bit N - 1. */
+static uint64_t signal_set(const char *status, const char *key)
+{
+	const char *at = strstr(status, key);
+	uint64_t set = 0;
+	for (at = at ? at + strlen(key) : ""; *at; at++) {
+		if (*at >= '0' && *at <= '9')
+			set = set << 4 | (uint64_t)(*at - '0');
+		else if (*at >= 'a' && *at <= 'f')
+			set = set << 4 | (uint64_t)(*at - 'a' + 10);
+		else if (*at == '\n')
+			break;
+	}
+	return set;
+}
+
+/* Would the program not have noticed this signal but for being traced? A tracee stops for ignored
+ * ones too, which ends its system call. */
+static bool is_ignored(const struct hf_tracees *t, int signal)
+{
+	enum { STATUS_MAX = 4096, BY_DEFAULT = 4 };
+	static const int by_default[BY_DEFAULT] = {SIGCHLD, SIGURG, SIGWINCH, SIGCONT};
+	char path[64], text[STATUS_MAX];
+	hf_fmt(path, sizeof(path), "/proc/%d/status", t->pid);
+	if (signal < 1 || signal > 64 || hf_sys_read_file(path, text, sizeof(text)) <= 0)
+		return false;
+	uint64_t bit = 1ull << (signal - 1);
+	if (signal_set(text, "SigCgt:") & bit)
+		return false;
+	bool ignored = signal_set(text, "SigIgn:") & bit;
+	for (int i = 0; i < BY_DEFAULT; i++)
+		ignored = ignored || signal == by_default[i];
+	return ignored;
+}
+
+/* Before a stopped thread runs on: nothing in it may tell of the stop. */
+static void cover_traces(const struct hf_tracees *t, struct hf_tracee *tracee)
+{
+	struct user_regs_struct regs;
+	struct iovec iov = {&regs, sizeof(regs)};
+	if (tracee->signal && is_ignored(t, tracee->signal))
+		tracee->signal = 0;
+	if (!tracee->signal &&
+		hf_ptrace(PTRACE_GETREGSET, tracee->thread.tid, NT_PRSTATUS, (long)&iov) >= 0 &&
+		undo_eintr(&regs))
+		hf_ptrace(PTRACE_SETREGSET, tracee->thread.tid, NT_PRSTATUS, (long)&iov);
+}
+
+/* Is the thread in [start, end), and not asleep in a system call? No allocator sleeps with a lock
+ * held; and a sleeper that is woken while others are traced may see EINTR without any stop that
+ * would tell us, since another thread takes the signal that it was woken for. */
 static bool is_busy(const struct hf_tracee *t, uint64_t start, uint64_t end)
 {
-	enum { RIP = offsetof(struct user, regs.rip) };
-	uint64_t pc = 0;
-	hf_ptrace(PTRACE_PEEKUSER, t->thread.tid, RIP, (long)&pc); /* the raw call stores at data */
-	return pc >= start && pc < end;
+	enum { ERESTARTSYS = 512, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516 };
+	struct user_regs_struct regs;
+	struct iovec iov = {&regs, sizeof(regs)};
+	if (hf_ptrace(PTRACE_GETREGSET, t->thread.tid, NT_PRSTATUS, (long)&iov) < 0 ||
+		regs.rip < start || regs.rip >= end)
+		return false;
+	if ((long)regs.orig_rax < 0)
+		return true;
+	switch (-(long)regs.rax) {
+	case EINTR:
+	case ERESTARTSYS:
+	case ERESTARTNOHAND:
+	case ERESTART_RESTARTBLOCK:
+		return false;
+	default:
+		return true;
+	}
 }
 
-void hf_tracees_run(struct hf_tracees *t, uint64_t busy_start, uint64_t busy_end, uint64_t ns)
+/* Those that get signals and those that do not run in turn: a running thread can take the signal
+ * that another one was woken for, as said above. */
+static bool run_some(struct hf_tracees *t, uint64_t start, uint64_t end, bool late)
 {
+	bool any = false;
 	for (size_t i = 0; i < t->list.n; i++) {
 		struct hf_tracee *tracee = hf_tracees_at(t, i);
-		if (!tracee->stopped || !is_busy(tracee, busy_start, busy_end))
+		if (!tracee->stopped || tracee->late != late || !is_busy(tracee, start, end))
 			continue;
+		any = true;
+		cover_traces(t, tracee);
 		tracee->stopped = false;
 		if (hf_ptrace(PTRACE_CONT, tracee->thread.tid, 0, tracee->signal) < 0)
 			tracee->gone = true;
 		tracee->signal = 0;
 	}
+	return any;
+}
+
+void hf_tracees_run(struct hf_tracees *t, uint64_t busy_start, uint64_t busy_end, uint64_t ns)
+{
+	ask_all(t);
+	t->turn = !t->turn;
+	if (!run_some(t, busy_start, busy_end, !t->turn))
+		run_some(t, busy_start, busy_end, t->turn);
 	hf_sys_sleep_ns(ns);
 	for (size_t i = 0; i < t->list.n; i++) {
 		struct hf_tracee *tracee = hf_tracees_at(t, i);
@@ -208,7 +346,10 @@ void hf_tracees_settle(struct hf_tracees *t)
 	for (size_t i = 0; i < t->list.n; i++) {
 		struct hf_tracee *tracee = hf_tracees_at(t, i);
 		for (int k = 0; tracee->stopped && tracee->signal && k < MAX_SIGNALS; k++) {
+			cover_traces(t, tracee);
 			int signal = tracee->signal;
+			if (!signal)
+				break;
 			tracee->signal = 0;
 			tracee->stopped = false;
 			hf_ptrace(PTRACE_INTERRUPT, tracee->thread.tid, 0, 0);
@@ -217,25 +358,6 @@ void hf_tracees_settle(struct hf_tracees *t)
 			wait_stopped(tracee, hf_sys_monotonic_ns() + STOP_TIMEOUT_MS * 1000000ull);
 		}
 	}
-}
-
-/* A stop of ours makes some system calls return EINTR where a program that handles no signal would
- * never see it (signal(7), "Interruption of system calls and library functions by stop signals").
- * Have the kernel restart them: it does so when it finds ERESTARTNOHAND in rax after the stop. */
-static bool undo_eintr(struct user_regs_struct *regs)
-{
-	enum { ERESTARTNOHAND = 514 };
-	static const short calls[] = {SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */,
-		SYS_semop, SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents, SYS_read};
-	if ((long)regs->rax != -EINTR || (long)regs->orig_rax < 0)
-		return false;
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		if ((long)regs->orig_rax == calls[i]) {
-			regs->rax = (unsigned long long)-ERESTARTNOHAND;
-			return true;
-		}
-	}
-	return false;
 }
 
 static void read_registers(struct hf_tracees *t, struct hf_tracee *tracee)
@@ -253,10 +375,7 @@ static void read_registers(struct hf_tracees *t, struct hf_tracee *tracee)
 	if (thread->xsave &&
 		hf_ptrace(PTRACE_GETREGSET, thread->tid, NT_X86_XSTATE, (long)&xsave) >= 0)
 		thread->xsave_size = (uint32_t)xsave.iov_len;
-	struct user_regs_struct changed = thread->regs;
-	regs.iov_base = &changed;
-	if (!tracee->signal && undo_eintr(&changed))
-		hf_ptrace(PTRACE_SETREGSET, thread->tid, NT_PRSTATUS, (long)&regs);
+	cover_traces(t, tracee);
 }
 
 void hf_tracees_registers(struct hf_tracees *t)
@@ -279,19 +398,32 @@ void hf_process_sizes(int pid, uint64_t *ret_vm_bytes, uint64_t *ret_rss_bytes)
 	}
 }
 
+static void release(struct hf_tracees *t, struct hf_tracee *tracee)
+{
+	int status;
+	if (!tracee->seized || tracee->gone)
+		return;
+	if (!tracee->stopped && hf_wait(tracee->thread.tid, &status, WNOHANG) > 0)
+		note_stop(tracee, status);
+	if (!tracee->stopped)
+		return;
+	if (tracee->thread.flags & HF_THREAD_NO_REGISTERS)
+		cover_traces(t, tracee); /* it stopped only now */
+	hf_ptrace(PTRACE_DETACH, tracee->thread.tid, 0, tracee->signal);
+	tracee->seized = tracee->stopped = false;
+}
+
 void hf_tracees_release(struct hf_tracees *t)
 {
-	for (size_t i = 0; i < t->list.n; i++) {
-		struct hf_tracee *tracee = hf_tracees_at(t, i);
-		if (!tracee->seized || tracee->gone)
-			continue;
-		int status;
-		if (!tracee->stopped && hf_wait(tracee->thread.tid, &status, WNOHANG) > 0)
-			note_stop(tracee, status);
-		if (!tracee->stopped)
-			continue;
-		hf_ptrace(PTRACE_DETACH, tracee->thread.tid, 0, tracee->signal);
-		tracee->seized = tracee->stopped = false;
+	/* Those that are stopped neither make children nor reap them: now it is certain. */
+	for (size_t i = 0; i < t->list.n; i++)
+		hf_tracees_at(t, i)->late =
+			hf_tracees_gets_signals(t, hf_tracees_at(t, i)->thread.tid);
+	for (int late = 1; late >= 0; late--) {
+		for (size_t i = 0; i < t->list.n; i++) {
+			if (hf_tracees_at(t, i)->late == late)
+				release(t, hf_tracees_at(t, i));
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ struct hf_tracee {
 	int tid_inside; /* of stop/namespaces.h; 0: the same */
 	bool seized, stopped, gone;
 	int signal; /* on its way when the thread stopped: delivered when it goes on */
+	bool late;  /* the last to be traced and the first to be let go */
 };
 
 struct hf_tracees {
@@ -29,6 +30,8 @@ struct hf_tracees {
 	struct hf_vec list;   /* of struct hf_tracee */
 	int trace_errno;      /* why a thread could not be seized; 0: all could */
 	uint32_t not_stopped; /* threads whose registers could not be had */
+	/* internal */
+	bool turn; /* who runs when some are let run */
 };
 
 void hf_tracees_init(struct hf_tracees *t, int pid, int skip_tid, struct hf_pool *pool);
@@ -42,10 +45,16 @@ static inline struct hf_tracee *hf_tracees_at(const struct hf_tracees *t, size_t
 /* Seize and stop every thread, those too that are made meanwhile. Waits two seconds for threads in
  * uninterruptible system calls. 0, or a negative errno value if the threads cannot be listed. */
 int hf_tracees_stop(struct hf_tracees *t);
-/* The same with one thread of the process only. */
+/* The same with one thread of the process only; better with one that gets no signals. */
 void hf_tracees_stop_one(struct hf_tracees *t, int tid);
-/* Let the stopped threads whose program counter lies in [busy_start, busy_end) run for ns
- * nanoseconds and ask them to stop again; hf_tracees_stop() must follow. */
+/* Is this a thread on whose behalf signals are sent to the process? While it is traced, the kernel
+ * sends those too that the program ignores: SIGCHLD for the thread that made the child, others for
+ * the main thread. Whichever thread such a signal reaches instead sees EINTR, and where that one is
+ * not traced, nothing can be done about it. Certain of a stopped thread only; not asked of many. */
+bool hf_tracees_gets_signals(const struct hf_tracees *t, int tid);
+/* Let stopped threads whose program counter lies in [busy_start, busy_end), and that are not asleep
+ * in a system call, run for ns nanoseconds and ask them to stop again; hf_tracees_stop() must
+ * follow. */
 void hf_tracees_run(struct hf_tracees *t, uint64_t busy_start, uint64_t busy_end, uint64_t ns);
 /* A thread that stopped with a signal on its way: have it take the signal (enter its handler, or
  * end) and stop again, so that it may be used for system calls. */
