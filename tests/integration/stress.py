@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 
 from harness import Failure
 
@@ -260,10 +261,10 @@ def settle(before, pid, what, within_s=10):
     """The footprint once clients are gone: the same descriptors, children and mapped files. Threads
     and heap are the program's own affair."""
     until = time.monotonic() + within_s
+    before.maps = {key[2] for key in before.maps if len(key) > 2}
     while True:
         after = Footprint(pid)
-        for footprint in (before, after):
-            footprint.maps = {key[-1] for key in footprint.maps if len(key) > 2}
+        after.maps = {key[2] for key in after.maps if len(key) > 2}
         before.threads = after.threads
         try:
             before.expect_same(after, what)
@@ -299,6 +300,11 @@ def worker_of(master):
     return int(children[0])
 
 
+def fetch(url):
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=20) as response:
+        return response.read()
+
+
 def nginx(holdfast, how, seconds):
     """nginx under wrk: the answers are right, no connection is lost."""
     port, number = free_port(), signal.SIGRTMIN + 4
@@ -312,10 +318,12 @@ def nginx(holdfast, how, seconds):
         try:
             wait_for_port(port)
             worker = worker_of(server.pid)
+            url = f"http://127.0.0.1:{port}/page.html"
+            fetch(url)  # by now it is all set up
             before = Footprint(worker)
             with Dumper(holdfast, worker, how, number=number) as dumper:
                 client = subprocess.run(["wrk", "-t", "1", "-c", "20", "-d", str(seconds), "-H", "Accept-Encoding: gzip",
-                                         f"http://127.0.0.1:{port}/page.html"], capture_output=True, text=True, timeout=600)
+                                         url], capture_output=True, text=True, timeout=600)
             wait_for_no_others(holdfast.folder, {server.pid, worker})
             settle(before, worker, "nginx")
         finally:
