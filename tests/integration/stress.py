@@ -27,12 +27,27 @@ def read_proc(pid, name):
     return pathlib.Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
 
 
+SESSIONS = set()  # of the programs that were started
+
+
+def start(words, **options):
+    """A program in a session of its own, by which its forks are known."""
+    process = subprocess.Popen(words, start_new_session=True, **options)
+    SESSIONS.add(process.pid)
+    return process
+
+
+def session_of(pid):
+    return int(read_proc(pid, "stat").rpartition(")")[2].split()[3])
+
+
 def processes_of(folder):
-    """Every process that was started with this folder in its words or its environment, forks too."""
+    """Every process of the programs' sessions, or with this folder in its words or environment."""
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError):
-            if name.isdigit() and int(name) != os.getpid() and \
-                    str(folder) in read_proc(name, "cmdline") + read_proc(name, "environ"):
+            if name.isdigit() and int(name) != os.getpid() and (
+                    session_of(name) in SESSIONS or
+                    str(folder) in read_proc(name, "cmdline") + read_proc(name, "environ")):
                 yield int(name)
 
 
@@ -93,7 +108,7 @@ class Dumper(threading.Thread):
         out = self.holdfast.folder / f"outside.{self.pid}.{self.count}.hfd"
         done = subprocess.run([self.tool, str(self.pid), "-o", out], capture_output=True, text=True)
         self.statuses[done.returncode] += 1
-        gone = done.returncode == 3 and "ended" in done.stderr
+        gone = done.returncode == 3 and ("has ended" in done.stderr or "zombie" in done.stderr)
         if done.returncode not in (0, 4) and not gone:
             raise Failure(f"holdfast-dump: exit status {done.returncode}: {done.stderr}")
 
@@ -172,7 +187,7 @@ Run = collections.namedtuple("Run", "outcome rate dumps")
 def command_run(holdfast, how, words, status, env=None, options=()):
     """A program that runs to its end."""
     started = time.monotonic()
-    with subprocess.Popen([*prefix_of(holdfast, how, *options), *map(str, words)], stdout=subprocess.PIPE,
+    with start([*prefix_of(holdfast, how, *options), *map(str, words)], stdout=subprocess.PIPE,
                           env={**environment(holdfast), **(env or {})}) as process:
         if how == "signal":
             wait_for_library(process.pid)
@@ -230,7 +245,7 @@ def redis(holdfast, how, n_requests, tests="set,get,incr,lpush,lrange_100,hset,z
     port = free_port()
     words = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no", "--daemonize", "no",
              "--dir", str(holdfast.folder), "--loglevel", "warning"]
-    with subprocess.Popen([*prefix_of(holdfast, how), *words], stdout=subprocess.DEVNULL,
+    with start([*prefix_of(holdfast, how), *words], stdout=subprocess.DEVNULL,
                           env=environment(holdfast)) as server:
         try:
             wait_for_port(port)
@@ -313,7 +328,7 @@ def nginx(holdfast, how, seconds):
     (prefix / "html" / "page.html").write_text("".join(f"<p>paragraph {i * i}</p>\n" for i in range(400)))
     config = prefix / "nginx.conf"
     config.write_text(NGINX_CONFIG.format(prefix=prefix, port=port))
-    with subprocess.Popen([*prefix_of(holdfast, how, "--on-signal", "RTMIN+4"), "nginx", "-p", prefix, "-c", config,
+    with start([*prefix_of(holdfast, how, "--on-signal", "RTMIN+4"), "nginx", "-p", prefix, "-c", config,
                            "-e", prefix / "error.log"], env=environment(holdfast)) as server:
         try:
             wait_for_port(port)
