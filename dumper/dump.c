@@ -103,8 +103,7 @@ static enum hf_status write_file(struct dump *d, struct hf_err *err)
 
 static enum hf_status open_writer(struct dump *d, struct hf_err *err)
 {
-	struct hf_writer_options options = {
-		.codec = HF_CODEC_ZLIB, .time_ns = d->in->about.time_ns};
+	struct hf_writer_options options = {.codec = HF_CODEC_LZ4, .time_ns = d->in->about.time_ns};
 	if (d->in->token)
 		memcpy(options.token, d->in->token, sizeof(options.token));
 	else

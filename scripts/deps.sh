@@ -15,6 +15,7 @@ BUILD_PACKAGES="
 	ninja-build
 	pkg-config
 	zlib1g-dev
+	liblz4-dev
 	libelf-dev
 	libdw-dev
 	libsqlite3-dev

@@ -6,6 +6,7 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { HF_VARINT_MAX = 10 }; /* bytes of the longest 64-bit varint */
 
@@ -18,6 +19,21 @@ static inline uint8_t *hf_varint_put(uint8_t *out, uint64_t v)
 	}
 	*out++ = (uint8_t)v;
 	return out;
+}
+
+/* The same without branches, for v < 2^56: the length of what follows in a column can hardly be
+ * predicted. Writes eight bytes, of which the later ones may be rubbish. */
+static inline uint8_t *hf_varint_put_56(uint8_t *out, uint64_t v)
+{
+	unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
+	unsigned n = (bits * 9 + 64) / 64; /* ⌈bits / 7⌉ for 1 … 56 */
+	/* seven bits a byte, by halves */
+	v = (v & 0x000000000fffffff) | (v & 0x00fffffff0000000) << 4;
+	v = (v & 0x00003fff00003fff) | (v & 0x0fffc0000fffc000) << 2;
+	v = (v & 0x007f007f007f007f) | (v & 0x3f803f803f803f80) << 1;
+	v |= 0x8080808080808080 & ((1ull << (8 * (n - 1))) - 1);
+	memcpy(out, &v, sizeof(v));
+	return out + n;
 }
 
 static inline uint64_t hf_zigzag(int64_t v)

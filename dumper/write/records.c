@@ -14,10 +14,8 @@ static struct hf_block *open_block(
 		/* what comes before in the file, so that a cut one has it whole */
 		if (block == &w->main && w->note.section == HF_SECTION_PROCESS)
 			hf_writer_flush(w, &w->note);
-		if (block == &w->main && section > HF_SECTION_MODREF) {
-			hf_writer_flush(w, &w->edge);
-			hf_writer_flush(w, &w->modref);
-		}
+		if (block == &w->main && section > HF_SECTION_MODREF)
+			hf_batch_flush(&w->batch);
 		hf_block_open(block, section);
 	} else if (!hf_block_has_room(block)) {
 		hf_writer_flush(w, block);
@@ -123,54 +121,31 @@ void hf_write_arena(struct hf_writer *w, const struct hf_arena_record *arena)
 		hf_column_u(&block->columns[1 + c], values[c]);
 }
 
-void hf_write_object(struct hf_writer *w, uint64_t addr, uint64_t usable_bytes, uint32_t arena)
+/* The bulk of the dump goes through the writer's own batch, whose errors are the writer's. */
+static void take_error(struct hf_writer *w)
 {
-	struct hf_block *block = open_block(w, &w->main, HF_SECTION_OBJECT);
-	if (!block || !in_order(w, addr >= w->last_object_end, HF_SECTION_OBJECT, addr))
-		return;
-	w->last_object_end = addr + usable_bytes;
-	hf_column_d(&block->columns[0], addr);
-	hf_column_u(&block->columns[1], usable_bytes);
-	hf_column_u(&block->columns[2], arena);
+	if (__builtin_expect(w->batch.err.status && !w->err.status, 0))
+		w->err = w->batch.err;
 }
 
-/* The first two columns of edges and module references, and their order. */
-static struct hf_block *open_reference(struct hf_writer *w, struct hf_block *block,
-	struct hf_reference *last, uint32_t src, uint64_t src_offset)
+void hf_write_object(struct hf_writer *w, uint64_t addr, uint64_t usable_bytes, uint32_t arena)
 {
-	if (__builtin_expect(!hf_block_has_room(block), 0))
-		hf_writer_flush(w, block);
-	if (__builtin_expect(w->err.status != HF_OK, 0))
-		return NULL;
-	uint64_t unit = src_offset / 8;
-	bool ok = src > last->src || (src == last->src && (unit > last->unit || !last->any));
-	if (!in_order(w, ok && !(src_offset % 8), block->section, src))
-		return NULL;
-	*last = (struct hf_reference){src, unit, true};
-	hf_column_d(&block->columns[0], src);
-	hf_column_u(&block->columns[1], unit);
-	block->n_items++;
-	return block;
+	hf_batch_object(&w->batch, addr, usable_bytes, arena);
+	take_error(w);
 }
 
 void hf_write_edge(
 	struct hf_writer *w, uint32_t src, uint64_t src_offset, uint32_t dst, uint64_t dst_offset)
 {
-	struct hf_block *block = open_reference(w, &w->edge, &w->last_edge, src, src_offset);
-	if (!block)
-		return;
-	hf_column_e(&block->columns[2], dst, src);
-	hf_column_u(&block->columns[3], dst_offset);
+	hf_batch_edge(&w->batch, src, src_offset, dst, dst_offset);
+	take_error(w);
 }
 
 void hf_write_modref(struct hf_writer *w, uint32_t src, uint64_t src_offset, uint32_t module,
 	uint64_t module_offset)
 {
-	struct hf_block *block = open_reference(w, &w->modref, &w->last_modref, src, src_offset);
-	if (!block)
-		return;
-	hf_column_u(&block->columns[2], module);
-	hf_column_u(&block->columns[3], module_offset);
+	hf_batch_modref(&w->batch, src, src_offset, module, module_offset);
+	take_error(w);
 }
 
 void hf_write_variable(struct hf_writer *w, const struct hf_variable_record *variable)

@@ -9,7 +9,7 @@
  * hf_writer_finish() returns it. So callers write records without looking and check once.
  *
  * All memory (hf_writer_memory_size()) is taken when the writer is made, from pages or from the
- * caller; zlib gets its memory there too.
+ * caller. Objects, edges and module references may also come in batches: write/batch.h.
  * Thread and signal safety: async-signal-safe; a writer belongs to one thread.
  */
 #pragma once

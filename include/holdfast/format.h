@@ -34,8 +34,8 @@
 #define HF_FORMAT_TAIL_MAGIC "HFDUMPND"
 
 enum {
-	HF_FORMAT_MAJOR = 1,
-	HF_FORMAT_MINOR = 1,
+	HF_FORMAT_MAJOR = 2,
+	HF_FORMAT_MINOR = 0,
 	HF_FORMAT_BLOCK_MAGIC = 0x4b424648, /* "HFBK" */
 	HF_FORMAT_LITTLE_ENDIAN = 1,
 	HF_FORMAT_TOKEN_SIZE = 16,
@@ -68,6 +68,7 @@ _Static_assert(sizeof(struct hf_file_header) == 64, "on-disk layout");
 enum hf_codec {
 	HF_CODEC_NONE = 0,
 	HF_CODEC_ZLIB = 1, /* one RFC 1950 stream */
+	HF_CODEC_LZ4 = 2,  /* one LZ4 block, without a frame; since 2.0 */
 };
 
 struct hf_block_header {

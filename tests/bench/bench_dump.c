@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 		.seed = 1};
 	uint64_t raw, packed;
 	double generate = write_seconds(&gen, HF_CODEC_NONE, &raw);
-	double all = write_seconds(&gen, HF_CODEC_ZLIB, &packed);
+	double all = write_seconds(&gen, HF_CODEC_LZ4, &packed);
 
 	char path[64];
 	snprintf(path, sizeof(path), "/tmp/bench_dump.%d.hfd", (int)getpid());

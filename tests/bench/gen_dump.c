@@ -293,7 +293,7 @@ void gen_dump(struct hf_writer *writer, const struct gen_options *options, struc
 enum hf_status gen_dump_file(const char *path, const struct gen_options *options,
 	struct gen_totals *ret, struct hf_err *err)
 {
-	static const struct hf_writer_options writer_options = {.codec = HF_CODEC_ZLIB,
+	static const struct hf_writer_options writer_options = {.codec = HF_CODEC_LZ4,
 		.time_ns = 1700000000000000000,
 		.token = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 	struct hf_sink_file *file = malloc(sizeof(*file));

@@ -1,3 +1,4 @@
+#include <lz4.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,10 +41,10 @@ const char *block_check(
 	return NULL;
 }
 
-static const char *decompress(struct block_buffer *buffer, const struct dump_block *block)
+static const char cannot_decompress[] = "cannot be decompressed";
+
+static const char *unzip(struct block_buffer *buffer, const struct dump_block *block)
 {
-	if (!grow(buffer, &buffer->raw, &buffer->raw_cap, (size_t)block->raw_size + COLUMN_SLACK))
-		return block_no_memory;
 	if (!buffer->z_ready) {
 		buffer->z = (z_stream){0};
 		if (inflateInit(&buffer->z) != Z_OK) {
@@ -63,10 +64,24 @@ static const char *decompress(struct block_buffer *buffer, const struct dump_blo
 		buffer->no_memory = true;
 		return block_no_memory;
 	}
-	if (status != Z_STREAM_END || z->avail_out || z->avail_in)
-		return "cannot be decompressed";
+	return status == Z_STREAM_END && !z->avail_out && !z->avail_in ? NULL : cannot_decompress;
+}
+
+static const char *decompress(struct block_buffer *buffer, const struct dump_block *block)
+{
+	if (!grow(buffer, &buffer->raw, &buffer->raw_cap, (size_t)block->raw_size + COLUMN_SLACK))
+		return block_no_memory;
+	const char *problem = NULL;
+	if (block->codec == HF_CODEC_ZLIB) {
+		problem = unzip(buffer, block);
+	} else {
+		const uint8_t *stored = buffer->stored + sizeof(struct hf_block_header);
+		int n = LZ4_decompress_safe((const char *)stored, (char *)buffer->raw,
+			(int)block->stored_size, (int)block->raw_size);
+		problem = n >= 0 && (uint32_t)n == block->raw_size ? NULL : cannot_decompress;
+	}
 	memset(buffer->raw + block->raw_size, 0, COLUMN_SLACK);
-	return NULL;
+	return problem;
 }
 
 static const char *split_columns(

@@ -13,6 +13,7 @@ enum {
 	 */
 	SEARCH_ALLOWANCE = 64 << 20,
 	MAX_DEFLATE_RATIO = 1040,
+	MAX_LZ4_RATIO = 255,
 };
 
 void problem_add(
@@ -98,6 +99,10 @@ static const char *header_problem(const struct hf_block_header *h)
 		return h->stored_size == h->raw_size ? NULL : "its two sizes differ";
 	case HF_CODEC_ZLIB:
 		return h->raw_size <= (uint64_t)h->stored_size * MAX_DEFLATE_RATIO
+			       ? NULL
+			       : "its sizes cannot be";
+	case HF_CODEC_LZ4:
+		return h->raw_size <= (uint64_t)h->stored_size * MAX_LZ4_RATIO
 			       ? NULL
 			       : "its sizes cannot be";
 	default:

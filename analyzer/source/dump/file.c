@@ -64,12 +64,12 @@ static bool header_crc_ok(const struct dump_file *file)
 static enum hf_status check_header(struct dump_file *file, struct hf_err *err)
 {
 	const struct hf_file_header *header = &file->header;
-	if (header->major != HF_FORMAT_MAJOR)
+	if (!header->major || header->major > HF_FORMAT_MAJOR)
 		return hf_err_set(err, HF_E_UNSUPPORTED,
 			"%s: dump format %u.%u, but this holdfast (" HF_VERSION
-			") reads format %d.x: use %s holdfast, or dump again with this one",
-			file->name, header->major, header->minor, HF_FORMAT_MAJOR,
-			header->major > HF_FORMAT_MAJOR ? "a newer" : "an older");
+			") reads formats up to %d.x: use a newer holdfast, or dump again with this "
+			"one",
+			file->name, header->major, header->minor, HF_FORMAT_MAJOR);
 	if (header->header_size < sizeof(*header) || header->header_size > MAX_HEADER ||
 		header->header_size > file->size)
 		return hf_err_set(err, HF_E_CORRUPT, "%s: its header is damaged (size %u)",

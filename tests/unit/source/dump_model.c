@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
 #include "dump_kit.h"
 
@@ -304,9 +305,55 @@ void kit_write_model(struct hf_writer *w, const struct hf_heap *heap)
 			heap->findings.at[i].addr, heap->findings.at[i].text);
 }
 
+/* As writers of format 1 did it: each block a zlib stream where that is smaller. */
+static void zip(struct kit_bytes *bytes)
+{
+	struct kit_bytes zipped;
+	struct hf_block_header header;
+	enum { MAX = 64 };
+	uint64_t columns[4][MAX], previous = 0;
+	const uint64_t *const index[] = {columns[0], columns[1], columns[2], columns[3]};
+	uint32_t n = 0;
+	kit_bytes_init(&zipped);
+	kit_append(&zipped, bytes->data, sizeof(struct hf_file_header));
+	for (unsigned i = 0;; i++) {
+		size_t at = kit_find_block(bytes, 0, i);
+		memcpy(&header, bytes->data + at, sizeof(header));
+		if (header.section == HF_SECTION_INDEX)
+			break;
+		assert_true(n < MAX);
+		uint64_t offset = zipped.n;
+		uLongf size = compressBound(header.raw_size);
+		uint8_t *stream = malloc(size), *payload = bytes->data + at + sizeof(header);
+		assert_int_equal(compress2(stream, &size, payload, header.raw_size, 1), Z_OK);
+		bool smaller = size < header.raw_size;
+		if (smaller) {
+			header.codec = HF_CODEC_ZLIB;
+			header.stored_size = (uint32_t)size;
+		}
+		kit_append(&zipped, &header, sizeof(header));
+		kit_append(&zipped, smaller ? stream : payload, header.stored_size);
+		kit_seal_block(&zipped, offset);
+		free(stream);
+		columns[0][n] = header.section;
+		columns[1][n] = offset - previous;
+		columns[2][n] = header.n_items;
+		columns[3][n++] = header.first_item;
+		previous = offset;
+	}
+	uint64_t index_offset = zipped.n;
+	kit_block(&zipped, HF_SECTION_INDEX, 0, n, 4, index);
+	kit_tail(&zipped, index_offset);
+	kit_bytes_deinit(bytes);
+	*bytes = zipped;
+}
+
 void kit_dump(struct kit_bytes *bytes, const struct hf_heap *heap, enum hf_codec codec)
 {
-	struct hf_writer_options options = {.codec = codec, .time_ns = 42, .token = {7}};
+	struct hf_writer_options options = {
+		.codec = codec == HF_CODEC_LZ4 ? HF_CODEC_LZ4 : HF_CODEC_NONE,
+		.time_ns = 42,
+		.token = {7}};
 	struct hf_writer *writer;
 	struct hf_err err;
 	kit_bytes_init(bytes);
@@ -315,4 +362,6 @@ void kit_dump(struct kit_bytes *bytes, const struct hf_heap *heap, enum hf_codec
 	assert_int_equal(hf_writer_finish(writer, &err), HF_OK);
 	assert_int_equal(hf_writer_bytes(writer), bytes->n);
 	hf_writer_destroy(writer);
+	if (codec == HF_CODEC_ZLIB)
+		zip(bytes);
 }

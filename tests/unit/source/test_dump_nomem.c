@@ -97,7 +97,7 @@ static void test_model(void **state)
 	struct hf_heap heap;
 	struct kit_bytes bytes;
 	kit_model(&heap, 2, 200);
-	kit_dump(&bytes, &heap, HF_CODEC_ZLIB);
+	kit_dump(&bytes, &heap, HF_CODEC_LZ4);
 	hf_heap_deinit(&heap);
 	assert_true(fail_each(&bytes, 1) > 30);
 	/* the same with a wound, and without index: the search for sound blocks */
@@ -113,7 +113,7 @@ static void test_threads(void **state)
 	(void)state;
 	struct kit_bytes bytes;
 	struct gen_options gen = {.n_objects = 150000, .edges_per_object = 3, .seed = 2};
-	struct hf_writer_options options = {.codec = HF_CODEC_ZLIB};
+	struct hf_writer_options options = {.codec = HF_CODEC_LZ4};
 	struct hf_writer *writer;
 	struct hf_err err;
 	kit_bytes_init(&bytes);

@@ -41,7 +41,7 @@ static void test_memory(void **state)
 	memset(memory, 0xa5, size + CANARY);
 	for (int own = 0; own < 2; own++) {
 		struct hf_writer_options options = {
-			.codec = HF_CODEC_ZLIB, .memory = own ? memory : NULL};
+			.codec = HF_CODEC_LZ4, .memory = own ? memory : NULL};
 		struct hf_writer *writer;
 		struct hf_heap heap;
 		struct kit_bytes bytes;
@@ -74,10 +74,10 @@ static void test_full_disk(void **state)
 	struct kit_bytes bytes;
 	struct hf_err err;
 	kit_model(&heap, 4, 12);
-	kit_dump(&bytes, &heap, HF_CODEC_ZLIB);
+	kit_dump(&bytes, &heap, HF_CODEC_LZ4);
 	size_t whole = bytes.n;
 	kit_bytes_deinit(&bytes);
-	struct hf_writer_options options = {.codec = HF_CODEC_ZLIB, .time_ns = 42, .token = {7}};
+	struct hf_writer_options options = {.codec = HF_CODEC_LZ4, .time_ns = 42, .token = {7}};
 	for (size_t room = 1; room <= whole; room++) {
 		struct hf_writer *writer = NULL;
 		kit_bytes_init(&bytes);
@@ -159,7 +159,7 @@ static void test_sections_in_order(void **state)
 	struct hf_heap heap;
 	struct kit_bytes bytes;
 	kit_model(&heap, 7, 3001);
-	kit_dump(&bytes, &heap, HF_CODEC_ZLIB);
+	kit_dump(&bytes, &heap, HF_CODEC_LZ4);
 	unsigned last = 0;
 	for (unsigned n = 0;; n++) {
 		size_t at = kit_find_block(&bytes, 0, n);
@@ -186,7 +186,7 @@ static void test_strings(void **state)
 	struct hf_err err;
 	static char text[HF_FORMAT_MAX_STRING + 100];
 	memset(text, 'y', sizeof(text) - 1);
-	struct hf_writer *w = start(&bytes, HF_CODEC_ZLIB);
+	struct hf_writer *w = start(&bytes, HF_CODEC_LZ4);
 	for (unsigned i = 0; i < 20; i++)
 		hf_write_process(w, text, NULL);
 	hf_write_module(w, 0, 1, 0, text, text, sizeof(text));
@@ -233,7 +233,7 @@ static void test_incompressible(void **state)
 	struct kit_bytes bytes;
 	struct hf_heap heap;
 	struct hf_err err;
-	struct hf_writer *w = start(&bytes, HF_CODEC_ZLIB);
+	struct hf_writer *w = start(&bytes, HF_CODEC_LZ4);
 	uint64_t r = 88172645463325252ull;
 	enum { N = 100000 };
 	hf_write_thread(w, &(struct hf_thread_record){.tid = 1, .name = "t"});
@@ -248,7 +248,7 @@ static void test_incompressible(void **state)
 	struct hf_block_header header;
 	memcpy(&header, bytes.data + kit_find_block(&bytes, HF_SECTION_STACK_WORD, 0),
 		sizeof(header));
-	assert_int_equal(header.codec, HF_CODEC_ZLIB);
+	assert_int_equal(header.codec, HF_CODEC_LZ4);
 	assert_int_equal(kit_read(&bytes, &heap, &err), HF_OK);
 	assert_int_equal(heap.registers.n, N);
 	assert_int_equal(heap.stack_words.at[N - 1].addr, (N - 1) * 8);

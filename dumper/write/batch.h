@@ -1,0 +1,40 @@
+/*
+ * The bulk of a dump (objects, edges, module references) from several threads at once.
+ *
+ * A batch takes the records of a stretch of the heap, encodes and compresses them into finished
+ * blocks, and hands these to its writer. Each thread has one of its own. What must happen in the
+ * order of the file is only the handing over: before it, a batch calls `turn`, which returns when
+ * all that belongs before it has been handed over. So the file does not depend on how many threads
+ * there are.
+ *
+ * Thread and signal safety: async-signal-safe; a batch belongs to one thread.
+ */
+#pragma once
+#include "write/writer.h"
+
+struct hf_batch; /* opaque; lives in pages */
+
+/* For records of this writer. turn(ctx) may be NULL where one thread is all there is. HF_E_NOMEM.
+ */
+enum hf_status hf_batch_create(struct hf_writer *writer, void (*turn)(void *ctx), void *ctx,
+	struct hf_batch **ret, struct hf_err *err);
+/* What was not flushed is lost. NULL is fine. */
+void hf_batch_destroy(struct hf_batch *batch);
+/* Close the open blocks and hand everything to the writer. */
+void hf_batch_flush(struct hf_batch *batch);
+
+void hf_batch_object(struct hf_batch *b, uint64_t addr, uint64_t usable_bytes, uint32_t arena);
+/* src_offset is a multiple of 8. */
+void hf_batch_edge(
+	struct hf_batch *b, uint32_t src, uint64_t src_offset, uint32_t dst, uint64_t dst_offset);
+void hf_batch_modref(struct hf_batch *b, uint32_t src, uint64_t src_offset, uint32_t module,
+	uint64_t module_offset);
+
+/* Edges, a column an array of n: the source object, the word in it (its offset / 8), the target
+ * object, the offset in that. Ascending by (src, word). */
+struct hf_edges {
+	uint32_t n; /* ≤ HF_BATCH_EDGES */
+	const uint64_t *src, *word, *dst, *dst_offset;
+};
+enum { HF_BATCH_EDGES = 1024 };
+void hf_batch_edges(struct hf_batch *b, const struct hf_edges *edges);
