@@ -68,6 +68,7 @@ __asm__(".text\n"
 HF_API int holdfast_v1_register_root(const void *addr, size_t size, const char *name);
 HF_API int holdfast_v1_unregister_root(const void *addr);
 HF_API int holdfast_v1_label(const void *object, const char *label);
+HF_API int holdfast_v1_sample(size_t bytes);
 
 int holdfast_v1_register_root(const void *addr, size_t size, const char *name)
 {
@@ -84,9 +85,15 @@ int holdfast_v1_label(const void *object, const char *label)
 	return hf_triggers_active() ? hf_told_label(object, label) : -ENOSYS;
 }
 
+int holdfast_v1_sample(size_t bytes)
+{
+	return hf_triggers_active() ? hf_site_request_period_bytes(bytes) : -ENOSYS;
+}
+
 HF_API API_ALIAS(register_root);
 HF_API API_ALIAS(unregister_root);
 HF_API API_ALIAS(label);
+HF_API API_ALIAS(sample);
 
 static const char *environment(const char *name)
 {
@@ -102,7 +109,7 @@ static void start_sites(void)
 {
 	static char path[HF_PATH_MAX];
 	struct hf_err err = {0};
-	if (!config.sample_bytes)
+	if (!config.sample_bytes && !*config.profile)
 		return;
 	enum hf_status status = HF_OK;
 	if (*config.profile)

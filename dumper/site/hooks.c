@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "site/live.h"
+#include "site/modules.h"
 #include "site/record.h"
 
 #define HF_API  __attribute__((visibility("default")))
@@ -410,6 +411,7 @@ HF_API int dlclose(void *handle)
 void hf_site_hooks_start(void)
 {
 	resolve();
+	hf_modules_init();
 	pthread_atfork(
 		hf_site_before_fork, hf_site_after_fork_in_parent, hf_site_after_fork_in_child);
 }

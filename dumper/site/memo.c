@@ -49,12 +49,12 @@ static void remember(struct hf_site_memo *m, const struct hf_context *c,
 }
 
 static uint32_t walk(struct hf_site_store *s, const struct hf_context *c,
-	struct hf_stack_bounds *bounds, struct hf_site_memo **memo)
+	struct hf_stack_bounds *bounds, uint32_t period, struct hf_site_memo **memo)
 {
 	struct hf_stack stack;
 	uint32_t generation = hf_unwind_generation();
 	hf_unwind(s, c, bounds, &stack);
-	uint32_t site = hf_stacks_intern(s, stack.pcs, stack.n);
+	uint32_t site = hf_stacks_intern(s, period, stack.pcs, stack.n);
 	bool fits = site && stack.on_thread_stack && stack.n_words <= HF_SITE_MEMO_WORDS;
 	if (*memo && fits) {
 		flush(s, *memo);
@@ -68,11 +68,12 @@ static uint32_t walk(struct hf_site_store *s, const struct hf_context *c,
 }
 
 uint32_t hf_memo_search(struct hf_site_store *s, struct hf_site_memos *memos,
-	const struct hf_context *c, struct hf_stack_bounds *bounds, struct hf_site_memo **ret_memo)
+	const struct hf_context *c, struct hf_stack_bounds *bounds, uint32_t period,
+	struct hf_site_memo **ret_memo)
 {
 	*ret_memo = NULL;
 	if (!memos)
-		return walk(s, c, bounds, ret_memo);
+		return walk(s, c, bounds, period, ret_memo);
 	/* two places for a key: that of the memo which fits, else the one to replace */
 	uint64_t key = hf_unwind_key(c, bounds);
 	uint32_t at = (key >> 40) % HF_SITE_MEMOS & ~1u;
@@ -88,7 +89,7 @@ uint32_t hf_memo_search(struct hf_site_store *s, struct hf_site_memos *memos,
 	at += key >> 63;
 	*latest = (uint16_t)at;
 	*ret_memo = &memos->memos[at];
-	return walk(s, c, bounds, ret_memo);
+	return walk(s, c, bounds, period, ret_memo);
 }
 
 void hf_memo_flush(struct hf_site_store *s, struct hf_site_memo *m)

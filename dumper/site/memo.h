@@ -26,14 +26,14 @@ static inline uint16_t *hf_memo_latest(struct hf_site_memos *memos, const struct
 	return &memos->latest[h >> (64 - HF_SITE_MEMO_BITS)];
 }
 uint32_t hf_memo_search(struct hf_site_store *s, struct hf_site_memos *memos,
-	const struct hf_context *from, struct hf_stack_bounds *bounds,
+	const struct hf_context *from, struct hf_stack_bounds *bounds, uint32_t period,
 	struct hf_site_memo **ret_memo);
 void hf_memo_flush(struct hf_site_store *s, struct hf_site_memo *memo);
 
-/* The site of the stack, 0: no room for it. memos may be NULL. *ret_memo: the memo that has it now,
- * or NULL. */
+/* The site of the stack among those of a period, 0: no room for it. memos, all of that period, may
+ * be NULL. *ret_memo: the memo that has it now, or NULL. */
 static inline uint32_t hf_memo_site(struct hf_site_store *s, struct hf_site_memos *memos,
-	const struct hf_context *from, struct hf_stack_bounds *bounds,
+	const struct hf_context *from, struct hf_stack_bounds *bounds, uint32_t period,
 	struct hf_site_memo **ret_memo)
 {
 	if (__builtin_expect(memos != NULL, 1)) {
@@ -43,7 +43,7 @@ static inline uint32_t hf_memo_site(struct hf_site_store *s, struct hf_site_memo
 			return m->site;
 		}
 	}
-	return hf_memo_search(s, memos, from, bounds, ret_memo);
+	return hf_memo_search(s, memos, from, bounds, period, ret_memo);
 }
 
 /* Count an allocation of the memo's site; exact mode alone. */

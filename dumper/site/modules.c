@@ -129,6 +129,11 @@ static void remember(struct hf_site_store *s, const struct found *f, uint64_t pc
 	__atomic_store_n(&names_lock, 0, __ATOMIC_RELEASE);
 }
 
+void hf_modules_forked(void)
+{
+	__atomic_store_n(&names_lock, 0, __ATOMIC_RELEASE);
+}
+
 /* The readable segment that holds the table: reads of it stay there. */
 static bool segment_of(const struct found *f, struct hf_cfi_table *ret)
 {

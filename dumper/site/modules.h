@@ -15,3 +15,5 @@ bool hf_modules_init(void);
 bool hf_modules_table(struct hf_site_store *s, uint64_t pc, struct hf_cfi_table *ret);
 /* The remembered module of an address: its index, or -1. */
 int hf_modules_find(const struct hf_site_store *s, uint64_t pc);
+/* In a forked child: nobody else is adding a module. */
+void hf_modules_forked(void);

@@ -1,25 +1,28 @@
 #include "site/record.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <time.h>
 
 #include "base/page_alloc.h"
 #include "base/sys.h"
+#include "site/control.h"
 #include "site/live.h"
 #include "site/memo.h"
 #include "site/modules.h"
 #include "site/sampler.h"
 #include "site/stacks.h"
 
-enum {
-	OFF_COUNTDOWN = 16 << 20, /* how often a thread looks whether recording was started */
-	MEMO_PERIOD = 64 << 10,   /* up to this period a thread keeps memos of its stacks */
-};
+enum { MEMO_PERIOD = 64 << 10 /* up to this period a thread keeps memos of its stacks */ };
 
 __thread struct hf_site_thread hf_site_thread;
 uint8_t hf_site_filter[HF_FILTER_SIZE];
 bool hf_site_all;
+
+/* Found by its magic, from outside. */
+__attribute__((used)) static struct hf_site_control control = {.magic = HF_SITE_CONTROL_MAGIC};
+static int applying; /* a thread is applying a request */
 
 static struct hf_site_store *store;
 static struct hf_site_store *fork_copy; /* of a store in a file, for the child */
@@ -40,12 +43,7 @@ void hf_site_filter_add(const void *p)
 	filter_change(p, 1);
 }
 
-static bool is_exact(const struct hf_site_store *s)
-{
-	return s->period_bytes == HF_SAMPLER_EXACT;
-}
-
-enum hf_status hf_site_start(const struct hf_site_config *config, struct hf_err *err)
+static enum hf_status start(const struct hf_site_config *config, struct hf_err *err)
 {
 	struct hf_site_store *s;
 	enum hf_status status = hf_unwind_init(err);
@@ -57,10 +55,62 @@ enum hf_status hf_site_start(const struct hf_site_config *config, struct hf_err 
 	/* pprof takes the first module for the program */
 	struct hf_cfi_table table;
 	hf_modules_table(s, getauxval(AT_ENTRY), &table);
-	hf_site_all = is_exact(s);
+	if (config->period_bytes == HF_SAMPLER_EXACT)
+		hf_site_all = true;
 	__atomic_store_n(&store, s, __ATOMIC_RELEASE);
+	__atomic_store_n(&control.store, (uint64_t)s, __ATOMIC_RELEASE);
+	return HF_OK;
+}
+
+enum hf_status hf_site_start(const struct hf_site_config *config, struct hf_err *err)
+{
+	enum hf_status status = start(config, err);
+	if (status)
+		return status;
+	control.applied = hf_site_request((uint32_t)config->period_bytes);
+	__atomic_store_n(&control.request, control.applied, __ATOMIC_RELEASE);
 	hf_site_thread.countdown = 0;
 	return HF_OK;
+}
+
+int hf_site_request_period_bytes(uint64_t period)
+{
+	if (period > HF_SITE_MAX_PERIOD)
+		return -EINVAL;
+	__atomic_store_n(&control.request, hf_site_request((uint32_t)period), __ATOMIC_RELEASE);
+	hf_site_thread.countdown = 0;
+	return 0;
+}
+
+/* Put a request into force. What was recorded exactly is not in the filter, so once everything was
+ * recorded every free asks the table. */
+static int apply(uint32_t period)
+{
+	struct hf_err err;
+	if (period > HF_SITE_MAX_PERIOD)
+		return -EINVAL;
+	struct hf_site_config config = {period, NULL};
+	if (!store && period && start(&config, &err))
+		return err.sys_errno              ? -err.sys_errno
+		       : err.status == HF_E_NOMEM ? -ENOMEM
+						  : -ENOSYS;
+	if (period == HF_SAMPLER_EXACT)
+		__atomic_store_n(&hf_site_all, true, __ATOMIC_RELEASE);
+	if (store)
+		__atomic_store_n(&store->period_bytes, period, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* One thread applies; the others go on as they did until it is done. */
+static void look(uint64_t request)
+{
+	if (request == __atomic_load_n(&control.applied, __ATOMIC_ACQUIRE) ||
+		!hf_site_request_is_whole(request) ||
+		__atomic_exchange_n(&applying, 1, __ATOMIC_ACQUIRE))
+		return;
+	control.result = apply(hf_site_request_period(request));
+	__atomic_store_n(&control.applied, request, __ATOMIC_RELEASE);
+	__atomic_store_n(&applying, 0, __ATOMIC_RELEASE);
 }
 
 const struct hf_site_store *hf_site_store(void)
@@ -95,40 +145,62 @@ static void start_thread(struct hf_site_thread *t)
 	for (int i = 0; i < 8; i++)
 		hf_sampler_random(&t->random);
 	t->worker = hf_live_join(store, t->tid);
+	t->started = true;
+}
+
+/* The thread follows the request that is in force; its memos are of sites of another period. */
+static __attribute__((noinline, cold)) void follow(struct hf_site_thread *t)
+{
+	look(__atomic_load_n(&control.request, __ATOMIC_ACQUIRE));
+	uint64_t applied = __atomic_load_n(&control.applied, __ATOMIC_ACQUIRE);
+	if (t->request == applied || !store)
+		return;
+	if (!t->started)
+		start_thread(t);
 	t->memos = hf_memo_of(store, t->worker);
 	if (t->memos)
 		hf_memo_reset(store, t->memos);
-	if (store->period_bytes > MEMO_PERIOD)
+	t->period = (uint32_t)__atomic_load_n(&store->period_bytes, __ATOMIC_ACQUIRE);
+	if (t->period > MEMO_PERIOD)
 		t->memos = NULL;
-	t->started = true;
+	t->countdown = 0;
+	t->at_point = false;
+	t->request = applied;
+}
+
+/* A gap has no memory: when it is long, the thread looks up halfway and draws another. */
+static void count_down(struct hf_site_thread *t, uint64_t gap)
+{
+	t->at_point = gap <= HF_SITE_LOOK;
+	t->countdown = t->at_point ? gap : HF_SITE_LOOK;
 }
 
 /* Is an allocation of that size, which is no less than the countdown, recorded? */
 static bool decide(struct hf_site_thread *t, uint64_t size)
 {
-	if (!t->started)
-		start_thread(t);
-	if (!t->drawn) {
-		t->drawn = true;
-		t->countdown =
-			is_exact(store) ? 0 : hf_sampler_gap(&t->random, store->period_bytes);
-		if (size < t->countdown) {
-			t->countdown -= size;
+	if (t->period <= HF_SAMPLER_EXACT) {
+		t->countdown = t->period ? 0 : HF_SITE_LOOK;
+		return t->period;
+	}
+	if (!t->at_point) {
+		size -= size < t->countdown ? size : t->countdown;
+		uint64_t gap = hf_sampler_gap(&t->random, t->period);
+		if (size < gap) {
+			count_down(t, gap - size);
 			return false;
 		}
 	}
-	if (!is_exact(store))
-		t->countdown = hf_sampler_gap(&t->random, store->period_bytes);
+	count_down(t, hf_sampler_gap(&t->random, t->period));
 	return true;
 }
 
 static __attribute__((noinline)) void add_sample(
 	struct hf_site_store *s, const struct hf_site_thread *t, uint32_t site, uint64_t size)
 {
-	double weight = hf_sampler_weight(size, s->period_bytes);
+	double weight = hf_sampler_weight(size, t->period);
 	hf_stacks_add(s, site, (uint32_t)t->tid, (uint64_t)(weight * (1 << HF_SITE_FRACTION) + 0.5),
 		(uint64_t)(weight * (double)size + 0.5));
-	if (!is_exact(s))
+	if (t->period != HF_SAMPLER_EXACT)
 		__atomic_add_fetch(&s->n_samples, 1, __ATOMIC_RELAXED);
 }
 
@@ -137,10 +209,10 @@ static inline void record(struct hf_site_store *s, struct hf_site_thread *t, voi
 {
 	struct hf_site_memo *m;
 	hf_live_prefetch(s, (uint64_t)p);
-	uint32_t site = hf_memo_site(s, t->memos, c, &t->bounds, &m);
+	uint32_t site = hf_memo_site(s, t->memos, c, &t->bounds, t->period, &m);
 	if (!site)
 		return;
-	if (is_exact(s) && m)
+	if (t->period == HF_SAMPLER_EXACT && m)
 		hf_memo_count(s, m, size);
 	else
 		add_sample(s, t, site, size);
@@ -153,19 +225,18 @@ static inline void record(struct hf_site_store *s, struct hf_site_thread *t, voi
 void hf_site_allocated(void *p, uint64_t size, const struct hf_context *caller)
 {
 	struct hf_site_thread *t = &hf_site_thread;
-	struct hf_site_store *s = __atomic_load_n(&store, __ATOMIC_ACQUIRE);
-	if (!s) {
-		t->countdown = OFF_COUNTDOWN;
-		return;
-	}
 	if (t->inside) {
-		__atomic_add_fetch(&s->lost_nested, 1, __ATOMIC_RELAXED);
+		struct hf_site_store *s = __atomic_load_n(&store, __ATOMIC_ACQUIRE);
+		if (s)
+			__atomic_add_fetch(&s->lost_nested, 1, __ATOMIC_RELAXED);
 		return;
 	}
 	t->inside = true;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if ((t->drawn && is_exact(s)) || decide(t, size))
-		record(s, t, p, size, caller);
+	if (__builtin_expect(t->request != __atomic_load_n(&control.request, __ATOMIC_RELAXED), 0))
+		follow(t);
+	if (t->period == HF_SAMPLER_EXACT || decide(t, size))
+		record(__atomic_load_n(&store, __ATOMIC_RELAXED), t, p, size, caller);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	t->inside = false;
 }
@@ -211,13 +282,9 @@ void hf_site_before_fork(void)
 {
 	if (!hf_site_store())
 		return;
+	hf_site_thread.was_inside = hf_site_thread.inside;
 	hf_site_thread.inside = true;
 	fork_copy = store_in_file ? hf_store_copy(store) : NULL;
-}
-
-static void after_fork(void)
-{
-	hf_site_thread.inside = false;
 }
 
 void hf_site_after_fork_in_parent(void)
@@ -226,7 +293,7 @@ void hf_site_after_fork_in_parent(void)
 		return;
 	hf_store_destroy(fork_copy);
 	fork_copy = NULL;
-	after_fork();
+	hf_site_thread.inside = hf_site_thread.was_inside;
 }
 
 /* The file is the parent's; the child goes on with its own copy, or not at all. */
@@ -236,15 +303,20 @@ void hf_site_after_fork_in_child(void)
 		return;
 	if (store_in_file && (!fork_copy || !hf_store_replace(store, fork_copy))) {
 		store = NULL;
+		control.store = 0;
+		hf_site_thread.period = 0;
 		hf_site_thread.inside = false;
 		return;
 	}
 	store_in_file = false;
 	fork_copy = NULL;
 	hf_live_forked(store);
-	after_fork();
+	applying = 0;
+	hf_modules_forked();
+	hf_site_thread.inside = hf_site_thread.was_inside;
 	hf_site_thread.started = false; /* another tid */
-	hf_site_thread.drawn = false;
+	hf_site_thread.request = 0;
+	hf_site_thread.period = 0;
 	hf_site_thread.countdown = 0;
 	hf_site_thread.worker = NULL;
 	hf_site_thread.memos = NULL;

@@ -19,7 +19,8 @@
 #include "site/unwind.h"
 
 struct hf_site_config {
-	uint64_t period_bytes; /* one sample in so many bytes on average; 1: every allocation */
+	uint64_t period_bytes; /* one sample in so many bytes on average; 1: every allocation; 0:
+				  none, until a request changes it */
 	/* NULL, or the file to keep the records in, so that they outlive the process whatever ends
 	 * it. Must not exist; a child made by fork() goes on in memory only. */
 	const char *path;
@@ -27,6 +28,9 @@ struct hf_site_config {
 
 /* Start. Once, at start-up, by one thread. HF_E_UNSUPPORTED, HF_E_NOMEM, HF_E_EXISTS, HF_E_IO. */
 enum hf_status hf_site_start(const struct hf_site_config *config, struct hf_err *err);
+/* Record with that period from now on, 0: nothing (control.h). Starts the recorder if it never was,
+ * with the next allocation. 0, or -EINVAL. From any thread, async-signal-safe. */
+int hf_site_request_period_bytes(uint64_t period_bytes);
 /* What is recorded; NULL before hf_site_start(). */
 const struct hf_site_store *hf_site_store(void);
 
@@ -50,11 +54,14 @@ enum {
 };
 
 struct hf_site_thread {
-	uint64_t countdown; /* bytes to the next sample point; 0: not drawn yet, or every
-			       allocation is recorded */
+	uint64_t countdown; /* bytes to the next sample point, or look at the request; 0: not
+			       drawn yet, or every allocation is recorded */
+	uint64_t request;   /* that the thread follows */
 	bool inside;        /* recording at present: what nests is not recorded */
+	bool was_inside;    /* when it called fork */
+	bool at_point;      /* the countdown leads to a sample point */
 	bool started;       /* it has what is below */
-	bool drawn;         /* the countdown is one */
+	uint32_t period;    /* by the request */
 	int32_t tid;
 	uint64_t random;
 	struct hf_stack_bounds bounds;

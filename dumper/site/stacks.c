@@ -41,9 +41,8 @@ static uint32_t make(struct hf_site_store *s, const struct hf_site_record *key, 
 	return id;
 }
 
-uint32_t hf_stacks_intern(struct hf_site_store *s, const uint64_t *pcs, uint32_t n)
+uint32_t hf_stacks_intern(struct hf_site_store *s, uint64_t period, const uint64_t *pcs, uint32_t n)
 {
-	uint64_t period = __atomic_load_n(&s->period_bytes, __ATOMIC_RELAXED);
 	uint64_t hash = hash_of(pcs, n, period);
 	struct hf_site_record key = {.hash = hash, .n_pcs = n, .period_bytes = period};
 	uint32_t made = 0;

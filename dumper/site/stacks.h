@@ -6,9 +6,9 @@
 #include "site/store.h"
 
 /* The id of a stack of n return addresses (1 … HF_SITE_MAX_FRAMES), innermost first, among what is
- * recorded with the store's present period; 0 if there is no room for a new one, which is counted.
- */
-uint32_t hf_stacks_intern(struct hf_site_store *s, const uint64_t *pcs, uint32_t n);
+ * recorded with that period; 0 if there is no room for a new one, which is counted. */
+uint32_t hf_stacks_intern(
+	struct hf_site_store *s, uint64_t period_bytes, const uint64_t *pcs, uint32_t n);
 /* Add to what a site allocated. count has HF_SITE_FRACTION fractional bits. */
 void hf_stacks_add(
 	struct hf_site_store *s, uint32_t site, uint32_t stripe, uint64_t count, uint64_t bytes);

@@ -13,13 +13,11 @@
 #include "site/live.h"
 
 enum {
-	/* of the area: for 200 million objects, or, sampled, for the groups of 200 GB of heap */
 	AREA_LEAST = 8 << 20, /* under a limit of the address space */
 	LIMIT_SHARE = 8,      /* no more than this part of such a limit */
 	NO_HUGEPAGE = 15,     /* MADV_NOHUGEPAGE: the tables are sparse */
 };
-static const uint64_t AREA_EXACT = 3ull << 30;
-static const uint64_t AREA_SAMPLED = 1ull << 30;
+static const uint64_t AREA_SIZE = 3ull << 30; /* for 200 million objects */
 
 static uint64_t size_with(uint64_t area)
 {
@@ -79,7 +77,7 @@ enum hf_status hf_store_create(
 			return hf_err_sys(err, fd == -EEXIST ? HF_E_EXISTS : HF_E_IO, -fd,
 				"cannot create %s", path);
 	}
-	uint64_t area = period_bytes == 1 ? AREA_EXACT : AREA_SAMPLED;
+	uint64_t area = AREA_SIZE;
 	struct hf_site_store *s = NULL;
 	for (; area >= AREA_LEAST; area /= 2) {
 		if (size_with(area) > address_space() / LIMIT_SHARE && area / 2 >= AREA_LEAST)

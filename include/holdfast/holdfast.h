@@ -24,6 +24,7 @@ extern int holdfast_v1_register_root(const void *addr, size_t size, const char *
 	__attribute__((weak));
 extern int holdfast_v1_unregister_root(const void *addr) __attribute__((weak));
 extern int holdfast_v1_label(const void *object, const char *label) __attribute__((weak));
+extern int holdfast_v1_sample(size_t bytes) __attribute__((weak));
 
 /*
  * Write a heap dump and wait until it is whole. path: the file to write, which must not exist; NULL
@@ -63,6 +64,16 @@ static inline int holdfast_unregister_root(const void *addr)
 static inline int holdfast_label(const void *object, const char *label)
 {
 	return holdfast_v1_label ? holdfast_v1_label(object, label) : -ENOSYS;
+}
+
+/*
+ * Record allocation sites from now on: one sample per so many bytes on average, 1: every
+ * allocation, 0: none. Each thread follows when it has allocated another MiB at most, and at once
+ * when it records every allocation. Returns 0, or -EINVAL for more than 1 GiB.
+ */
+static inline int holdfast_sample(size_t bytes)
+{
+	return holdfast_v1_sample ? holdfast_v1_sample(bytes) : -ENOSYS;
 }
 
 #ifdef __cplusplus

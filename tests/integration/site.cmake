@@ -20,13 +20,13 @@ foreach(frame 8 72)
 	target_link_options(site_plugin_${frame} PRIVATE -Wl,--build-id)
 endforeach()
 
-foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled)
+foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled switched)
 	add_test(NAME site_${scenario} COMMAND site_self ${scenario})
 endforeach()
 add_test(NAME site_modules COMMAND site_self modules
 	$<TARGET_FILE:site_plugin_8> $<TARGET_FILE:site_plugin_72>)
 add_test(NAME site_killed COMMAND site_self killed ${CMAKE_CURRENT_BINARY_DIR}/site_killed.sites)
-foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled modules
+foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled switched modules
 		killed)
 	set_tests_properties(site_${scenario} PROPERTIES LABELS quick TIMEOUT 120)
 endforeach()

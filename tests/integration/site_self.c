@@ -16,6 +16,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "site/control.h"
 #include "site/hooks.h"
 #include "site/live.h"
 #include "site/record.h"
@@ -560,6 +561,55 @@ static void threads(void)
 	CHECK(n < 100 && !hf_site_store()->lost_objects && !hf_site_store()->lost_stacks);
 }
 
+/* On, over, and off again; what was recorded before stays as it was. */
+NOINLINE void fill_look(void)
+{
+	for (int i = 0; i < 40; i++)
+		free(leaf(HF_SITE_LOOK / 16));
+}
+
+static void check_period(uint32_t site, uint64_t period)
+{
+	CHECK(hf_stacks_period(hf_site_store(), site) == period);
+}
+
+static void switched(void)
+{
+	hf_site_hooks_start();
+	fill_look();
+	void *before = way_a();
+	CHECK(!hf_site_store());
+	CHECK(hf_site_request_period_bytes((1ull << 30) + 1) == -EINVAL);
+	CHECK(hf_site_request_period_bytes(1) == 0);
+	void *exact = way_a();
+	CHECK(object_of(exact).size_bytes == 30 && depth_of(exact, "way_a") == 2);
+	CHECK(!is_recorded(before));
+	check_period(object_of(exact).site, 1);
+	free(before);
+
+	/* an object of 64 periods is sampled but for a chance of e^-64 */
+	CHECK(hf_site_request_period_bytes(16 << 10) == 0);
+	fill_look();
+	void *big = leaf(1 << 20), *old = exact;
+	check_period(object_of(big).site, 16 << 10);
+	exact = realloc(exact, 1 << 20);
+	CHECK(exact == old || !is_recorded(old));
+	check_period(object_of(exact).site, 16 << 10);
+
+	CHECK(hf_site_request_period_bytes(0) == 0);
+	fill_look();
+	void *off = leaf(1 << 20);
+	CHECK(!is_recorded(off) && is_recorded(big));
+	free(big);
+	free(exact);
+	CHECK(!is_recorded(big) && !is_recorded(exact));
+	CHECK(hf_site_request_period_bytes(1) == 0);
+	exact = way_b();
+	check_period(object_of(exact).site, 1);
+	CHECK(!is_recorded(off));
+	free(off);
+}
+
 static void sampled(void)
 {
 	/* 192 MB in objects of three sizes. One of s bytes is sampled with probability 1 -
@@ -594,6 +644,8 @@ int main(int argc, char **argv)
 	} else if (strcmp(what, "modules") == 0 && argc == 4) {
 		start(1, NULL);
 		modules((const char *const *)argv + 2);
+	} else if (strcmp(what, "switched") == 0) {
+		switched();
 	} else if (strcmp(what, "sampled") == 0) {
 		start(64 << 10, NULL);
 		sampled();

@@ -118,7 +118,7 @@ static void test_stacks(void **state)
 			uint32_t n = 1 + (uint32_t)(i % HF_SITE_MAX_FRAMES);
 			for (uint64_t k = 0; k < n; k++)
 				pcs[k] = 0x1000 + k * (i % 7 + 1) + (k + 1 == n ? i * 64 : 0);
-			uint32_t id = hf_stacks_intern(s, pcs, n);
+			uint32_t id = hf_stacks_intern(s, 1, pcs, n);
 			assert_true(id);
 			if (round)
 				assert_int_equal(id, ids[i]);
@@ -144,12 +144,12 @@ static void test_stacks_full(void **state)
 	uint32_t n = 0;
 	for (uint64_t i = 1; i < 500000; i++) {
 		pcs[0] = i;
-		n += hf_stacks_intern(s, pcs, HF_SITE_MAX_FRAMES) != 0;
+		n += hf_stacks_intern(s, 1, pcs, HF_SITE_MAX_FRAMES) != 0;
 	}
 	assert_int_equal(n, HF_SITE_MAX_PCS / HF_SITE_MAX_FRAMES);
 	assert_int_equal(s->lost_stacks, 499999 - n);
 	pcs[0] = 5;
-	assert_int_equal(hf_stacks_intern(s, pcs, HF_SITE_MAX_FRAMES), 5);
+	assert_int_equal(hf_stacks_intern(s, 1, pcs, HF_SITE_MAX_FRAMES), 5);
 	hf_store_destroy(s);
 }
 
@@ -263,7 +263,7 @@ static void *use_shared(void *arg)
 		else
 			hf_live_remove(shared->s, worker, addr, NULL);
 		pcs[3] = r >> 40 & 1023;
-		if (hf_stacks_intern(shared->s, pcs, 4) == 0)
+		if (hf_stacks_intern(shared->s, 1, pcs, 4) == 0)
 			return (void *)1;
 	}
 	for (uint64_t k = 0; k < 20000; k++)
