@@ -98,6 +98,7 @@ static const struct {
 	{"on-signal", "signal", NULL, check_signal},
 	{"no-oom", "oom", "0", NULL},
 	{"on-oom", "oom", "1", NULL},
+	{"on-crash", "crash", "1", NULL},
 	{"on-exit", "exit", "1", NULL},
 	{"contents", "contents", NULL, check_contents},
 	{"max-dumps", "max", NULL, check_count},

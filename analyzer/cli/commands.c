@@ -31,7 +31,7 @@ static const struct hf_option run_options[] = {
 	{"no-oom", 0, NULL, "no dump when an allocation fails", 0},
 	{"at-rss", 0, "SIZE", "dump once when resident memory passes SIZE", HF_OPTION_LATER},
 	{"at-cgroup", 0, "PCT", "dump once at PCT % of the cgroup's limit", HF_OPTION_LATER},
-	{"on-crash", 0, NULL, "dump on a fatal signal", HF_OPTION_LATER},
+	{"on-crash", 0, NULL, "dump on SIGSEGV, SIGBUS, SIGABRT, SIGFPE and SIGILL", 0},
 	{"on-exit", 0, NULL, "dump when the process exits normally", 0},
 	{"every", 0, "SECONDS", "dump each SECONDS", HF_OPTION_LATER},
 	{"sample", 0, "BYTES", "allocation sites: one sample per BYTES (off without it)", 0},

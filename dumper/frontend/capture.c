@@ -23,7 +23,7 @@
 enum {
 	STACK_SIZE = 512 << 10,        /* of collector and snapshot */
 	CALLER_STACK_SIZE = 128 << 10, /* of the calling thread: a signal stack may be 2 KiB */
-	POOL_SIZE = 3 << 20,
+	POOL_SIZE = 2 << 20,
 	RESERVE_SIZE = 3584 << 10, /* for pages that the kernel refuses */
 	MAX_RETRIES = 10,
 	REPORT_SIZE = 4096,
@@ -38,7 +38,8 @@ struct report {
 
 static struct {
 	bool ready;
-	int busy; /* pid of the process that is making a dump: a forked child must not inherit it */
+	/* pid << 32 | tid of who is making a dump, or 0: a forked child must not inherit it */
+	uint64_t busy;
 	void *stack, *caller_stack, *pool_memory;
 	struct report *reports; /* REPORT_SIZE bytes */
 	uint64_t serial;        /* of dumps, for the slot */
@@ -384,12 +385,17 @@ static void wait_for(int pid, const struct report *report)
 		hf_sys_sleep_ns(2000000);
 }
 
-static bool lock_busy(void)
+/* 0; -EAGAIN: another thread is making one; -EDEADLK: this one is, and came here again. */
+static int lock_busy(void)
 {
-	int pid = (int)hf_syscall0(SYS_getpid);
-	int owner = __atomic_load_n(&state.busy, __ATOMIC_ACQUIRE);
-	return owner != pid && __atomic_compare_exchange_n(&state.busy, &owner, pid, false,
-				       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	uint64_t pid = (uint64_t)hf_syscall0(SYS_getpid), tid = (uint64_t)hf_syscall0(SYS_gettid);
+	uint64_t owner = __atomic_load_n(&state.busy, __ATOMIC_ACQUIRE), mine = pid << 32 | tid;
+	if (owner == mine)
+		return -EDEADLK;
+	if (owner >> 32 != pid && __atomic_compare_exchange_n(&state.busy, &owner, mine, false,
+					  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return 0;
+	return -EAGAIN;
 }
 
 static int take(const struct hf_config *config, const struct hf_capture_request *request)
@@ -427,6 +433,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.ctx = &w,
 		.max_retries = MAX_RETRIES,
 		.background = !request->wait,
+		.hold = request->hold,
 		.keep_fd = stderr_is_ours() ? 2 : -1,
 	};
 	int result = 0;
@@ -477,8 +484,9 @@ int hf_capture(const struct hf_config *config, const struct hf_capture_request *
 {
 	if (!state.ready)
 		return -ENOSYS;
-	if (!lock_busy())
-		return -EAGAIN;
+	int rc = lock_busy();
+	if (rc)
+		return rc;
 	struct call call = {config, request, -EDQUOT};
 	if (request->path || state.number < config->max_dumps)
 		call_on_stack(state.caller_stack, CALLER_STACK_SIZE, run_call, &call);

@@ -19,6 +19,7 @@ struct hf_capture_request {
 	const char *trigger;      /* the dump's key of that name: "signal USR2", "exit" … */
 	struct hf_thread *caller; /* registers where the calling thread's live state begins */
 	bool wait;                /* until the file is whole */
+	bool hold;                /* the other threads stand still until then */
 	/* Further keys of the PROCESS section. */
 	const struct hf_fact *facts;
 	size_t n_facts;

@@ -123,6 +123,7 @@ static const struct {
 	{"out", key_text, offsetof(struct hf_config, pattern)},
 	{"signal", key_signal, offsetof(struct hf_config, signal)},
 	{"oom", key_bool, offsetof(struct hf_config, on_oom)},
+	{"crash", key_bool, offsetof(struct hf_config, on_crash)},
 	{"exit", key_bool, offsetof(struct hf_config, on_exit)},
 	{"max", key_count, offsetof(struct hf_config, max_dumps)},
 	{"sample", key_sample, offsetof(struct hf_config, sample_bytes)},
@@ -136,7 +137,6 @@ static const struct {
 } later[] = {
 	{"rss", NULL},
 	{"cgroup", NULL},
-	{"crash", NULL},
 	{"every", NULL},
 	{"keep", NULL},
 	{"contents", "all"},

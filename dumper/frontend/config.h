@@ -12,7 +12,7 @@
 
 struct hf_config {
 	int signal; /* number, 0: none */
-	bool on_exit, on_oom;
+	bool on_exit, on_oom, on_crash;
 	uint64_t max_dumps;
 	char pattern[HF_PATH_MAX]; /* absolute */
 	char program[64];          /* for %e */

@@ -202,3 +202,10 @@ void hf_signal_release(int number)
 	uint64_t none[4] = {0};
 	hf_syscall4(SYS_rt_sigaction, number, none, 0, sizeof(uint64_t));
 }
+
+void hf_signal_program_default(int number)
+{
+	uint64_t mask = lock_programs();
+	claims[number].program = (struct sigaction){.sa_handler = SIG_DFL};
+	unlock_programs(mask);
+}

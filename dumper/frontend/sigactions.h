@@ -25,3 +25,5 @@ bool hf_signal_claim(int number, enum hf_signal_policy policy, hf_signal_handler
 void hf_signal_program_action(int number, struct sigaction *ret);
 /* A kept signal takes its default course from now on. */
 void hf_signal_release(int number);
+/* As SA_RESETHAND does: the program's action is the default one from now on, ours stays. */
+void hf_signal_program_default(int number);

@@ -20,6 +20,7 @@ struct hf_trigger {
 extern const struct hf_trigger hf_trigger_signal;
 extern const struct hf_trigger hf_trigger_exit;
 extern const struct hf_trigger hf_trigger_oom;
+extern const struct hf_trigger hf_trigger_crash;
 
 /* Start all of them; hf_trigger_dump() makes dumps from now on. */
 void hf_triggers_start(const struct hf_config *config);

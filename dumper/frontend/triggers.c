@@ -8,6 +8,7 @@ static const struct hf_trigger *const triggers[] = {
 	&hf_trigger_signal,
 	&hf_trigger_exit,
 	&hf_trigger_oom,
+	&hf_trigger_crash,
 };
 
 static const struct hf_config *config; /* NULL: not started */

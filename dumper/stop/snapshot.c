@@ -163,6 +163,8 @@ static int collector_main(void *arg)
 		fork_snapshot(c);
 	else
 		s->result = -ENOMEM;
+	if (s->hold && s->pid)
+		hf_wait(s->pid, NULL, 0);
 	hf_tracees_release(&c->tracees);
 	s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
 	hf_tracees_deinit(&c->tracees);

@@ -41,6 +41,7 @@ struct hf_snapshot {
 	void *ctx;
 	uint32_t max_retries;
 	bool background; /* nobody waits for the work: it steps back behind the target */
+	bool hold;       /* the threads stand still until the work is done */
 	int keep_fd;     /* the one descriptor that stays open for messages (stderr), or -1 */
 	/* out, filled before work() runs */
 	struct hf_threads threads;

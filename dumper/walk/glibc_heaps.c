@@ -221,12 +221,18 @@ static const struct hf_map *brk_map(const struct glibc *g)
 	return NULL;
 }
 
+static bool top_is_sound(const struct hf_walk_range *span, const struct glibc_arena *arena)
+{
+	uint64_t end = arena->top + arena->top_size;
+	return end <= span->end && end > arena->top && end % HF_PAGE == 0;
+}
+
 /* End of the memory that the top chunk lies in: what its size says, if that can be. */
 static uint64_t top_end(const struct glibc *g, const struct glibc_arena *arena)
 {
 	const struct hf_walk_range *span = glibc_span_of(g, arena->top);
 	uint64_t end = arena->top + arena->top_size;
-	if (!span || (end <= span->end && end > arena->top && end % HF_PAGE == 0))
+	if (!span || top_is_sound(span, arena))
 		return end;
 	return span->end;
 }
@@ -245,6 +251,12 @@ static bool walk_contiguous(struct glibc *g, struct glibc_arena *arena)
 										    : span->start;
 		if (g->mp)
 			broken(g, arena, g->sbrk_base, "the start of the heap is nowhere:");
+	}
+	if (!top_is_sound(span, arena)) {
+		hf_walk_finding(g->walk, arena->mutex || g->busy ? HF_INFO : HF_WARNING, arena->top,
+			"glibc arena %u: damaged size of the top chunk at 0x%lx: %lu bytes",
+			arena->id, arena->top, arena->top_size);
+		arena->top_size = top_end(g, arena) - arena->top;
 	}
 	struct glibc_region region = {.arena = arena,
 		.start = hf_align_up(base, GLIBC_HEADER),

@@ -53,7 +53,7 @@ refused("one of the two", "sql", "x.hfdb", "--json", "--csv", "SELECT 1")
 refused("no such file", "report", "/nonexistent/x.hfdb", code=3)
 
 # Capture options: what this version's library lacks is refused, never ignored.
-for option in (["--at-rss", "1G"], ["--at-cgroup", "90"], ["--on-crash"], ["--every", "5"]):
+for option in (["--at-rss", "1G"], ["--at-cgroup", "90"], ["--every", "5"]):
     refused("not in this version", "run", *option, "--", "true")
 refused("not a size", "run", "--sample", "much", "--", "true")
 refused("one of them", "run", "--sample", "4K", "--exact", "--", "true")

@@ -43,7 +43,7 @@ static void test_wrong(void **state)
 {
 	(void)state;
 	static const char *const wrong[] = {"sginal=USR1", "signal=KILL", "signal=NOPE",
-		"exit=maybe", "max=x", "exit", "crash=1", "sample=x", "sample=2G",
+		"exit=maybe", "max=x", "exit", "crash=maybe", "sample=x", "sample=2G",
 		"profile=", "contents=all", "rss=1G", "out="};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		if (hf_config_parse(&config, wrong[i], &err) != HF_E_USAGE)
