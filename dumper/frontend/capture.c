@@ -23,7 +23,7 @@
 enum {
 	STACK_SIZE = 512 << 10,        /* of collector and snapshot */
 	CALLER_STACK_SIZE = 128 << 10, /* of the calling thread: a signal stack may be 2 KiB */
-	POOL_SIZE = 2 << 20,
+	POOL_SIZE = 3 << 19,
 	RESERVE_SIZE = 3584 << 10, /* for pages that the kernel refuses */
 	MAX_RETRIES = 10,
 	REPORT_SIZE = 4096,
