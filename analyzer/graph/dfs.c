@@ -2,11 +2,11 @@
  * Depth-first search for the dominators: numbers the nodes and sorts every edge into what Semi-NCA
  * needs of it.
  *
- * Visiting a node pushes all its edges, and an edge is looked at when it is popped: its target's
- * record has been asked for meanwhile. An edge from a lower to a higher number (to a node that is
- * already numbered) can only lower the target's least predecessor; only an edge from a higher to a
- * lower number has to be kept as an arc. So each edge costs one access, and about half of them are
- * stored.
+ * Visiting a node pushes all its edges, and an edge is looked at when it is popped: what is needed
+ * of its target has been asked for meanwhile. The node that is looked at has the highest number so
+ * far, so the first edge that touches a node is the one from its least predecessor; and only an
+ * edge to a node that has a number already has to be kept, as an arc. So each edge costs one access
+ * to an array of 8 bytes an object, and about half of them are stored.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -16,13 +16,17 @@
 
 static const char STAGE[] = "dominators: search";
 
-/* Numbers of objects that were not visited yet. */
-#define UNSEEN      HF_GRAPH_NONE
-#define UNSEEN_LEAF (HF_GRAPH_NONE - 1)
+/* The state of an object: its number once it has one (below PENDING: hf_graph_check() sees to
+ * that), PENDING + its least predecessor while edges to it wait on the stack, or one of these: */
+#define PENDING      (1u << 31)
+#define UNSEEN       UINT32_MAX
+#define LEAF         (UINT32_MAX - 1) /* unseen, and has no edges */
+#define LEAF_OF_ROOT (UINT32_MAX - 2) /* and the virtual root points to it */
 
+/* State and edges of an object in one place: it is one cache miss. */
 struct record {
-	uint64_t offset;      /* first edge: a copy, so that number and edges are one cache miss */
-	uint32_t number, min; /* own number or HF_GRAPH_NONE; least predecessor's number */
+	uint32_t state;
+	uint32_t offset; /* of its first edge, from the base of its block of objects */
 };
 
 struct pending {
@@ -33,6 +37,8 @@ struct search {
 	const struct hf_graph *g;
 	struct hf_graph_dfs *dfs;
 	struct record *record; /* [n_objects + 1] */
+	uint64_t *base;        /* [(n_objects >> base_shift) + 1] of the offsets in records */
+	unsigned base_shift;
 	struct pending *stack; /* a mapping that can hold all edges; pages are used on demand */
 	size_t stack_bytes;
 	uint64_t top, n_edges;
@@ -68,12 +74,17 @@ static inline void store_arc(struct hf_graph_dfs *dfs, uint32_t v, uint32_t u)
 	chunk->arc[chunk->n++] = (struct hf_graph_arc){v, u};
 }
 
-static inline uint32_t number_node(struct search *s, uint32_t node, uint32_t parent)
+static inline uint32_t number_node(struct search *s, uint32_t node, uint32_t parent, uint32_t least)
 {
 	uint32_t number = s->dfs->n++;
 	s->dfs->vertex[number] = node;
-	s->dfs->dom[number] = (struct hf_graph_dom){parent, parent};
+	s->dfs->dom[number] = (struct hf_graph_dom){parent, least};
 	return number;
+}
+
+static inline uint64_t edges_of(const struct search *s, uint32_t object)
+{
+	return s->base[object >> s->base_shift] + s->record[object].offset;
 }
 
 static inline void push(struct search *s, uint32_t target, uint32_t from)
@@ -85,45 +96,47 @@ static inline void push(struct search *s, uint32_t target, uint32_t from)
 static inline void touch(struct search *s, uint32_t target, uint32_t from)
 {
 	struct record *r = &s->record[target];
-	if (r->number < UNSEEN_LEAF) {
-		if (r->number < from && r->number >= s->floor)
-			store_arc(s->dfs, r->number, from);
+	uint32_t was = r->state;
+	if (was < PENDING) {
+		if (was < from && was >= s->floor)
+			store_arc(s->dfs, was, from);
 		return;
 	}
-	if (r->min == HF_GRAPH_NONE)
-		r->min = from;
-	if (r->number == UNSEEN_LEAF) {
-		r->number = number_node(s, target, from);
+	if (was == LEAF || was == LEAF_OF_ROOT) {
+		r->state = number_node(s, target, from, was == LEAF ? from : 0);
 		return;
 	}
-	__builtin_prefetch(&s->g->dst[r->offset]);
+	if (was == UNSEEN)
+		r->state = PENDING + from;
+	__builtin_prefetch(&s->g->dst[edges_of(s, target)]);
 	push(s, target, from);
 }
 
 static inline void touch_all(struct search *s, const uint32_t *target, uint64_t n, uint32_t from)
 {
 	for (uint64_t i = 0; i < n && i < HF_GRAPH_PREFETCH; i++)
-		__builtin_prefetch(&s->record[target[i]]);
+		__builtin_prefetch(&s->record[target[i]], 1);
 	for (uint64_t i = 0; i < n; i++) {
 		if (i + HF_GRAPH_PREFETCH < n)
-			__builtin_prefetch(&s->record[target[i + HF_GRAPH_PREFETCH]]);
+			__builtin_prefetch(&s->record[target[i + HF_GRAPH_PREFETCH]], 1);
 		touch(s, target[i], from);
 	}
 }
 
-/* Ask for what is needed when the search comes back to the entries below the top: their records,
- * and the records of the first few objects that they point to. */
+/* Ask for what is needed when the search comes back to the entries below the top: their edges, and
+ * the states of the first few objects that those point to. */
 static inline __attribute__((always_inline)) void prefetch_below(const struct search *s)
 {
 	enum { NEAR = 2, FAR = 6, N_TARGETS = 3 };
 	if (s->top <= FAR)
 		return;
-	__builtin_prefetch(&s->record[s->stack[s->top - FAR].target]);
-	const struct record *soon = &s->record[s->stack[s->top - NEAR].target];
-	if (soon->offset + N_TARGETS > s->n_edges)
+	const struct pending *top = &s->stack[s->top];
+	__builtin_prefetch(&s->record[top[-FAR].target], 1);
+	uint64_t soon = edges_of(s, top[-NEAR].target);
+	if (soon + N_TARGETS > s->n_edges)
 		return;
 	for (unsigned i = 0; i < N_TARGETS; i++)
-		__builtin_prefetch(&s->record[s->g->dst[soon->offset + i]]);
+		__builtin_prefetch(&s->record[s->g->dst[soon + i]], 1);
 }
 
 static enum hf_status empty_stack(struct search *s, struct hf_err *err)
@@ -132,10 +145,12 @@ static enum hf_status empty_stack(struct search *s, struct hf_err *err)
 		struct pending p = s->stack[--s->top];
 		prefetch_below(s);
 		struct record *r = &s->record[p.target];
-		if (r->number < UNSEEN_LEAF)
+		if (r->state < PENDING)
 			continue;
-		r->number = number_node(s, p.target, p.from);
-		touch_all(s, s->g->dst + r->offset, r[1].offset - r->offset, r->number);
+		uint32_t number = number_node(s, p.target, p.from, r->state - PENDING);
+		r->state = number;
+		uint64_t first = edges_of(s, p.target), end = edges_of(s, p.target + 1);
+		touch_all(s, s->g->dst + first, end - first, number);
 		if (++s->done % HF_GRAPH_TICK == 0) {
 			enum hf_status st =
 				hf_graph_tick(s->g, STAGE, s->done, s->g->n_objects, err);
@@ -180,6 +195,13 @@ static bool words_init(struct words *ret, const struct hf_graph *g)
 	return true;
 }
 
+/* The virtual root points to an object that no edge has touched yet. */
+static void touch_early(struct search *s, uint32_t object)
+{
+	uint32_t *state = &s->record[object].state;
+	*state = *state == LEAF || *state == LEAF_OF_ROOT ? LEAF_OF_ROOT : PENDING + 0;
+}
+
 static enum hf_status search_reachable(struct search *s, struct hf_err *err)
 {
 	_cleanup_(words_deinit) struct words words = {0};
@@ -188,11 +210,11 @@ static enum hf_status search_reachable(struct search *s, struct hf_err *err)
 	/* Nothing is lower than the virtual root, whenever the search gets to these. */
 	uint32_t w = 0, n_variables = s->g->n_variables;
 	for (uint32_t k = n_variables ? words.end[n_variables - 1] : 0; k < s->g->n_roots; k++)
-		s->record[words.object[k]].min = 0;
+		touch_early(s, words.object[k]);
 	for (uint32_t v = 0; v <= n_variables; v++) {
 		if (w == words.end[v])
 			continue;
-		uint32_t from = v < n_variables ? number_node(s, s->g->n_objects + v, 0) : 0;
+		uint32_t from = v < n_variables ? number_node(s, s->g->n_objects + v, 0, 0) : 0;
 		touch_all(s, words.object + w, words.end[v] - w, from);
 		w = words.end[v];
 		enum hf_status st = empty_stack(s, err);
@@ -215,41 +237,51 @@ static enum hf_status search_leaks(
 	return HF_OK;
 }
 
-static void collect_min(struct search *s)
-{
-	struct hf_graph_dfs *dfs = s->dfs;
-	uint32_t n_objects = s->g->n_objects;
-	for (uint32_t i = 1; i < dfs->n; i++) {
-		if (i + HF_GRAPH_PREFETCH < dfs->n)
-			__builtin_prefetch(&s->record[dfs->vertex[i + HF_GRAPH_PREFETCH]]);
-		if (dfs->vertex[i] < n_objects)
-			dfs->dom[i].semi = s->record[dfs->vertex[i]].min;
-	}
-}
-
 static void search_deinit(struct search *s)
 {
 	free(s->record);
+	free(s->base);
 	if (s->stack)
 		munmap(s->stack, s->stack_bytes);
 }
 
-static bool search_init(struct search *s, uint64_t n_heads)
+/* Blocks of objects, as large as they can be if each has fewer edges than max_edges. */
+static bool make_bases(struct search *s, uint64_t max_edges)
+{
+	const struct hf_graph *g = s->g;
+	s->base_shift = 31;
+	for (uint64_t block = 0; s->base_shift && block <= g->n_objects >> s->base_shift; block++) {
+		uint64_t first = block << s->base_shift, end = (block + 1) << s->base_shift;
+		if (end > g->n_objects)
+			end = g->n_objects;
+		if (g->offset[end] - g->offset[first] < max_edges)
+			continue;
+		s->base_shift--;
+		block = UINT64_MAX; /* from the start */
+	}
+	uint64_t n_blocks = ((uint64_t)g->n_objects >> s->base_shift) + 1;
+	s->base = hf_graph_alloc(n_blocks, sizeof(*s->base));
+	for (uint64_t block = 0; s->base && block < n_blocks; block++)
+		s->base[block] = g->offset[block << s->base_shift];
+	return s->base;
+}
+
+static bool search_init(struct search *s, uint64_t n_heads, uint64_t block_edges)
 {
 	const struct hf_graph *g = s->g;
 	s->record = hf_graph_alloc(g->n_objects + 1ull, sizeof(*s->record));
 	uint64_t n_pending = hf_graph_n_edges(g), bytes;
-	if (!s->record || !hf_add_u64(n_pending, g->n_roots + n_heads, &n_pending) ||
+	if (!s->record || !make_bases(s, block_edges) ||
+		!hf_add_u64(n_pending, g->n_roots + n_heads, &n_pending) ||
 		!hf_mul_u64(n_pending + 1, sizeof(*s->stack), &bytes))
 		return false;
 	s->stack_bytes = bytes;
 	s->stack = map_lazily(bytes);
-	for (uint64_t i = 0; i < g->n_objects; i++) {
-		bool leaf = g->offset[i] == g->offset[i + 1];
-		s->record[i] =
-			(struct record){g->offset[i], leaf ? UNSEEN_LEAF : UNSEEN, HF_GRAPH_NONE};
+	for (uint64_t i = 0; i <= g->n_objects; i++) {
+		bool leaf = i < g->n_objects && g->offset[i] == g->offset[i + 1];
+		s->record[i].state = leaf ? LEAF : UNSEEN;
+		s->record[i].offset = (uint32_t)(g->offset[i] - s->base[i >> s->base_shift]);
 	}
-	s->record[g->n_objects] = (struct record){hf_graph_n_edges(g), UNSEEN, HF_GRAPH_NONE};
 	return s->stack;
 }
 
@@ -275,7 +307,7 @@ static bool chunks_init(struct hf_graph_dfs *dfs, uint64_t n_nodes, const struct
 }
 
 enum hf_status hf_graph_dfs_init(struct hf_graph_dfs *ret, const struct hf_graph *g,
-	const struct hf_graph_heads *heads, struct hf_err *err)
+	const struct hf_graph_heads *heads, uint64_t block_edges, struct hf_err *err)
 {
 	uint64_t n_nodes = 1ull + g->n_objects + g->n_variables;
 	_cleanup_(hf_graph_dfs_deinit) struct hf_graph_dfs dfs = {0};
@@ -283,15 +315,15 @@ enum hf_status hf_graph_dfs_init(struct hf_graph_dfs *ret, const struct hf_graph
 		.g = g, .dfs = &dfs, .n_edges = hf_graph_n_edges(g)};
 	dfs.vertex = hf_graph_alloc(n_nodes, sizeof(*dfs.vertex));
 	dfs.dom = hf_graph_alloc(n_nodes, sizeof(*dfs.dom));
-	if (!dfs.vertex || !dfs.dom || !chunks_init(&dfs, n_nodes, g) || !search_init(&s, heads->n))
+	if (!dfs.vertex || !dfs.dom || !chunks_init(&dfs, n_nodes, g) ||
+		!search_init(&s, heads->n, block_edges))
 		return hf_graph_nomem(err, STAGE);
-	number_node(&s, HF_GRAPH_NONE, 0);
+	number_node(&s, HF_GRAPH_NONE, 0, 0);
 	enum hf_status st = search_reachable(&s, err);
 	if (!st)
 		st = search_leaks(&s, heads, err);
 	if (st)
 		return st;
-	collect_min(&s);
 	*ret = dfs;
 	dfs = (struct hf_graph_dfs){0};
 	return HF_OK;

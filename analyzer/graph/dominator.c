@@ -199,14 +199,11 @@ static void retained(
 	}
 }
 
+/* cells: zeroed, because prefetch_path() follows cells that are not set yet. */
 static enum hf_status number_dominators(
-	struct hf_graph_dfs *dfs, const struct hf_graph *g, struct hf_err *err)
+	struct hf_graph_dfs *dfs, const struct hf_graph *g, void *cells, struct hf_err *err)
 {
 	_Static_assert(sizeof(struct cell) == sizeof(struct jump), "one array serves both");
-	/* Zeroed: prefetch_path() follows cells that are not set yet. */
-	_cleanup_free_ void *cells = hf_graph_zalloc(dfs->n, sizeof(struct cell));
-	if (!cells)
-		return hf_graph_nomem(err, STAGE);
 	enum hf_status st = semidominators(dfs, g, cells, err);
 	if (st)
 		return st;
@@ -219,17 +216,21 @@ enum hf_status hf_graph_dominators_init(struct hf_graph_dominators *ret, const s
 	const struct hf_graph_heads *heads, struct hf_err *err)
 {
 	_cleanup_(hf_graph_dfs_deinit) struct hf_graph_dfs dfs = {0};
-	enum hf_status st = hf_graph_dfs_init(&dfs, g, heads, err);
-	if (!st)
-		st = number_dominators(&dfs, g, err);
+	enum hf_status st = hf_graph_dfs_init(&dfs, g, heads, HF_GRAPH_BLOCK_EDGES, err);
 	if (st)
 		return st;
+	/* The result's memory serves as scratch first. */
+	_Static_assert(sizeof(*ret->node) >= sizeof(struct cell), "cells fit where results go");
 	uint64_t n_nodes = (uint64_t)g->n_objects + g->n_variables;
-	struct hf_graph_dominance *node = hf_graph_alloc(n_nodes, sizeof(*node));
+	_cleanup_free_ struct hf_graph_dominance *node =
+		hf_graph_zalloc(n_nodes + 1, sizeof(*node));
 	if (!node)
 		return hf_graph_nomem(err, STAGE);
+	st = number_dominators(&dfs, g, node, err);
+	if (st)
+		return st;
 	retained(&dfs, g, node);
-	ret->node = node;
+	ret->node = return_ptr(node);
 	return HF_OK;
 }
 

@@ -38,8 +38,11 @@ struct hf_graph_dfs {
 	size_t chunk_bytes;
 };
 
+/* Positions of edges are kept in 32 bits, from the start of a block of objects that has fewer edges
+ * than block_edges: HF_GRAPH_BLOCK_EDGES, but for tests. */
+#define HF_GRAPH_BLOCK_EDGES (1ull << 32)
 enum hf_status hf_graph_dfs_init(struct hf_graph_dfs *ret, const struct hf_graph *g,
-	const struct hf_graph_heads *heads, struct hf_err *err);
+	const struct hf_graph_heads *heads, uint64_t block_edges, struct hf_err *err);
 void hf_graph_dfs_deinit(struct hf_graph_dfs *dfs);
 /* Give the memory of the arcs back. */
 void hf_graph_dfs_drop_arcs(struct hf_graph_dfs *dfs);

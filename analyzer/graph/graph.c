@@ -69,10 +69,9 @@ static enum hf_status check_roots(const struct hf_graph *g, struct hf_err *err)
 
 enum hf_status hf_graph_check(const struct hf_graph *g, struct hf_err *err)
 {
-	/* The virtual root needs a number of its own beside HF_GRAPH_NONE. */
-	if ((uint64_t)g->n_objects + g->n_variables > UINT32_MAX - 2)
+	if ((uint64_t)g->n_objects + g->n_variables > HF_GRAPH_MAX_NODES)
 		return hf_err_set(err, HF_E_UNSUPPORTED,
-			"graph: %u objects and %u variables are more than 2^32", g->n_objects,
+			"graph: %u objects and %u variables are more than 2^31", g->n_objects,
 			g->n_variables);
 	if (g->offset[0] != 0)
 		return hf_err_set(err, HF_E_CORRUPT, "graph: the edges of object 0 start at %lu",

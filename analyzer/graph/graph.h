@@ -26,6 +26,9 @@
 
 #define HF_GRAPH_NONE UINT32_MAX
 
+/* Objects and variables together: the dominators need a bit of each number, and a few numbers. */
+static const uint32_t HF_GRAPH_MAX_NODES = (1u << 31) - 8;
+
 struct hf_graph_root {
 	uint32_t object;   /* the object that the word points into */
 	uint32_t variable; /* the variable that owns the word, or HF_GRAPH_NONE */
