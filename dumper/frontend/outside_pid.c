@@ -10,6 +10,7 @@
 #include "frontend/outside.h"
 #include "memory/mem_remote.h"
 #include "stop/namespaces.h"
+#include "stop/permission.h"
 #include "stop/remote.h"
 #include "stop/tracees.h"
 #include "walk/glibc_locks.h"
@@ -29,6 +30,7 @@ struct capture {
 	char comm[32], proc_dir[32], snapshot_dir[32], root_dir[32];
 	char root[PATH_MAX]; /* hf_namespace_root() */
 	int pid_inside;      /* as the process knows itself */
+	int proc_pid;        /* of struct hf_remote */
 	struct hf_fact facts[MAX_FACTS];
 	size_t n_facts;
 	char exe[PATH_MAX], uid[16], outside_pid[16];
@@ -106,6 +108,7 @@ static void collect_facts(struct capture *c)
 	snprintf(path, sizeof(path), "%s/exe", c->proc_dir);
 	ssize_t n = readlink(path, c->exe, sizeof(c->exe) - 1);
 	c->exe[n > 0 ? n : 0] = 0;
+	add_fact(c, "program", c->comm); /* the main thread's, even if it has ended */
 	add_fact(c, "exe", own_path(c, c->exe));
 	if (hf_namespace_uid(c->remote.pid, &uid)) {
 		snprintf(c->uid, sizeof(c->uid), "%u", uid);
@@ -124,7 +127,7 @@ static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 	snprintf(c->snapshot_dir, sizeof(c->snapshot_dir), "/proc/%d", r->read_pid);
 	enum hf_status status = hf_maps_read(&c->maps, c->snapshot_dir, &c->pool, err);
 	if (!status)
-		status = hf_mem_remote(&c->maps, r->read_pid, r->pid, &c->pool, &c->mem, err);
+		status = hf_mem_remote(&c->maps, r->read_pid, c->proc_pid, &c->pool, &c->mem, err);
 	if (status)
 		return status;
 	use_own_paths(c);
@@ -166,7 +169,7 @@ static void find_locks(struct capture *c)
 	struct hf_mem *mem = NULL;
 	if (hf_maps_read(&maps, c->proc_dir, &c->pool, NULL))
 		return;
-	if (!hf_mem_remote(&maps, c->options->pid, c->options->pid, &c->pool, &mem, NULL))
+	if (!hf_mem_remote(&maps, c->proc_pid, c->proc_pid, &c->pool, &mem, NULL))
 		hf_glibc_locks_find(mem, &c->pool, &c->locks);
 	hf_mem_destroy(mem);
 	hf_maps_deinit(&maps);
@@ -176,7 +179,7 @@ static bool copy_word(void *ctx, uint64_t addr, void *buf, size_t size)
 {
 	struct capture *c = ctx;
 	struct iovec local = {buf, size}, remote = {(void *)addr, size};
-	return process_vm_readv(c->options->pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+	return process_vm_readv(c->proc_pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
 }
 
 static bool locks_held(void *ctx)
@@ -199,12 +202,15 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 		hf_outside_open(&c->result->file, c->options->output, c->comm, pid, err);
 	if (status)
 		return status;
-	snprintf(c->proc_dir, sizeof(c->proc_dir), "/proc/%d", pid);
-	snprintf(c->root_dir, sizeof(c->root_dir), "/proc/%d/root", pid);
-	hf_namespace_root(pid, c->root, sizeof(c->root));
+	c->proc_pid = hf_permission_live_task(pid);
+	c->proc_pid = c->proc_pid ? c->proc_pid : pid;
+	snprintf(c->proc_dir, sizeof(c->proc_dir), "/proc/%d", c->proc_pid);
+	snprintf(c->root_dir, sizeof(c->root_dir), "/proc/%d/root", c->proc_pid);
+	hf_namespace_root(c->proc_pid, c->root, sizeof(c->root));
 	c->pid_inside = hf_namespace_tid(pid, pid);
 	find_locks(c);
 	c->remote = (struct hf_remote){.pid = pid,
+		.proc_pid = c->proc_pid,
 		.pool = &c->pool,
 		.litter = c->result->file.temp,
 		.busy = c->locks.main_arena ? locks_held : NULL,

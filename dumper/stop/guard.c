@@ -11,6 +11,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@ enum {
 	MAX_RETRIES = 10,
 	RETRY_PAUSE_NS = 20000,    /* how long threads run on when an allocator lock was held */
 	RETRY_BUDGET_NS = 3000000, /* after which the moment is taken as it is */
+	SLOW_TICK_MS = 100,        /* the clone is looked at that often */
+	SLOW_TICKS = 10,           /* that often asleep in a row: it waits for another thread */
 };
 
 struct guard {
@@ -33,6 +36,7 @@ struct guard {
 	const struct hf_remote *request;
 	struct hf_pool pool;
 	struct hf_tracees tracees;
+	struct hf_tracees borrower; /* the child that a process suspended by vfork() waits for */
 	struct hf_guard_report report;
 	uint64_t insn;           /* a syscall instruction */
 	uint64_t stopped_at_ns;  /* when the first thread was asked to stop */
@@ -41,7 +45,9 @@ struct guard {
 	long options;            /* PTRACE_O_SUSPEND_SECCOMP where we may */
 	int pidfd;               /* of the target: tells whether the pid is still its own */
 	int nice;
-	bool nested; /* the target is in a pid namespace of its own */
+	struct hf_tracee *caller; /* of the clone */
+	unsigned n_slow;          /* times that it was seen asleep */
+	bool nested;              /* the target is in a pid namespace of its own */
 };
 
 bool hf_guard_receive(int socket, void *buf, size_t size)
@@ -71,6 +77,41 @@ static bool tell(struct guard *g, const void *buf, size_t size)
 }
 
 /* Stop. */
+
+/* Does another process use the very same memory (kcmp(2): KCMP_VM)? */
+static bool same_memory(int pid, int other)
+{
+	return hf_syscall5(SYS_kcmp, pid, other, 1, 0, 0) == 0;
+}
+
+/* No thread stops, since all are in uninterruptible system calls. What we asked for stops them
+ * before they are back in the program; but who is suspended by vfork(2) has lent the memory to a
+ * child. */
+static void hold_without_stop(struct guard *g)
+{
+	char path[64], text[4096];
+	snprintf(g->report.why_in_place, sizeof(g->report.why_in_place),
+		"all its threads are in uninterruptible system calls");
+	for (size_t i = 0; i < g->tracees.list.n; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/children", g->pid,
+			hf_tracees_at(&g->tracees, i)->thread.tid);
+		if (hf_sys_read_file(path, text, sizeof(text)) <= 0)
+			continue;
+		for (char *at = text; *at >= '0' && *at <= '9';) {
+			int child = (int)strtol(at, &at, 10);
+			at += *at == ' ';
+			if (!same_memory(g->pid, child))
+				continue;
+			hf_tracees_deinit(&g->borrower);
+			hf_tracees_init(&g->borrower, child, 0, &g->pool);
+			hf_tracees_stop(&g->borrower);
+			snprintf(g->report.why_in_place, sizeof(g->report.why_in_place),
+				"it is suspended by vfork() until its child %d, which was stopped, "
+				"too, runs another program",
+				child);
+		}
+	}
+}
 
 /* In the stop, since a thread that has ended cannot be asked any more. */
 static void number_threads(struct guard *g)
@@ -103,13 +144,9 @@ static enum hf_status stop(struct guard *g, struct hf_err *err)
 		return hf_permission_explain(g->pid, why, err);
 	}
 	if (!n_stopped)
-		return hf_err_set(err, HF_E_FAILED,
-			"no thread of process %d could be stopped: all are in uninterruptible "
-			"system "
-			"calls",
-			g->pid);
+		hold_without_stop(g);
 	g->report.time_ns = hf_sys_realtime_ns();
-	hf_process_sizes(g->pid, &g->report.vm_bytes, &g->report.rss_bytes);
+	hf_process_sizes(g->request->proc_pid, &g->report.vm_bytes, &g->report.rss_bytes);
 	hf_tracees_settle(&g->tracees);
 	hf_tracees_registers(&g->tracees);
 	if (g->nested)
@@ -153,9 +190,10 @@ static struct hf_tracee *choose(struct guard *g)
 static void refuse(struct guard *g, const char *reason, int sys_errno)
 {
 	g->report.in_place = true;
-	g->report.read_pid = g->pid;
-	snprintf(g->report.why_in_place, sizeof(g->report.why_in_place), "%s%s%s", reason,
-		sys_errno ? ": " : "", sys_errno ? hf_strerror(sys_errno) : "");
+	g->report.read_pid = g->request->proc_pid;
+	if (reason)
+		snprintf(g->report.why_in_place, sizeof(g->report.why_in_place), "%s%s%s", reason,
+			sys_errno ? ": " : "", sys_errno ? hf_strerror(sys_errno) : "");
 }
 
 /* The child's first stop; the target runs on already. */
@@ -187,49 +225,6 @@ static void strip(struct guard *g)
 	hf_inject_run(&in, CLOSE_RANGE, args);
 }
 
-/* CLONE_FILES: until the snapshot has closed its descriptors they are the target's very own, so a
- * socket that the target closes is closed. */
-static void make_snapshot(struct guard *g)
-{
-	struct hf_tracee *t = choose(g);
-	if (!t) {
-		refuse(g, "no thread is in a state to make a system call", 0);
-		return;
-	}
-	g->options = hf_inject_may_suspend_seccomp(t) ? PTRACE_O_SUSPEND_SECCOMP : 0;
-	if (!g->options && !hf_permission_same_filters(g->pid)) {
-		refuse(g, "a seccomp filter, which might kill the process for a system call", 0);
-		return;
-	}
-	if (!g->insn) {
-		refuse(g, "no syscall instruction was found", 0);
-		return;
-	}
-	enum { CLONE_FILES_ = 0x400 };
-	struct hf_inject in = {.tracee = t, .insn = g->insn, .options = g->options};
-	uint64_t args[6] = {CLONE_FILES_};
-	/* On a busy machine the stop is as long as the thread waits for the CPU. */
-	int nice = getpriority(PRIO_PROCESS, (id_t)t->thread.tid);
-	setpriority(PRIO_PROCESS, (id_t)t->thread.tid, -20);
-	int rc = hf_inject_run(&in, SYS_clone, args);
-	setpriority(PRIO_PROCESS, (id_t)t->thread.tid, nice);
-	if (rc < 0 || in.result < 0 || !in.child) {
-		refuse(g, "no snapshot could be forked", rc < 0 ? -rc : (int)-in.result);
-		return;
-	}
-	g->child_pid_in_target = (int)in.result;
-	g->child = (struct hf_tracee){.thread.tid = in.child, .seized = true};
-	g->report.read_pid = in.child;
-}
-
-static void release(struct guard *g)
-{
-	hf_tracees_release(&g->tracees);
-	g->report.stop_ns = hf_sys_monotonic_ns() - g->stopped_at_ns;
-}
-
-/* End. */
-
 /* Kill the snapshot and take its end as its tracer; the target's own wait is still to come. */
 static bool end_child(struct guard *g)
 {
@@ -249,6 +244,119 @@ static bool end_child(struct guard *g)
 	return lost || early < 0;
 }
 
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
+/* So that waiting is interrupted (inject.h, `slow`). */
+static void set_timer(long ms)
+{
+	struct itimerval timer = {{0, ms * 1000}, {0, ms * 1000}};
+	sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* A fork of large memory is busy. One that sleeps may wait for a thread that we hold: the monitor
+ * of a userfaultfd that is told of forks (UFFD_FEATURE_EVENT_FORK). So the others are let go. */
+static void clone_is_slow(void *ctx)
+{
+	struct guard *g = ctx;
+	char state = hf_thread_state(g->pid, g->caller->thread.tid);
+	if (state != 'D' && state != 'S') {
+		g->n_slow = g->n_slow < SLOW_TICKS ? 0 : g->n_slow;
+		return;
+	}
+	if (++g->n_slow != SLOW_TICKS)
+		return;
+	for (size_t i = 0; i < g->tracees.list.n; i++) {
+		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
+		if (t == g->caller || !t->stopped)
+			continue;
+		t->stopped = hf_ptrace(PTRACE_CONT, t->thread.tid, 0, t->signal) < 0;
+		t->signal = 0;
+	}
+}
+
+/* The threads have run meanwhile: the snapshot is of no moment. */
+static void stop_again(struct guard *g, struct hf_inject *in)
+{
+	if (in->child) {
+		g->child_pid_in_target = (int)in->result;
+		g->child = (struct hf_tracee){.thread.tid = in->child, .seized = true};
+		end_child(g);
+	}
+	for (size_t i = 0; i < g->tracees.list.n; i++) {
+		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
+		if (t->seized && !t->gone && !t->stopped)
+			hf_ptrace(PTRACE_INTERRUPT, t->thread.tid, 0, 0);
+	}
+	hf_tracees_stop(&g->tracees);
+	g->report.time_ns = hf_sys_realtime_ns();
+	hf_tracees_settle(&g->tracees);
+	hf_tracees_registers(&g->tracees);
+	refuse(g, "a fork of the process waits for another of its threads", 0);
+}
+
+/* CLONE_FILES: until the snapshot has closed its descriptors they are the target's very own, so a
+ * socket that the target closes is closed. */
+static void make_snapshot(struct guard *g)
+{
+	struct hf_tracee *t = choose(g);
+	if (g->report.why_in_place[0]) {
+		refuse(g, NULL, 0);
+		return;
+	}
+	if (!t) {
+		refuse(g, "no thread is in a state to make a system call", 0);
+		return;
+	}
+	g->options = hf_inject_may_suspend_seccomp(t) ? PTRACE_O_SUSPEND_SECCOMP : 0;
+	if (!g->options && !hf_permission_same_filters(g->pid)) {
+		refuse(g, "a seccomp filter, which might kill the process for a system call", 0);
+		return;
+	}
+	if (!g->insn) {
+		refuse(g, "no syscall instruction was found", 0);
+		return;
+	}
+	enum { CLONE_FILES_ = 0x400 };
+	struct hf_inject in = {.tracee = t,
+		.insn = g->insn,
+		.options = g->options,
+		.slow = clone_is_slow,
+		.ctx = g};
+	uint64_t args[6] = {CLONE_FILES_};
+	g->caller = t;
+	/* On a busy machine the stop is as long as the thread waits for the CPU. */
+	int nice = getpriority(PRIO_PROCESS, (id_t)t->thread.tid);
+	setpriority(PRIO_PROCESS, (id_t)t->thread.tid, -20);
+	set_timer(SLOW_TICK_MS);
+	int rc = hf_inject_run(&in, SYS_clone, args);
+	set_timer(0);
+	setpriority(PRIO_PROCESS, (id_t)t->thread.tid, nice);
+	if (g->n_slow >= SLOW_TICKS) {
+		stop_again(g, &in);
+		return;
+	}
+	if (rc < 0 || in.result < 0 || !in.child) {
+		refuse(g, "no snapshot could be forked", rc < 0 ? -rc : (int)-in.result);
+		return;
+	}
+	g->child_pid_in_target = (int)in.result;
+	g->child = (struct hf_tracee){.thread.tid = in.child, .seized = true};
+	g->report.read_pid = in.child;
+}
+
+static void release(struct guard *g)
+{
+	hf_tracees_release(&g->borrower);
+	hf_tracees_release(&g->tracees);
+	g->report.stop_ns = hf_sys_monotonic_ns() - g->stopped_at_ns;
+}
+
+/* End. */
+
 /* One thread is stopped for the time of one system call. With a strict choice it is one that is in
  * a system call already, and not late. */
 static bool reap_by(struct guard *g, int tid, bool strict)
@@ -262,8 +370,9 @@ static bool reap_by(struct guard *g, int tid, bool strict)
 	bool done = false;
 	bool fit = t && usable(t) && (!strict || (!t->late && (long)t->thread.regs.orig_rax >= 0));
 	if (fit) {
-		struct hf_inject in = {
-			.tracee = t, .insn = hf_inject_find(g->pid), .options = g->options};
+		struct hf_inject in = {.tracee = t,
+			.insn = hf_inject_find(g->request->proc_pid),
+			.options = g->options};
 		uint64_t args[6] = {(uint64_t)g->child_pid_in_target, 0, __WALL | WNOHANG};
 		done = in.insn && hf_inject_run(&in, SYS_wait4, args) == 0;
 	}
@@ -365,7 +474,7 @@ static void name_threads(struct guard *g)
 static void serve(struct guard *g)
 {
 	struct hf_guard_end end = {0};
-	g->insn = hf_inject_find(g->pid);
+	g->insn = hf_inject_find(g->request->proc_pid);
 	g->report.err.status = stop(g, &g->report.err);
 	if (g->report.err.status) {
 		hf_tracees_release(&g->tracees);
@@ -409,7 +518,9 @@ void hf_guard_main(const struct hf_remote *request, int socket)
 	g.nested = hf_namespace_differs(pid, "pid");
 	hf_pool_init(&g.pool, NULL, 0);
 	hf_tracees_init(&g.tracees, pid, 0, &g.pool);
+	hf_tracees_init(&g.borrower, 0, 0, &g.pool);
 	serve(&g);
+	hf_tracees_deinit(&g.borrower);
 	hf_tracees_deinit(&g.tracees);
 	hf_pool_deinit(&g.pool);
 }

@@ -74,12 +74,15 @@ static int set_regs(int tid, const struct user_regs_struct *regs)
 }
 
 /* The next stop; a negative errno value if the thread is gone. */
-static int next_stop(struct hf_tracee *tracee)
+static int next_stop(struct hf_inject *in)
 {
+	struct hf_tracee *tracee = in->tracee;
 	int status;
 	long rc;
-	while ((rc = hf_wait(tracee->thread.tid, &status, 0)) == -EINTR)
-		;
+	while ((rc = hf_wait(tracee->thread.tid, &status, 0)) == -EINTR) {
+		if (in->slow)
+			in->slow(in->ctx);
+	}
 	if (rc > 0 && WIFSTOPPED(status))
 		return status;
 	tracee->gone = true;
@@ -95,7 +98,7 @@ static int run_to_exit(struct hf_inject *in)
 		long rc = hf_ptrace(PTRACE_SYSCALL, tid, 0, 0);
 		if (rc < 0)
 			return (int)rc;
-		int status = next_stop(in->tracee);
+		int status = next_stop(in);
 		if (status < 0)
 			return status;
 		int event = status >> 16;
@@ -131,7 +134,7 @@ static int stop_again(struct hf_inject *in, const struct user_regs_struct *saved
 		long cont = hf_ptrace(PTRACE_CONT, tid, 0, 0);
 		if (cont < 0)
 			return (int)cont;
-		int status = next_stop(in->tracee);
+		int status = next_stop(in);
 		if (status < 0)
 			return status;
 		if (status >> 16 == PTRACE_EVENT_STOP)
@@ -150,7 +153,7 @@ static int run_clone(struct hf_inject *in)
 	for (int stops = 0; rc >= 0 && stops < MAX_STOPS; stops++) {
 		struct user_regs_struct regs;
 		unsigned long child = 0;
-		int status = next_stop(in->tracee);
+		int status = next_stop(in);
 		if (status < 0)
 			return status;
 		switch (status >> 16) {

@@ -21,8 +21,13 @@ struct hf_inject {
 	struct hf_tracee *tracee; /* seized and stopped */
 	uint64_t insn;            /* of hf_inject_find */
 	long options;             /* PTRACE_O_* to have set during the call, and after it */
-	int child;                /* out: of a clone, as its tracer sees it; 0: none */
-	long result;              /* out: what the call returned to the thread */
+	/* Called again and again while the call takes long and waits for something: whoever it
+	 * waits for may be a thread that the caller holds. Needs a timer that interrupts system
+	 * calls. May be NULL. */
+	void (*slow)(void *ctx);
+	void *ctx;
+	int child;   /* out: of a clone, as its tracer sees it; 0: none */
+	long result; /* out: what the call returned to the thread */
 };
 
 /* Run one call. A child that it makes is traced and on its way to its first stop. 0, or a negative

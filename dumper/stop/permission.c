@@ -1,5 +1,6 @@
 #include "stop/permission.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -38,11 +39,37 @@ static void name_of(int pid, char *ret, size_t size)
 		ret[n - 1] = 0;
 }
 
+static bool has_memory(int tid)
+{
+	char path[64], target[8];
+	snprintf(path, sizeof(path), "/proc/%d/exe", tid);
+	return readlink(path, target, sizeof(target)) >= 0 || errno != ENOENT;
+}
+
+int hf_permission_live_task(int pid)
+{
+	char path[64];
+	if (has_memory(pid))
+		return pid;
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	DIR *dir = opendir(path);
+	int found = 0;
+	for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+		int tid = atoi(entry->d_name);
+		if (tid > 0 && has_memory(tid))
+			found = tid;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 static enum hf_status check_class(int pid, struct hf_err *err)
 {
 	char path[64];
 	unsigned char ident[16] = {0};
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	int live = hf_permission_live_task(pid);
+	snprintf(path, sizeof(path), "/proc/%d/exe", live ? live : pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return hf_err_set(err, HF_E_UNSUPPORTED,

@@ -10,6 +10,9 @@
 /* What can be known before anything is touched: HF_E_NOTFOUND (no such process), HF_E_USAGE (the
  * process itself), HF_E_UNSUPPORTED (32 bits, or no memory of its own), HF_E_PERM. */
 enum hf_status hf_permission_check(int pid, struct hf_err *err);
+/* pid, or where the main thread of the process has ended, the tid of one that has not: /proc of an
+ * ended thread shows no memory. 0: there is none. */
+int hf_permission_live_task(int pid);
 /* The reason behind a refusal sys_errno: HF_E_PERM with the most likely one, HF_E_NOTFOUND. */
 enum hf_status hf_permission_explain(int pid, int sys_errno, struct hf_err *err);
 /* Is no seccomp filter on the process, or none but those that every process of this container has,

@@ -28,7 +28,8 @@ enum { HF_REMOTE_REASON = 160, HF_REMOTE_HOSTNAME = 72 };
 
 struct hf_remote {
 	/* in */
-	int pid; /* of the target */
+	int pid;      /* of the target */
+	int proc_pid; /* the number below /proc where its memory is: hf_permission_live_task() */
 	struct hf_pool *pool;
 	const char *litter; /* a file that the guard removes if the tool dies; or NULL */
 	/* Is some thread in the middle of changing what is to be seen? As in stop/snapshot.h; asked

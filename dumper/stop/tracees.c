@@ -83,15 +83,21 @@ static void wait_stopped(struct hf_tracee *t, uint64_t deadline)
 	}
 }
 
+char hf_thread_state(int pid, int tid)
+{
+	char path[64], text[512];
+	hf_fmt(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	int64_t n = hf_sys_read_file(path, text, sizeof(text) - 2);
+	while (n > 0 && text[n - 1] != ')')
+		n--;
+	return n > 0 ? text[n + 1] : 0;
+}
+
 /* A thread that has ended but is not reaped (a main thread after pthread_exit) cannot be seized. */
 static bool is_zombie(const struct hf_tracees *t, int tid)
 {
-	char path[64], text[512];
-	hf_fmt(path, sizeof(path), "/proc/%d/task/%d/stat", t->pid, tid);
-	int64_t n = hf_sys_read_file(path, text, sizeof(text));
-	while (n > 0 && text[n - 1] != ')')
-		n--;
-	return n == 0 || (n > 0 && (text[n + 1] == 'Z' || text[n + 1] == 'X'));
+	char state = hf_thread_state(t->pid, tid);
+	return !state || state == 'Z' || state == 'X';
 }
 
 static void seize(struct hf_tracees *t, struct hf_tracee *tracee)

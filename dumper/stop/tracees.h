@@ -71,6 +71,8 @@ void hf_tracees_registers(struct hf_tracees *t);
 void hf_process_sizes(int pid, uint64_t *ret_vm_bytes, uint64_t *ret_rss_bytes);
 /* Let all go. One that has not stopped yet is let go by a later call, or by the tracer's end. */
 void hf_tracees_release(struct hf_tracees *t);
+/* The state letter of a thread, as /proc/PID/stat has it; 0: there is no such thread. */
+char hf_thread_state(int pid, int tid);
 /* Is there a thread that was asked to stop, has not, and is not let go? */
 bool hf_tracees_unreleased(const struct hf_tracees *t);
 
