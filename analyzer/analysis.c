@@ -84,6 +84,41 @@ static struct hf_graph with_hook(
 	return g;
 }
 
+static void count_doubts(struct hf_analysis *analysis, const struct hf_graph_reach *certain)
+{
+	const struct hf_graph *g = &analysis->graph;
+	for (uint32_t i = 0; i < g->n_objects; i++) {
+		if (!hf_graph_bit(analysis->reach.reachable, i) ||
+			hf_graph_bit(certain->reachable, i))
+			continue;
+		analysis->doubtful_count++;
+		analysis->doubtful_size += g->size[i];
+	}
+}
+
+/* What is left without the doubtful edges. */
+static enum hf_status doubt(
+	struct hf_analysis *analysis, const struct hf_graph *g, struct hf_err *err)
+{
+	uint64_t n_edges = hf_graph_n_edges(g);
+	for (uint64_t w = 0; g->doubtful && w < (n_edges + 63) / 64; w++)
+		analysis->n_doubtful += (uint64_t)__builtin_popcountll(g->doubtful[w]);
+	if (!analysis->n_doubtful)
+		return HF_OK;
+	_cleanup_(hf_graph_reach_deinit) struct hf_graph_reach reach = {0};
+	enum hf_status status = hf_graph_certain_init(&analysis->certain, g, err);
+	if (!status)
+		status = hf_graph_reach_init(&reach, &analysis->certain.g, err);
+	if (status)
+		return status;
+	count_doubts(analysis, &reach);
+	if (analysis->precise)
+		return hf_graph_heads_init(&analysis->certain_heads, &analysis->certain.g,
+			reach.reachable, reach.n_reachable, err);
+	hf_graph_certain_deinit(&analysis->certain);
+	return HF_OK;
+}
+
 enum hf_status hf_analysis_reach(
 	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err)
 {
@@ -94,6 +129,8 @@ enum hf_status hf_analysis_reach(
 	if (!status)
 		status = hf_graph_heads_init(&analysis->heads, &g, analysis->reach.reachable,
 			analysis->reach.n_reachable, err);
+	if (!status)
+		status = doubt(analysis, &g, err);
 	return status;
 }
 
@@ -101,7 +138,14 @@ enum hf_status hf_analysis_dominators(
 	struct hf_analysis *analysis, hf_graph_progress progress, void *ctx, struct hf_err *err)
 {
 	struct hf_graph g = with_hook(analysis, progress, ctx);
-	return hf_graph_dominators_init(&analysis->dominators, &g, &analysis->heads, err);
+	bool less = analysis->precise && analysis->certain.offset;
+	if (less) {
+		g.offset = analysis->certain.g.offset;
+		g.dst = analysis->certain.g.dst;
+		g.doubtful = NULL;
+	}
+	return hf_graph_dominators_init(
+		&analysis->dominators, &g, less ? &analysis->certain_heads : &analysis->heads, err);
 }
 
 enum hf_status hf_analysis_held(
@@ -128,6 +172,8 @@ void hf_analysis_deinit(struct hf_analysis *analysis)
 	hf_graph_dominators_deinit(&analysis->dominators);
 	hf_graph_heads_deinit(&analysis->heads);
 	hf_graph_reach_deinit(&analysis->reach);
+	hf_graph_heads_deinit(&analysis->certain_heads);
+	hf_graph_certain_deinit(&analysis->certain);
 	free(analysis->roots);
 	*analysis = (struct hf_analysis){0};
 }

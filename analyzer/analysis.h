@@ -18,6 +18,12 @@ struct hf_analysis {
 	struct hf_graph_heads heads;
 	struct hf_graph_dominators dominators;
 	struct hf_graph_held held;
+	/* Of doubtful edges: how many, and what nothing but such edges reaches. */
+	uint64_t n_doubtful, doubtful_count, doubtful_size;
+	/* Dominators as if none of them were a pointer: set it before hf_analysis_reach(). */
+	bool precise;
+	struct hf_graph_certain certain;     /* if precise and there are some */
+	struct hf_graph_heads certain_heads; /* of that graph */
 };
 
 /* Set up the graph only. doubtful: bitmap over edges, see hf_graph; or NULL. */

@@ -13,6 +13,7 @@
 #include "source/dump/dump.h"
 #include "store/store.h"
 #include "symbolize/variables.h"
+#include "types/typing.h"
 
 struct load {
 	const struct hf_analyze_options *options;
@@ -20,7 +21,10 @@ struct load {
 	struct hf_analysis analysis;
 	struct hf_debug_files *files;
 	struct hf_sites *sites;
+	struct hf_types *types;
+	struct hf_typing *typing;
 	const char **variable_names; /* [heap.variables.n] */
+	const uint64_t *doubtful;    /* bitmap over edges, of typing */
 	struct hf_names names;
 	struct hf_store store;
 	bool has_store;
@@ -77,7 +81,7 @@ static enum hf_status cancelled(struct load *load, struct hf_err *err)
 static enum hf_status write_edges(struct load *load, struct hf_err *err)
 {
 	struct hf_heap *heap = &load->heap;
-	enum hf_status status = hf_store_edges(&load->store, heap, NULL, err);
+	enum hf_status status = hf_store_edges(&load->store, heap, &load->names, err);
 	if (status)
 		return status;
 	free(heap->edge_dst_off);
@@ -172,11 +176,28 @@ static enum hf_status name_variables(struct load *load, struct hf_err *err)
 	return HF_OK;
 }
 
-/* Names of variables and allocation sites. */
+/* Types of objects; variables that debug information knows and symbols do not. */
+static enum hf_status find_types(struct load *load, struct hf_err *err)
+{
+	on_stage(load, "types", 0, 0);
+	enum hf_status status = hf_types_create(&load->types, &load->heap, load->files, err);
+	if (!status)
+		status = hf_typing_create(&load->typing, load->types, &load->heap, err);
+	if (!status)
+		status = hf_typing_find_variables(load->typing, err);
+	if (!status)
+		status = hf_typing_find_classes(load->typing, err);
+	if (!status)
+		status = hf_typing_spread(load->typing, err);
+	return status;
+}
+
+/* Names of variables, types, fields and allocation sites. */
 static enum hf_status find_names(struct load *load, const char *path, struct hf_err *err)
 {
 	const struct hf_analyze_options *o = load->options;
-	struct hf_debug_options debug = {.dirs = o->debug_dirs, .n_dirs = o->n_debug_dirs};
+	struct hf_debug_options debug = {
+		.dirs = o->debug_dirs, .n_dirs = o->n_debug_dirs, .sysroot = o->sysroot};
 	struct hf_sites_options options = {.dump_path = path,
 		.profile_path = o->profile,
 		.debug = &debug,
@@ -190,24 +211,31 @@ static enum hf_status find_names(struct load *load, const char *path, struct hf_
 	if (!status)
 		hf_sites_names(load->sites, &load->names);
 	if (!status)
+		status = find_types(load, err);
+	if (!status)
 		status = name_variables(load, err);
+	if (!status)
+		status = hf_typing_result(load->typing, &load->names, &load->doubtful, err);
 	return status ? status : cancelled(load, err);
 }
 
 static enum hf_status write_all(struct load *load, struct hf_err *err)
 {
-	enum hf_status status = hf_analysis_init(&load->analysis, &load->heap, NULL, err);
+	enum hf_status status = hf_analysis_init(&load->analysis, &load->heap, load->doubtful, err);
 	if (status)
 		return status;
 
 	/* Of the heap and the results, by count: the same on every machine. */
-	struct hf_store_figure figure = {"load_memory", hf_heap_memory(&load->heap)};
+	uint64_t memory = hf_heap_memory(&load->heap);
+	load->analysis.precise = load->options->precise;
 	drop_modrefs(&load->heap);
 	status = edges_and_graph(load, err);
 	if (status)
 		return status;
-	figure.value += hf_analysis_memory(&load->analysis);
 	const struct hf_analysis *a = &load->analysis;
+	const struct hf_store_figure figures[] = {{"load_memory", memory + hf_analysis_memory(a)},
+		{"doubtful_edge_count", a->n_doubtful}, {"doubtful_count", a->doubtful_count},
+		{"doubtful_size", a->doubtful_size}, {"precise", a->precise}};
 	struct hf_store_input input = {.heap = &load->heap,
 		.graph = &a->graph,
 		.reach = &a->reach,
@@ -215,8 +243,8 @@ static enum hf_status write_all(struct load *load, struct hf_err *err)
 		.dominators = &a->dominators,
 		.held = &a->held,
 		.names = &load->names,
-		.figures = &figure,
-		.n_figures = 1};
+		.figures = figures,
+		.n_figures = sizeof(figures) / sizeof(figures[0])};
 	on_stage(load, "writing objects", 0, 0);
 	status = hf_store_objects(&load->store, &input, err);
 	if (!status)
@@ -232,6 +260,8 @@ static void load_deinit(struct load *load)
 {
 	if (load->has_store)
 		hf_store_deinit(&load->store);
+	hf_typing_destroy(load->typing);
+	hf_types_destroy(load->types);
 	hf_sites_destroy(load->sites);
 	hf_debug_files_destroy(load->files);
 	free(load->variable_names);

@@ -82,9 +82,30 @@ CREATE TABLE field (
 	id INTEGER PRIMARY KEY,
 	type_id INTEGER NOT NULL,    -- of the holder
 	offset INTEGER NOT NULL,
-	name TEXT NOT NULL,
-	pointer INTEGER NOT NULL     -- 0: certainly no pointer
+	name TEXT NOT NULL,          -- 'user', 'buckets[]'
+	pointer INTEGER NOT NULL,    -- 0: certainly no pointer
+	stride INTEGER               -- the name's [] is (word's offset - offset) / stride; NULL: it has none
 );
+
+-- How the type of an object is known.
+CREATE TABLE origin (
+	id INTEGER PRIMARY KEY,
+	name TEXT NOT NULL,          -- dwarf vtable container site
+	confidence TEXT NOT NULL,    -- certain likely guess
+	note TEXT NOT NULL
+);
+INSERT INTO origin VALUES
+	(1, 'dwarf', 'likely', 'a char pointer leads to it'),
+	(2, 'dwarf', 'guess', 'a pointer to a type that is nowhere defined leads to it'),
+	(3, 'dwarf', 'guess', 'smaller than the type of the pointer to it'),
+	(4, 'dwarf', 'guess', 'larger than the type of the pointer to it'),
+	(5, 'dwarf', 'guess', 'a pointer of an object whose type is a guess leads to it'),
+	(6, 'dwarf', 'likely', 'as large as several of the type of the pointer to it'),
+	(7, 'site', 'likely', 'as nearly all objects of its site and size'),
+	(8, 'container', 'likely', 'a pointer leads to a member of it, and its size fits'),
+	(9, 'dwarf', 'certain', 'a struct that ends with an array'),
+	(10, 'dwarf', 'certain', 'as large as the type of the pointer to it'),
+	(11, 'vtable', 'certain', 'its class is in its first word');
 
 CREATE TABLE site (
 	id INTEGER PRIMARY KEY,
@@ -137,6 +158,7 @@ CREATE TABLE object (
 	retained_extra INTEGER NOT NULL DEFAULT 0,
 	retained_count INTEGER NOT NULL DEFAULT 1,
 	type_id INTEGER,
+	origin_id INTEGER NOT NULL DEFAULT 10, -- how its type is known, if it has one
 	site_id INTEGER,
 	age INTEGER,                 -- whole seconds from its allocation to the dump
 	alloc_tid INTEGER,           -- of the thread that allocated it

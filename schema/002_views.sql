@@ -91,7 +91,9 @@ ORDER BY live_bytes DESC, id;
 
 CREATE VIEW edge_named AS
 SELECT e.src_id, a.addr AS src_addr, e.src_offset, e.dst_id, b.addr AS dst_addr, e.dst_offset,
-	e.field_id, f.name AS field, f.pointer
+	e.field_id, CASE WHEN f.stride > 0
+		THEN replace(f.name, '[]', '[' || ((e.src_offset - f.offset) / f.stride) || ']')
+		ELSE f.name END AS field, f.pointer
 FROM edge e
 JOIN object a ON a.id = e.src_id
 JOIN object b ON b.id = e.dst_id

@@ -49,6 +49,8 @@ int hf_cmd_load(const struct hf_args *args)
 	options.profile = hf_args_value(args, "profile");
 	options.debug_dirs = dirs;
 	options.n_debug_dirs = hf_args_values(args, "debug-dir", dirs, HF_MAX_GIVEN);
+	options.sysroot = hf_args_value(args, "sysroot");
+	options.precise = hf_args_has(args, "precise");
 	options.allocators = allocators;
 	options.n_allocators = hf_args_values(args, "allocator", allocators, HF_MAX_GIVEN);
 	enum hf_status status = hf_analyze(args->args[0], path, &options, &result, &err);

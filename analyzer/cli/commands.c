@@ -55,6 +55,8 @@ static const struct hf_option load_options[] = {
 	{"profile", 0, "FILE", "heap profile with the sites (default: the one beside INPUT)", 0},
 	{"debug-dir", 0, "DIR", "where separate debug files are, before the usual places",
 		HF_OPTION_REPEATS},
+	{"sysroot", 0, "DIR", "where the files of the process are (default: /)", 0},
+	{"precise", 0, NULL, "words that are certainly no pointers retain nothing", 0},
 	{"allocator", 0, "NAME",
 		"a function, or pattern, that only hands memory on: it names no site",
 		HF_OPTION_REPEATS},

@@ -1,7 +1,9 @@
 #include "report/group.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "field/field_sql.h"
 #include "report/db.h"
 
 enum {
@@ -11,13 +13,16 @@ enum {
 
 static const char children_sql[] =
 	"SELECT o.id, o.held_size, o.held_count, e.src_offset, e.dst_offset, o.size, "
-	"coalesce(o.type_id, 0), (SELECT name FROM field WHERE id = e.field_id) FROM edge e "
-	"CROSS JOIN object o ON o.id = e.dst_id AND o.holder_id = e.src_id "
-	"WHERE e.src_id = ?1 AND NOT EXISTS (SELECT 1 FROM edge f INDEXED BY edge_dst "
-	"WHERE f.dst_id = e.dst_id AND f.src_id = ?1 AND f.src_offset < e.src_offset)";
+	"coalesce(o.type_id, 0), " HF_SQL_EDGE_FIELD(
+		"e") " FROM edge e "
+		     "CROSS JOIN object o ON o.id = e.dst_id AND o.holder_id = e.src_id "
+		     "WHERE e.src_id = ?1 AND NOT EXISTS (SELECT 1 FROM edge f INDEXED BY edge_dst "
+		     "WHERE f.dst_id = e.dst_id AND f.src_id = ?1 AND f.src_offset < e.src_offset)";
 static const char of_variable_sql[] =
 	"SELECT o.id, o.held_size, o.held_count, coalesce(r.addr - v.addr, 0), r.offset, o.size, "
-	"coalesce(o.type_id, 0), NULL FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
+	"coalesce(o.type_id, 0), CASE WHEN v.type_id IS NOT NULL "
+	"THEN substr(r.name, length(v.name) + 1) END "
+	"FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
 	"CROSS JOIN object o ON o.id = r.object_id AND o.holder_root_id = r.id "
 	"AND o.holder_id IS NULL WHERE v.id = ?1";
 
@@ -59,8 +64,15 @@ static enum hf_status add(struct hf_group *group, sqlite3_stmt *q, size_t max, s
 		group->word.src_offset = (uint64_t)hf_column_int(q, 3);
 		group->word.dst_offset = (uint64_t)hf_column_int(q, 4);
 		snprintf(group->word.field, sizeof(group->word.field), "%s", hf_column_text(q, 7));
+		hf_field_star(group->word.field);
 		group->min_size = group->max_size = size;
 	}
+	/* the elements of one array have one name */
+	char field[HF_NAME_SIZE];
+	snprintf(field, sizeof(field), "%s", hf_column_text(q, 7));
+	hf_field_star(field);
+	if (strcmp(field, group->word.field))
+		group->mixed = true;
 	group->size += (uint64_t)hf_column_int(q, 1);
 	group->count += (uint64_t)hf_column_int(q, 2);
 	group->min_size = size < group->min_size ? size : group->min_size;
@@ -205,6 +217,16 @@ enum hf_status hf_groups_below(struct hf_heapdb *heap, const struct hf_group *se
 	return HF_OK;
 }
 
+void hf_group_name(struct hf_text *text, const struct hf_group *group, bool of_variable)
+{
+	if (group->any_word && (group->mixed || !group->word.field[0]))
+		hf_text_addf(text, "->[*]");
+	else if (of_variable)
+		hf_text_addf(text, "%s", group->word.field);
+	else
+		hf_heapdb_word_name(text, &group->word);
+}
+
 void hf_group_sizes(struct hf_text *text, const struct hf_group *group)
 {
 	char min[HF_NUMBER_SIZE], max[HF_NUMBER_SIZE];
@@ -224,7 +246,7 @@ enum hf_status hf_group_bulk(struct hf_heapdb *heap, bool variable, int64_t id, 
 	bool cut = false;
 	enum hf_status status = hf_group_of(heap, variable, id, max_members, &set, err);
 	if (status == HF_OK && set.n_all > 1)
-		hf_text_addf(path, "->[*]");
+		hf_group_name(path, &set, variable);
 	uint64_t whole = set.size;
 	for (int step = 0; status == HF_OK && set.n_all > 1 && step < BULK_STEPS; step++) {
 		_cleanup_(hf_groups_deinit) struct hf_groups below = {0};

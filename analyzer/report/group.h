@@ -12,7 +12,8 @@
 #include "report/heapdb.h"
 
 struct hf_group {
-	bool any_word;       /* the members hang by words of all kinds */
+	bool any_word;       /* the members hang by several words */
+	bool mixed;          /* whose fields have different names; else word.field is that of all */
 	struct hf_word word; /* else: the word by which they hang */
 	int64_t *ids;        /* owned: the members, but for those past the bound */
 	size_t n, cap;
@@ -38,6 +39,8 @@ enum hf_status hf_group_of(struct hf_heapdb *heap, bool variable, int64_t id, si
 enum hf_status hf_groups_below(struct hf_heapdb *heap, const struct hf_group *set,
 	size_t max_members, struct hf_groups *ret, struct hf_err *err);
 
+/* "->[*]", or "->buckets[*]" where that is what all are; of_variable: ".page[*]". */
+void hf_group_name(struct hf_text *text, const struct hf_group *group, bool of_variable);
 /* " of 40 B", " of 24 B-1.2 KiB" */
 void hf_group_sizes(struct hf_text *text, const struct hf_group *group);
 

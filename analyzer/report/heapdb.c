@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "field/field_sql.h"
 #include "report/db.h"
 
 enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err *err)
@@ -20,6 +21,8 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 			heap->leak_size = value;
 		else if (!strcmp(key, "leak_count"))
 			heap->leak_count = value;
+		else if (!strcmp(key, "doubtful_size"))
+			heap->doubtful_size = value;
 		else if (!strcmp(key, "partial"))
 			heap->partial = value != 0;
 	}
@@ -69,7 +72,8 @@ static enum hf_status found(sqlite3_stmt *stmt, bool row, enum hf_status status)
 	"SELECT o.id, o.addr, o.size, o.usable, o.reachable, o.arena_id, o.type_id, o.site_id, "   \
 	"o.idom_id, o.holder_id, o.holder_root_id, o.retained_size, o.retained_count, "            \
 	"o.held_size, o.held_count, coalesce(o.depth, -1), "                                       \
-	"(SELECT name FROM type WHERE id = o.type_id), "                                           \
+	"(SELECT name FROM type WHERE id = o.type_id) || iif(o.origin_id IN (SELECT id FROM "      \
+	"origin WHERE confidence = 'guess'), '?', ''), "                                           \
 	"(SELECT function FROM site WHERE id = o.site_id), o.label, o.idom_variable_id FROM "      \
 	"object o "
 
@@ -171,8 +175,10 @@ enum hf_status hf_heapdb_word(
 	struct hf_heapdb *heap, int64_t src, int64_t dst, struct hf_word *ret, struct hf_err *err)
 {
 	enum hf_status status = use(heap, &heap->word,
-		"SELECT src_offset, dst_offset, (SELECT name FROM field WHERE id = field_id) "
-		"FROM edge WHERE dst_id = ? AND src_id = ? ORDER BY src_offset LIMIT 1",
+		"SELECT src_offset, dst_offset, " HF_SQL_EDGE_FIELD(
+			"edge") " "
+				"FROM edge WHERE dst_id = ? AND src_id = ? ORDER BY src_offset "
+				"LIMIT 1",
 		dst, &src, err);
 	if (status != HF_OK)
 		return status;
@@ -190,9 +196,10 @@ enum hf_status hf_heapdb_root(
 {
 	enum hf_status status = use(heap, &heap->root,
 		"SELECT r.id, r.variable_id, r.object_id, r.kind, "
-		"coalesce(nullif(v.name, ''), r.name), m.path, t.name, t.tid, r.addr, "
+		"CASE WHEN v.type_id IS NULL THEN coalesce(nullif(v.name, ''), r.name) "
+		"ELSE r.name END, m.path, t.name, t.tid, r.addr, "
 		"coalesce(r.addr - v.addr, 0), r.offset, v.addr, v.size, v.held_size, "
-		"v.held_count, v.retained_size FROM root r "
+		"v.held_count, v.retained_size, v.type_id IS NOT NULL FROM root r "
 		"LEFT JOIN variable v ON v.id = r.variable_id "
 		"LEFT JOIN module m ON m.id = coalesce(r.module_id, v.module_id) "
 		"LEFT JOIN thread t ON t.id = coalesce(r.thread_id, v.thread_id) WHERE r.id = ?",
@@ -215,6 +222,7 @@ enum hf_status hf_heapdb_root(
 			.held_size = (uint64_t)hf_column_int(q, 13),
 			.held_count = (uint64_t)hf_column_int(q, 14),
 			.retained_size = (uint64_t)hf_column_int(q, 15),
+			.named_word = hf_column_int(q, 16) != 0,
 		};
 		copy_text(ret->kind, sizeof(ret->kind), q, 3);
 		copy_text(ret->name, sizeof(ret->name), q, 4);
@@ -222,6 +230,16 @@ enum hf_status hf_heapdb_root(
 		copy_text(ret->thread, sizeof(ret->thread), q, 6);
 	}
 	return found(q, row, status);
+}
+
+void hf_field_star(char *field)
+{
+	char *open = strchr(field, '[');
+	size_t digits = open ? strspn(open + 1, "0123456789") : 0;
+	if (!digits || open[1 + digits] != ']')
+		return;
+	open[1] = '*';
+	memmove(open + 2, open + 1 + digits, strlen(open + 1 + digits) + 1);
 }
 
 const char *hf_base_name(const char *path)
@@ -233,6 +251,8 @@ const char *hf_base_name(const char *path)
 void hf_heapdb_root_name(struct hf_text *text, const struct hf_root *root)
 {
 	hf_text_addf(text, "%s", root->name[0] ? root->name : root->kind);
+	if (root->named_word)
+		return;
 	if (root->word_offset && root->word_offset < root->variable_size)
 		hf_text_addf(text, "[+0x%llx]", (unsigned long long)root->word_offset);
 }
@@ -268,7 +288,9 @@ void hf_heapdb_root_label(struct hf_text *text, const struct hf_root *root)
 
 void hf_heapdb_word_name(struct hf_text *text, const struct hf_word *word)
 {
-	if (word->field[0])
+	if (word->field[0] == '[') /* an element */
+		hf_text_addf(text, "%s", word->field);
+	else if (word->field[0])
 		hf_text_addf(text, "->%s", word->field);
 	else
 		hf_text_addf(text, "->[+%llu]", (unsigned long long)word->src_offset);

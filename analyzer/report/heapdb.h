@@ -16,6 +16,7 @@
 struct hf_heapdb {
 	sqlite3 *db; /* the caller's */
 	uint64_t live_size, live_count, leak_size, leak_count;
+	uint64_t doubtful_size; /* held only by words that are certainly no pointers */
 	bool partial;
 	sqlite3_stmt *object, *addr, *word, *root; /* prepared on first use */
 };
@@ -64,6 +65,7 @@ struct hf_root {
 	int64_t tid;                       /* 0: no thread */
 	uint64_t addr;                     /* of the word; of a register: 0 */
 	uint64_t word_offset;              /* of the word in its variable */
+	bool named_word;                   /* name says which word it is */
 	uint64_t offset;                   /* into the object */
 	uint64_t variable_addr, variable_size, held_size, held_count, retained_size;
 };
@@ -77,7 +79,9 @@ void hf_heapdb_root_label(struct hf_text *text, const struct hf_root *root);
 /* The same from columns: kind, module path, tid, thread name; NULL or 0 where there is none. */
 void hf_heapdb_root_label_of(struct hf_text *text, const char *name, const char *kind,
 	const char *module, int64_t tid, const char *thread);
-/* "->[+16]" or "->next" */
+/* "buckets[17]" to "buckets[*]": what many elements have in common. */
+void hf_field_star(char *field);
+/* "->[+16]", "->next", or "[3].name" of an element */
 void hf_heapdb_word_name(struct hf_text *text, const struct hf_word *word);
 /* What is known of an object besides its address: label, type, site; "" if nothing is. */
 void hf_heapdb_object_what(struct hf_text *text, const struct hf_object *object);

@@ -119,6 +119,8 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 		emit, "leak_count", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)heap->leak_count));
 	hf_emit_fact(emit, "resident_size", NULL, HF_VALUE_SIZE,
 		known ? hf_cell_int(resident) : hf_cell_null());
+	hf_emit_fact(emit, "doubtful_size", NULL, HF_VALUE_SIZE,
+		hf_cell_int((int64_t)heap->doubtful_size));
 	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
 	hf_emit_line(emit, "%-14s %s in %s live objects", "heap",
 		hf_human_size(size, heap->live_size), hf_human_count(count, heap->live_count));
@@ -130,6 +132,10 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 	else
 		hf_emit_line(emit, "%-14s %s", "leaked",
 			heap->partial ? "not known: the dump is partial" : "nothing");
+	if (hf_percent(heap->doubtful_size, heap->live_size) >= 1)
+		hf_emit_line(emit, "%-14s %s (%s) held only by words that are no pointers by type",
+			"doubtful", hf_human_size(size, heap->doubtful_size),
+			hf_human_share(share, hf_percent(heap->doubtful_size, heap->live_size)));
 	return HF_OK;
 }
 
@@ -227,8 +233,9 @@ static void add_with_separators(struct hf_text *text, const char *path)
 }
 
 /* The stored path ends at the point; what goes on from there is shown as part of it: a chain of
- * equal links, which is in brackets there, or all that the point points to. */
-static bool suspect_path(struct hf_text *text, sqlite3_stmt *q)
+ * equal links, which is in brackets there, or all that the point points to (next: its name, if it
+ * has one). */
+static bool suspect_path(struct hf_text *text, sqlite3_stmt *q, const char *next)
 {
 	const char *path = hf_column_text(q, PATH), *chain = strstr(path, chain_mark);
 	_cleanup_(hf_text_deinit) struct hf_text raw = HF_TEXT_INIT;
@@ -237,8 +244,10 @@ static bool suspect_path(struct hf_text *text, sqlite3_stmt *q)
 		hf_text_addf(&raw, "%.*s%.*s", (int)(chain - path), path,
 			end ? (int)(end - links) : (int)strlen(links), links);
 	} else {
-		hf_text_addf(
-			&raw, "%s%s", path, hf_column_int(q, POINT_CHILDREN) > 1 ? "->[*]" : "");
+		hf_text_addf(&raw, "%s%s", path,
+			hf_column_int(q, POINT_CHILDREN) <= 1 ? ""
+			: next[0]                             ? next
+							      : "->[*]");
 	}
 	add_with_separators(text, hf_text_get(&raw));
 	return chain != NULL;
@@ -247,6 +256,7 @@ static bool suspect_path(struct hf_text *text, sqlite3_stmt *q)
 /* Where most of what a suspect holds is, beyond its point. */
 struct bulk {
 	struct hf_text path; /* empty: there is nothing to add */
+	struct hf_text next; /* the first step from the point: "->buckets[*]" */
 	uint64_t size, count;
 	bool cut; /* by a sample: the figures are not known */
 };
@@ -254,6 +264,7 @@ struct bulk {
 static void bulk_deinit(struct bulk *bulk)
 {
 	hf_text_deinit(&bulk->path);
+	hf_text_deinit(&bulk->next);
 }
 
 static enum hf_status bulk_read(
@@ -267,8 +278,13 @@ static enum hf_status bulk_read(
 	_cleanup_(hf_text_deinit) struct hf_text steps = HF_TEXT_INIT;
 	_cleanup_(hf_group_deinit) struct hf_group set = {0};
 	size_t max = report->heap.live_count > LARGE_HEAP ? BULK_MEMBERS / 10 : BULK_MEMBERS;
-	enum hf_status status =
-		hf_group_bulk(&report->heap, variable, id, max, &steps, &set, &ret->cut, err);
+	enum hf_status status = hf_group_of(&report->heap, variable, id, max, &set, err);
+	if (status == HF_OK && set.n_all > 1)
+		hf_group_name(&ret->next, &set, variable);
+	hf_group_deinit(&set);
+	if (status == HF_OK)
+		status = hf_group_bulk(
+			&report->heap, variable, id, max, &steps, &set, &ret->cut, err);
 	/* One step says no more than the suspect's own path does. */
 	if (status != HF_OK || set.any_word || set.n_all < 2)
 		return status;
@@ -292,14 +308,14 @@ static void bulk_line(struct hf_report *report, const struct bulk *bulk)
 			hf_human_count(count, bulk->count));
 }
 
-static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number)
+static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number, const char *next)
 {
 	char size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE];
 	struct hf_emit *emit = report->emit;
 	const char *basis = hf_column_text(q, BASIS);
 	uint64_t bytes = (uint64_t)hf_column_int(q, SIZE);
 	_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
-	bool chain = suspect_path(&path, q);
+	bool chain = suspect_path(&path, q, next);
 	hf_emit_line(emit, "%d. %s  %s %s (%s)", number, hf_text_get(&path),
 		!strcmp(basis, "retained") ? "retains"
 		: !strcmp(basis, "leaked") ? "leaked, holds"
@@ -355,13 +371,14 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 		report->emit, "suspects", columns, sizeof(columns) / sizeof(columns[0]));
 	while (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
-		suspect_path(&path, q);
-		_cleanup_(bulk_deinit) struct bulk bulk = {.path = HF_TEXT_INIT};
+		_cleanup_(bulk_deinit) struct bulk bulk = {
+			.path = HF_TEXT_INIT, .next = HF_TEXT_INIT};
 		if (n++ < SHOWN_SUSPECTS) {
-			suspect_lines(report, q, n);
 			status = bulk_read(report, q, &bulk, err);
+			suspect_lines(report, q, n, hf_text_get(&bulk.next));
 			bulk_line(report, &bulk);
 		}
+		suspect_path(&path, q, hf_text_get(&bulk.next));
 		if (n == 1)
 			*ret_point = (uint64_t)hf_column_int(
 				q, hf_column_null(q, POINT_ADDR) ? ADDR : POINT_ADDR);

@@ -156,7 +156,9 @@ void hf_path_text(
 	if (path->cut)
 		hf_text_addf(text, "->%s", dots);
 	for (size_t i = path->cut ? 0 : 1; i < path->n_hops; i++) {
-		hf_hop_name(text, &path->hops[i], times);
+		/* How a container links its nodes is nobody's business. */
+		if (path->hops[i].word.field[0] != '(')
+			hf_hop_name(text, &path->hops[i], times);
 		if (path->hops[i].object.label[0])
 			hf_text_addf(text, " \"%s\"", path->hops[i].object.label);
 		if (path->hops[i].skipped)

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "field/field_sql.h"
 #include "report/report.h"
 
 /* Below this many referrers they are sorted by what they hold; above, sorting would mean to read
@@ -113,12 +114,14 @@ static enum hf_status in_rows(struct hf_report *report, const struct hf_object *
 	/* The holder comes first in any case. */
 	const char *sql =
 		total <= SORTED_MAX
-			? "SELECT e.src_id, e.src_offset, e.dst_offset, "
-			  "(SELECT name FROM field WHERE id = e.field_id) "
-			  "FROM edge e CROSS JOIN object o ON o.id = e.src_id WHERE e.dst_id = ?1 "
-			  "ORDER BY e.src_id = ?2 DESC, o.reachable DESC, o.held_size DESC, "
-			  "e.src_id "
-			  "LIMIT ?3"
+			? "SELECT e.src_id, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
+				  "e") " "
+				       "FROM edge e CROSS JOIN object o ON o.id = e.src_id WHERE "
+				       "e.dst_id = ?1 "
+				       "ORDER BY e.src_id = ?2 DESC, o.reachable DESC, o.held_size "
+				       "DESC, "
+				       "e.src_id "
+				       "LIMIT ?3"
 			: "SELECT src_id, src_offset, dst_offset, NULL FROM (SELECT src_id, "
 			  "src_offset, "
 			  "dst_offset FROM edge WHERE dst_id = ?1 AND src_id = ?2 ORDER BY "
@@ -209,10 +212,12 @@ static enum hf_status references(
 		hf_human_count(number, (uint64_t)total), total == 1 ? "" : "s");
 	const char *sql =
 		total <= SORTED_MAX
-			? "SELECT e.dst_id, e.src_offset, e.dst_offset, "
-			  "(SELECT name FROM field WHERE id = e.field_id) "
-			  "FROM edge e CROSS JOIN object o ON o.id = e.dst_id WHERE e.src_id = ?1 "
-			  "ORDER BY o.holder_id IS ?1 DESC, o.held_size DESC, e.src_offset LIMIT ?2"
+			? "SELECT e.dst_id, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
+				  "e") " "
+				       "FROM edge e CROSS JOIN object o ON o.id = e.dst_id WHERE "
+				       "e.src_id = ?1 "
+				       "ORDER BY o.holder_id IS ?1 DESC, o.held_size DESC, "
+				       "e.src_offset LIMIT ?2"
 			: "SELECT dst_id, src_offset, dst_offset, NULL FROM edge WHERE src_id = ?1 "
 			  "LIMIT ?2";
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;

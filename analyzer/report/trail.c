@@ -28,11 +28,15 @@ void hf_trail_text(struct hf_text *text, const struct hf_trail *trail, struct hf
 		if (trail->elided && i == HF_TRAIL_RUNS / 2)
 			hf_text_addf(text, "->%s", hf_emit_dots(emit));
 		const char *arrow = trail->n == 1 ? "->" : "";
-		if (run->of_root && run->word.src_offset)
+		if (run->of_root && run->word.field[0])
+			hf_text_addf(text, "%s%s", run->word.field, arrow);
+		else if (run->of_root && run->word.src_offset)
 			hf_text_addf(text, "[+0x%llx]%s", (unsigned long long)run->word.src_offset,
 				arrow);
 		else if (run->of_root)
 			hf_text_addf(text, "%s", arrow);
+		else if (run->direct && run->word.field[0] == '(' && trail->n > 1)
+			continue; /* how a container links its nodes */
 		else if (run->direct)
 			hf_heapdb_word_name(text, &run->word);
 		else

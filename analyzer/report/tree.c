@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "field/field_sql.h"
 #include "report/group.h"
 #include "report/report.h"
 #include "report/trail.h"
@@ -48,6 +49,7 @@ struct pending {
 	bool rest_more;       /* others of them are shown */
 	int64_t root_id;      /* of an object that hangs on a root word without a variable */
 	struct hf_group *set; /* owned; NULL: it is no set */
+	bool of_variable;     /* the set hangs on a variable */
 	int parent;           /* row */
 	int level;
 };
@@ -85,13 +87,15 @@ enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 /* Columns of all: id, size, count, src_offset (NULL: not by a word of the parent), dst_offset,
  * field. An object with several words into a child is listed once, by the first of them. */
 static const char held_of_object[] =
-	"SELECT o.id, o.held_size, o.held_count, e.src_offset, e.dst_offset, "
-	"(SELECT name FROM field WHERE id = e.field_id) FROM edge e "
-	"CROSS JOIN object o ON o.id = e.dst_id AND o.holder_id = e.src_id "
-	"WHERE e.src_id = ?1 AND NOT EXISTS (SELECT 1 FROM edge f WHERE f.dst_id = e.dst_id "
-	"AND f.src_id = ?1 AND f.src_offset < e.src_offset)";
+	"SELECT o.id, o.held_size, o.held_count, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
+		"e") " FROM edge e "
+		     "CROSS JOIN object o ON o.id = e.dst_id AND o.holder_id = e.src_id "
+		     "WHERE e.src_id = ?1 AND NOT EXISTS (SELECT 1 FROM edge f WHERE f.dst_id = "
+		     "e.dst_id "
+		     "AND f.src_id = ?1 AND f.src_offset < e.src_offset)";
 static const char held_of_variable[] =
-	"SELECT o.id, o.held_size, o.held_count, coalesce(r.addr - v.addr, 0), r.offset, NULL "
+	"SELECT o.id, o.held_size, o.held_count, coalesce(r.addr - v.addr, 0), r.offset, "
+	"CASE WHEN v.type_id IS NOT NULL THEN substr(r.name, length(v.name) + 1) END "
 	"FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
 	"CROSS JOIN object o ON o.id = r.object_id AND o.holder_root_id = r.id "
 	"AND o.holder_id IS NULL WHERE v.id = ?1";
@@ -196,10 +200,13 @@ static void push(struct tree *t, const struct pending *p)
 		set_destroy(p->set);
 }
 
-static enum hf_status push_set(
-	struct tree *t, int row, int level, struct hf_group *group, struct hf_err *err)
+static enum hf_status push_set(struct tree *t, int row, int level, struct hf_group *group,
+	bool of_variable, struct hf_err *err)
 {
-	struct pending p = {.parent = row, .level = level, .set = malloc(sizeof(*p.set))};
+	struct pending p = {.parent = row,
+		.level = level,
+		.of_variable = of_variable,
+		.set = malloc(sizeof(*p.set))};
 	if (!p.set)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for the tree");
 	*p.set = *group;
@@ -266,7 +273,7 @@ static enum hf_status queue_children(struct tree *t, int row, int level, bool va
 	_cleanup_(hf_group_deinit) struct hf_group group = {0};
 	enum hf_status status =
 		hf_group_of(&t->report->heap, variable, id, MAX_MEMBERS, &group, err);
-	return status == HF_OK ? push_set(t, row, level + 1, &group, err) : status;
+	return status == HF_OK ? push_set(t, row, level + 1, &group, variable, err) : status;
 }
 
 static enum hf_status queue_groups(
@@ -279,7 +286,7 @@ static enum hf_status queue_groups(
 	for (size_t i = n; i-- > 0 && status == HF_OK;) {
 		struct hf_group *group = &groups->at[i];
 		if (group->n_all > 1 || !group->n) {
-			status = push_set(t, row, level + 1, group, err);
+			status = push_set(t, row, level + 1, group, false, err);
 			continue;
 		}
 		struct pending one = {
@@ -303,10 +310,7 @@ static enum hf_status show_set(struct tree *t, const struct pending *p, struct h
 		return status;
 	char number[HF_NUMBER_SIZE];
 	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
-	if (p->set->any_word)
-		hf_text_addf(&text, "->[*]");
-	else
-		hf_heapdb_word_name(&text, &p->set->word);
+	hf_group_name(&text, p->set, p->of_variable);
 	hf_text_addf(&text, " %s%s%s", hf_emit_times(t->report->emit),
 		hf_human_count(number, groups.n_members), groups.cut ? "+" : "");
 	hf_group_sizes(&text, p->set);

@@ -23,6 +23,8 @@ struct hf_names_field {
 	uint32_t type; /* index of the holder's type */
 	bool pointer;  /* false: certainly no pointer */
 	uint64_t offset;
+	uint64_t stride; /* the name's "[]" stands for [(word's offset - offset) / stride]; 0: it
+			    has none */
 	const char *name;
 };
 
@@ -56,9 +58,11 @@ struct hf_names {
 	uint64_t sample_period;
 
 	/* Columns beside those of the heap; each may be NULL. */
-	const uint32_t *object_type;      /* [n_objects] index+1 */
-	const uint32_t *edge_field;       /* [n_edges] index+1 */
-	const uint32_t *variable_type;    /* [variables.n] index+1 */
+	const uint32_t *object_type;   /* [n_objects] index+1 */
+	const uint8_t *object_typed;   /* [n_objects] how: enum hf_typed (types/typing.h), 0: not */
+	const uint32_t *edge_field;    /* [n_edges] index+1 */
+	const uint32_t *variable_type; /* [variables.n] index+1 */
 	const uint32_t *variable_frame;   /* [variables.n] index+1 of frames */
 	const char *const *variable_name; /* [variables.n] better than the heap's, or NULL */
+	const char *const *root_name;     /* [roots.n] with its field: "g_pages.page[3]", or NULL */
 };

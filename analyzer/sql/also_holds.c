@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "field/field_sql.h"
 #include "sql/graph_cache.h"
 #include "sql/query.h"
 
@@ -146,10 +147,12 @@ static sqlite3_stmt *details(struct cursor *c, sqlite3 *db)
 		by_root ? "SELECT r.kind, r.addr, r.addr - v.addr, r.name FROM root r LEFT JOIN "
 			  "variable v "
 			  "ON v.id = r.variable_id WHERE r.id = ?1"
-			: "SELECT 'object', (SELECT addr FROM object WHERE id = ?1), e.src_offset, "
-			  "f.name "
-			  "FROM edge e LEFT JOIN field f ON f.id = e.field_id WHERE e.src_id = ?1 "
-			  "ORDER BY e.src_offset LIMIT 1 OFFSET ?2";
+			: "SELECT 'object', (SELECT addr FROM object WHERE id = ?1), "
+			  "e.src_offset, " HF_SQL_FIELD(
+				  "f", "e.src_offset") " "
+						       "FROM edge e LEFT JOIN field f ON f.id = "
+						       "e.field_id WHERE e.src_id = ?1 "
+						       "ORDER BY e.src_offset LIMIT 1 OFFSET ?2";
 	if (!*stmt && sqlite3_prepare_v2(db, sql, -1, stmt, NULL) != SQLITE_OK)
 		return NULL;
 	sqlite3_reset(*stmt);

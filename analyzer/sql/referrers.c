@@ -1,3 +1,4 @@
+#include "field/field_sql.h"
 #include "sql/query.h"
 
 /*
@@ -18,9 +19,10 @@ const struct hf_sql_query hf_sql_referrers = {
 	       " FROM root r LEFT JOIN variable v ON v.id = r.variable_id"
 	       " LEFT JOIN type t ON t.id = v.type_id WHERE r.object_id = ?1 "
 	       "UNION ALL "
-	       "SELECT 'object', o.id, NULL, o.addr, e.src_offset, f.name, e.dst_offset, o.size,"
-	       " o.retained_size, o.held_size, t.name, o.label"
-	       " FROM edge e CROSS JOIN object o ON o.id = e.src_id"
-	       " LEFT JOIN field f ON f.id = e.field_id"
-	       " LEFT JOIN type t ON t.id = o.type_id WHERE e.dst_id = ?1",
+	       "SELECT 'object', o.id, NULL, o.addr, e.src_offset, " HF_SQL_FIELD("f",
+		       "e.src_offset") ", e.dst_offset, o.size,"
+				       " o.retained_size, o.held_size, t.name, o.label"
+				       " FROM edge e CROSS JOIN object o ON o.id = e.src_id"
+				       " LEFT JOIN field f ON f.id = e.field_id"
+				       " LEFT JOIN type t ON t.id = o.type_id WHERE e.dst_id = ?1",
 };

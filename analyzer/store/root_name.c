@@ -40,6 +40,17 @@ static void register_name(char ret[HF_ROOT_NAME_SIZE], uint64_t number)
 		hf_fmt(ret, HF_ROOT_NAME_SIZE, "register %llu", (unsigned long long)number);
 }
 
+void hf_field_name(char ret[HF_ROOT_NAME_SIZE], const struct hf_names_field *field, uint64_t offset)
+{
+	const char *index = field->stride ? strstr(field->name, "[]") : NULL;
+	if (!index) {
+		hf_fmt(ret, HF_ROOT_NAME_SIZE, "%s", field->name);
+		return;
+	}
+	hf_fmt(ret, HF_ROOT_NAME_SIZE, "%.*s[%llu]%s", (int)(index - field->name), field->name,
+		(unsigned long long)((offset - field->offset) / field->stride), index + 2);
+}
+
 void hf_root_name(char ret[HF_ROOT_NAME_SIZE], const struct hf_heap *heap,
 	const struct hf_names *names, uint32_t root)
 {
@@ -59,6 +70,11 @@ void hf_root_name(char ret[HF_ROOT_NAME_SIZE], const struct hf_heap *heap,
 	if (r->variable == HF_NONE) {
 		hf_fmt(ret, HF_ROOT_NAME_SIZE, "%s 0x%llx", hf_root_kind_name(r->kind),
 			(unsigned long long)r->addr);
+		return;
+	}
+	if (names && names->root_name && names->root_name[root]) {
+		hf_fmt(ret, HF_ROOT_NAME_SIZE, "%.*s", HF_ROOT_NAME_SIZE - 1,
+			names->root_name[root]);
 		return;
 	}
 	const char *name = hf_variable_name(heap, names, r->variable);

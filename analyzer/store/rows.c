@@ -23,6 +23,7 @@ enum {
 	RETAINED_EXTRA,
 	RETAINED_COUNT,
 	TYPE,
+	ORIGIN,
 	SITE,
 	AGE,
 	ALLOC_TID,
@@ -50,6 +51,7 @@ const int64_t hf_rows_object_default[HF_ROWS_OBJECT_COLUMNS] = {
 	[HOLDER_STEP] = HF_BTREE_NULL,
 	[HOLDER_ROOT_OTHER] = HF_BTREE_NULL,
 	[IDOM_VARIABLE] = HF_BTREE_NULL,
+	[ORIGIN] = 10, /* exact: docs/schema.md */
 	[LABEL] = HF_BTREE_NULL,
 };
 
@@ -99,6 +101,8 @@ void hf_rows_object(void *ctx, uint64_t i, struct hf_btree_row *row)
 	v[RETAINED_COUNT] = dom->retained_count;
 	if (o->names && o->names->object_type)
 		v[TYPE] = nonzero_or_null(o->names->object_type[i]);
+	if (o->names && o->names->object_typed && o->names->object_typed[i])
+		v[ORIGIN] = o->names->object_typed[i];
 	if (o->heap->site)
 		v[SITE] = nonzero_or_null(o->heap->site[i]);
 	if (o->heap->age && o->heap->age[i] != HF_NONE) {

@@ -24,7 +24,7 @@ struct hf_rows_objects {
 };
 void hf_rows_object(void *ctx, uint64_t i, struct hf_btree_row *row);
 /* What its columns have where a row ends before them. */
-enum { HF_ROWS_OBJECT_COLUMNS = 21 };
+enum { HF_ROWS_OBJECT_COLUMNS = 22 };
 extern const int64_t hf_rows_object_default[HF_ROWS_OBJECT_COLUMNS];
 
 /* Context of hf_rows_edge: rows by (source, offset). */

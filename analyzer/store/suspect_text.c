@@ -19,10 +19,16 @@ static void step_text(
 	}
 	const struct hf_names *names = o->names;
 	uint32_t field = names && names->edge_field ? names->edge_field[edge] : 0;
-	if (field)
-		fprintf(out, "->%s", names->fields[field - 1].name);
-	else
-		fprintf(out, "->[+%llu]", (unsigned long long)hf_heap_src_off(o->heap, edge));
+	uint64_t offset = hf_heap_src_off(o->heap, edge);
+	char name[HF_ROOT_NAME_SIZE];
+	if (!field) {
+		fprintf(out, "->[+%llu]", (unsigned long long)offset);
+		return;
+	}
+	hf_field_name(name, &names->fields[field - 1], offset);
+	/* an element has no arrow, and the inside of a container is nobody's business */
+	if (name[0] != '(')
+		fprintf(out, "%s%s", name[0] == '[' ? "" : "->", name);
 }
 
 static bool same_step(

@@ -29,7 +29,7 @@ static enum hf_status insert_types(sqlite3 *db, const struct hf_names *names, st
 static enum hf_status insert_fields(sqlite3 *db, const struct hf_names *names, struct hf_err *err)
 {
 	_cleanup_(hf_insert_deinit) struct hf_insert ins;
-	enum hf_status status = hf_insert_init(&ins, db, "field", 5, err);
+	enum hf_status status = hf_insert_init(&ins, db, "field", 6, err);
 	for (size_t i = 0; !status && i < names->n_fields; i++) {
 		const struct hf_names_field *f = &names->fields[i];
 		hf_insert_u64(&ins, i + 1);
@@ -37,6 +37,7 @@ static enum hf_status insert_fields(sqlite3 *db, const struct hf_names *names, s
 		hf_insert_u64(&ins, f->offset);
 		hf_insert_text(&ins, f->name);
 		hf_insert_u64(&ins, f->pointer);
+		u64_or_null(&ins, f->stride);
 		status = hf_insert_row(&ins, err);
 	}
 	return status;

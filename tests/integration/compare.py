@@ -118,6 +118,7 @@ def names(text, variable):
     """Is it that variable's name, or that of a part of it? (s_ring.0 is the symbol of a static; C++
     names may come as the linker has them.)"""
     mangled = rf"_ZL?{len(variable)}{variable}(B\w+)?$"
+    text = re.sub(r"^.*\(\)::", "", text or "")  # debug information says of which function a static is
     return text and re.match(rf"{re.escape(variable)}(\.\d+)?($|[^\w])|{mangled}", text)
 
 

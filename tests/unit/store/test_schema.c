@@ -36,7 +36,9 @@ static void test_apply(void **state)
 		sqlite3_stmt *stmt = NULL;
 		if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
 			fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-		assert_int_equal(sqlite3_step(stmt), SQLITE_DONE);
+		/* all are empty but the table of constants */
+		bool constants = !strcmp((const char *)sqlite3_column_text(names, 0), "origin");
+		assert_int_equal(sqlite3_step(stmt), constants ? SQLITE_ROW : SQLITE_DONE);
 		sqlite3_finalize(stmt);
 	}
 	assert_true(n > 25);

@@ -36,7 +36,7 @@ static const struct fake_heap_options LARGE = {.n_objects = 30000,
 
 static const struct hf_names_type TYPES[] = {{"node", "struct", "dwarf", 40},
 	{"Widget", "class", "vtable", 64}, {"buf", NULL, "site", 0}};
-static const struct hf_names_field FIELDS[] = {{0, true, 0, "next"}, {0, false, 8, "key"}};
+static const struct hf_names_field FIELDS[] = {{0, true, 0, 0, "next"}, {0, false, 8, 0, "key"}};
 static const struct hf_names_site SITES[] = {{1, 12, "make_node", "list.c", 100, 2, 300, 6, 1, 0},
 	{2, 0, "grow", NULL, 50, 1, 50, 1, 0, 0}};
 static const struct hf_names_frame SITE_FRAMES[] = {{1, 0, 1, 12, 0x401000, "make_node", "list.c"},

@@ -1,0 +1,19 @@
+/*
+ * What the containers of libstdc++, libc++ and Rust's standard library keep from the types that
+ * DWARF has for them: which of their members are nobody's business, what lies in raw storage, and
+ * what the links of their nodes really point to.
+ *
+ * Sources: libstdc++ of GCC 12, bits/stl_tree.h, bits/hashtable_policy.h, bits/stl_list.h,
+ * ext/aligned_buffer.h; Rust 1.63, library/alloc, and hashbrown 0.12, src/raw/mod.rs.
+ * Thread rule: as types/table.h. Inside types/ only.
+ */
+#pragma once
+#include "types/table.h"
+
+/* HF_TYPE_HIDDEN, HF_TYPE_STORAGE, by the qualified name of a type. */
+uint8_t hf_container_flags(const char *name);
+/* Put the members of a container's type right; they may only become fewer or change. */
+void hf_container_members(
+	struct hf_types *types, uint32_t type, size_t *n, struct hf_type_member *members);
+/* A node whose value is a pair of key and value. */
+bool hf_container_is_map_node(const char *name);

@@ -1,0 +1,253 @@
+/* What a pointer to an object says about it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "types/index.h"
+#include "types/typing.h"
+
+enum {
+	SLACK = 32,          /* bytes that an allocator may give beyond what was asked for */
+	SLACK_MAPPED = 4096, /* … of an object with a mapping of its own */
+	MAX_CONTAINERS = 64, /* structs that embed another one, looked at for one object */
+	MAX_DEFINITIONS = 200000,
+	EMBEDDED_DEPTH = 6,
+};
+
+void hf_typing_set(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed how)
+{
+	if (!type || how <= (enum hf_typed)y->object_typed[object])
+		return;
+	bool same = y->object_type[object] == type;
+	y->object_typed[object] = (uint8_t)how;
+	y->object_type[object] = type;
+	/* better evidence for the same type only spreads if it was a guess */
+	if ((same && how > HF_TYPED_GUESS + 1) || (y->queued[object / 64] >> (object % 64) & 1))
+		return;
+	y->queued[object / 64] |= 1ull << (object % 64);
+	size_t n = y->heap->n_objects;
+	size_t to = y->queue_at + y->queue_n++;
+	y->queue[to < n ? to : to - n] = object;
+}
+
+static uint64_t slack_of(const struct hf_typing *y, uint32_t object)
+{
+	const struct hf_heap *heap = y->heap;
+	return heap->arenas.at[heap->arena[object]].kind == HF_ARENA_MMAPPED ? SLACK_MAPPED : SLACK;
+}
+
+/* Bytes as far as known, and how many of them the program may not have asked for. */
+static uint64_t size_of(const struct hf_typing *y, uint32_t object, uint64_t *ret_slack)
+{
+	const struct hf_heap *heap = y->heap;
+	bool known = heap->site && heap->site[object] && heap->requested;
+	*ret_slack = known ? 1 : slack_of(y, object);
+	return known ? heap->requested[object] : heap->usable[object];
+}
+
+static bool fits_exactly(const struct hf_typing *y, uint32_t object, uint64_t size)
+{
+	uint64_t slack, has = size_of(y, object, &slack);
+	if (!size || has < size)
+		return false;
+	return has - size < slack && (slack == 1 || has - size < 16 || size >= 32 || has == 24);
+}
+
+/* What an object is that starts with one of `type`. */
+static uint32_t fit(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed *ret_how)
+{
+	uint32_t n;
+	uint64_t slack, has = size_of(y, object, &slack);
+	hf_types_members(y->types, type, &n); /* for its flags */
+	const struct hf_type *t = &y->types->at[type];
+	if (t->kind == HF_TYPE_ARRAY && !t->count) {
+		*ret_how = HF_TYPED_FLEXIBLE;
+		return type;
+	}
+	if ((t->flags & HF_TYPE_INCOMPLETE) || !t->size) {
+		*ret_how = HF_TYPED_OPAQUE;
+		return type;
+	}
+	if (fits_exactly(y, object, t->size)) {
+		*ret_how = HF_TYPED_EXACT;
+		return type;
+	}
+	if (has < t->size) {
+		*ret_how = HF_TYPED_SHORT;
+		return type;
+	}
+	if (t->flags & HF_TYPE_FLEXIBLE) {
+		*ret_how = HF_TYPED_FLEXIBLE;
+		return type;
+	}
+	uint64_t rest = has % t->size;
+	bool plain = !hf_type_is_record(t);
+	if (plain || rest == 0 || (slack > 1 && rest < (slack == SLACK ? 16 : slack))) {
+		*ret_how = HF_TYPED_ARRAY;
+		return hf_types_array(y->types, type, 0);
+	}
+	*ret_how = HF_TYPED_PREFIX;
+	return type;
+}
+
+/* Structs by what they embed */
+
+static uint64_t embedded_key(uint32_t type, uint64_t offset)
+{
+	return (uint64_t)type << 32 | ((offset & 0x7fffffff) << 1 | 1);
+}
+
+static void add_embedded(struct hf_types *types, uint32_t outer, uint32_t inner, uint64_t offset)
+{
+	uint32_t *slot = hf_map_put(&types->embedded, embedded_key(inner, offset));
+	if (!slot || !hf_grow((void **)&types->embedding, types->n_embedding + 2,
+			     &types->cap_embedding, sizeof(*types->embedding))) {
+		types->no_memory = true;
+		return;
+	}
+	if (!types->n_embedding)
+		types->n_embedding = 2; /* 0 ends a chain */
+	types->embedding[types->n_embedding] = outer;
+	types->embedding[types->n_embedding + 1] = *slot;
+	*slot = (uint32_t)types->n_embedding;
+	types->n_embedding += 2;
+}
+
+static void note_embedded(struct hf_types *types, uint32_t outer)
+{
+	struct level {
+		uint32_t type, next;
+		uint64_t offset;
+	} stack[EMBEDDED_DEPTH];
+	int depth = 0;
+	stack[0] = (struct level){outer, 0, 0};
+	while (depth >= 0) {
+		struct level *l = &stack[depth];
+		uint32_t n;
+		const struct hf_type_member *m = hf_types_members(types, l->type, &n);
+		if (l->next >= n || l->next > 512) {
+			depth--;
+			continue;
+		}
+		struct hf_type_member member = m[l->next++];
+		const struct hf_type *t = &types->at[member.type];
+		if (!hf_type_is_record(t) || t->size < 8 || member.offset > INT32_MAX)
+			continue;
+		uint64_t offset = l->offset + member.offset;
+		add_embedded(types, outer, member.type, offset);
+		if (depth + 1 < EMBEDDED_DEPTH)
+			stack[++depth] = (struct level){member.type, 0, offset};
+	}
+}
+
+/* Every struct that is defined in an indexed module. */
+static void know_embedding(struct hf_typing *y)
+{
+	struct hf_types *types = y->types;
+	y->embedding_known = true;
+	for (uint32_t m = 0; m < types->heap->modules.n; m++) {
+		const struct hf_type_index *x = types->indexes[m];
+		for (size_t i = 0; x && x->n_definitions <= MAX_DEFINITIONS && i < x->n_definitions;
+			i++)
+			hf_types_of_die(types, m, &x->definitions[i].die);
+	}
+	/* the list grows while members are read */
+	for (uint32_t id = 1; id < types->n && id < 2 * MAX_DEFINITIONS; id++) {
+		if (hf_type_is_record(&types->at[id]) && types->at[id].size >= 16)
+			note_embedded(types, id);
+	}
+}
+
+/* The one struct of that size that has `inner` at offset; 0: none, or several. */
+static uint32_t container_of(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t inner)
+{
+	struct hf_types *types = y->types;
+	uint32_t found = 0;
+	if (!y->embedding_known)
+		know_embedding(y);
+	uint32_t at = hf_map_get(&types->embedded, embedded_key(inner, offset));
+	for (int i = 0; at && i < MAX_CONTAINERS; i++, at = types->embedding[at + 1]) {
+		uint32_t outer = types->embedding[at];
+		if (outer == found || !fits_exactly(y, object, types->at[outer].size))
+			continue;
+		if (found) {
+			/* one of them may be the other's only member */
+			if (hf_type_has_at(types, outer, 0, found))
+				found = outer;
+			else if (!hf_type_has_at(types, found, 0, outer))
+				return 0;
+			continue;
+		}
+		found = outer;
+	}
+	return found;
+}
+
+/* A struct that points to its own kind: a link, which is seldom an array. */
+static bool is_link(struct hf_types *types, uint32_t type)
+{
+	uint32_t n;
+	const struct hf_type_member *m = hf_types_members(types, type, &n);
+	for (uint32_t i = 0; i < n && i < 16; i++) {
+		const struct hf_type *t = &types->at[m[i].type];
+		if (t->kind == HF_TYPE_POINTER && t->target == type)
+			return true;
+	}
+	return false;
+}
+
+/* Where the size does not fit: what a pointer leads to may be a part of the object. */
+static bool propose_container(struct hf_typing *y, uint32_t object, uint64_t offset,
+	uint32_t pointee, uint32_t source, enum hf_typed limit)
+{
+	struct hf_types *types = y->types;
+	const struct hf_type *t = &types->at[pointee];
+	enum hf_typed how = HF_TYPED_CONTAINER < limit ? HF_TYPED_CONTAINER : limit;
+	uint32_t type = 0;
+	if (!hf_type_is_record(t) || t->size < 8)
+		return false;
+	if (source && source != pointee && hf_type_is_record(&types->at[source]) &&
+		fits_exactly(y, object, types->at[source].size) &&
+		hf_type_has_at(types, source, offset, pointee))
+		type = source;
+	if (!type)
+		type = container_of(y, object, offset, pointee);
+	hf_typing_set(y, object, type, how);
+	return type != 0;
+}
+
+void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,
+	uint32_t source, enum hf_typed by)
+{
+	struct hf_types *types = y->types;
+	enum hf_typed limit = by <= HF_TYPED_GUESS ? HF_TYPED_GUESS : HF_TYPED_N, how;
+	const struct hf_type *t = &types->at[pointee];
+	if (y->object_typed[object] >= HF_TYPED_EXACT || !pointee)
+		return;
+	if (t->flags & HF_TYPE_CHAR) {
+		if (!offset)
+			hf_typing_set(y, object, hf_types_array(types, pointee, 0), HF_TYPED_BYTES);
+		return;
+	}
+	if (offset) {
+		if (y->object_typed[object] > HF_TYPED_GUESS &&
+			hf_type_has_at(types, y->object_type[object], offset, pointee))
+			return;
+		if (propose_container(y, object, offset, pointee, source, limit))
+			return;
+		/* into the middle of an array of them */
+		t = &types->at[pointee];
+		uint32_t type = 0;
+		if (t->size && offset % t->size == 0)
+			type = fit(y, object, pointee, &how);
+		if (type && how == HF_TYPED_ARRAY)
+			hf_typing_set(y, object, type, HF_TYPED_GUESS);
+		return;
+	}
+	uint32_t type = fit(y, object, pointee, &how);
+	bool part = how == HF_TYPED_PREFIX ||
+		    (how == HF_TYPED_ARRAY && hf_type_is_record(&types->at[pointee]) &&
+			    is_link(types, pointee));
+	if (part && propose_container(y, object, 0, pointee, source, limit))
+		return;
+	hf_typing_set(y, object, type, how < limit ? how : limit);
+}

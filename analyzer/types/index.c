@@ -1,0 +1,356 @@
+#include "types/index.h"
+
+#include <dwarf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	MAX_LEVELS = 64,
+	MAX_DIES = 1 << 30,
+	MAX_SCOPES = 1 << 24,
+};
+
+/* A level of the tree that is being walked. */
+struct level {
+	Dwarf_Die next;
+	uint32_t scope; /* of its DIEs */
+	bool opened;    /* the scope ends with the level */
+	bool more;
+};
+
+struct walk {
+	struct hf_types *types;
+	struct hf_type_index *index;
+	struct level level[MAX_LEVELS];
+	int depth;
+	bool is_c;       /* structs are no scopes */
+	uint64_t n_dies; /* so far */
+	const uint8_t *last;
+};
+
+uint64_t hf_type_name_hash(uint64_t hash, const char *name)
+{
+	for (; *name; name++) {
+		if (*name != ' ')
+			hash = hf_hash_byte(hash, (unsigned char)*name);
+	}
+	return hash ? hash : 1;
+}
+
+static void add_definition(struct walk *w, const Dwarf_Die *die, const char *name, uint32_t scope)
+{
+	struct hf_type_index *x = w->index;
+	uint64_t hash = hf_type_name_hash(x->scopes[scope].hash, name);
+	uint32_t *slot = hf_map_put(&x->by_hash, hash);
+	if (!slot || *slot)
+		return; /* the same in another unit */
+	if (!hf_grow((void **)&x->definitions, x->n_definitions, &x->cap_definitions,
+		    sizeof(*x->definitions))) {
+		w->types->no_memory = true;
+		return;
+	}
+	x->definitions[x->n_definitions++] = (struct hf_type_definition){hash, *die};
+	*slot = (uint32_t)x->n_definitions;
+}
+
+/* DW_OP_addr, DW_OP_addrx, or the offset of a thread-local variable. */
+static bool static_place(Dwarf_Die *die, Dwarf_Attribute *location, struct hf_type_variable *ret)
+{
+	Dwarf_Block block;
+	Dwarf_Word number;
+	if (dwarf_whatform(location) == DW_FORM_sec_offset || dwarf_formblock(location, &block) ||
+		block.length < 2)
+		return false;
+	const uint8_t *p = block.data;
+	if (*p == DW_OP_addr && block.length == 9) {
+		memcpy(&ret->addr, p + 1, 8);
+		return true;
+	}
+	uint8_t last = p[block.length - 1];
+	if (last == DW_OP_form_tls_address || last == DW_OP_GNU_push_tls_address) {
+		ret->tls = true;
+		if (*p == DW_OP_const8u && block.length == 10)
+			memcpy(&ret->addr, p + 1, 8);
+		else if (*p == DW_OP_const4u && block.length == 6)
+			memcpy(&ret->addr, p + 1, 4);
+		else
+			return false;
+		return true;
+	}
+	if (*p != DW_OP_addrx && *p != DW_OP_GNU_addr_index)
+		return false;
+	/* libdw knows where the table of addresses is */
+	Dwarf_Op *ops;
+	size_t n;
+	Dwarf_Attribute address;
+	if (dwarf_getlocation(location, &ops, &n) || n != 1 ||
+		dwarf_getlocation_attr(location, ops, &address) ||
+		dwarf_formaddr(&address, &number))
+		return false;
+	ret->addr = number;
+	return true;
+}
+
+static void add_variable(struct walk *w, Dwarf_Die *die)
+{
+	struct hf_type_index *x = w->index;
+	struct hf_type_variable variable = {.die = *die};
+	Dwarf_Attribute location;
+	if (!dwarf_attr(die, DW_AT_location, &location) || !static_place(die, &location, &variable))
+		return;
+	if (!hf_grow((void **)&x->variables, x->n_variables, &x->cap_variables,
+		    sizeof(*x->variables))) {
+		w->types->no_memory = true;
+		return;
+	}
+	x->variables[x->n_variables++] = variable;
+}
+
+static uint32_t open_scope(
+	struct walk *w, const Dwarf_Die *die, const char *name, uint32_t parent, bool function)
+{
+	struct hf_type_index *x = w->index;
+	if (x->n_scopes >= MAX_SCOPES ||
+		!hf_grow((void **)&x->scopes, x->n_scopes, &x->cap_scopes, sizeof(*x->scopes)))
+		return 0;
+	uint64_t hash = hf_type_name_hash(x->scopes[parent].hash, name);
+	hash = hf_type_name_hash(hash, function ? "()::" : "::");
+	x->scopes[x->n_scopes] = (struct hf_type_scope){.begin = die->addr,
+		.name = name,
+		.hash = hash,
+		.parent = parent,
+		.function = function};
+	return (uint32_t)x->n_scopes++;
+}
+
+static void descend(struct walk *w, Dwarf_Die *die, uint32_t scope, bool opened)
+{
+	struct level *l;
+	Dwarf_Die child;
+	if (w->depth + 1 == MAX_LEVELS) {
+		w->types->n_skipped++;
+		return;
+	}
+	bool more = dwarf_child(die, &child) == 0;
+	if (!more && !opened)
+		return;
+	l = &w->level[++w->depth];
+	*l = (struct level){.next = child, .scope = scope, .opened = opened, .more = more};
+}
+
+static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
+{
+	const char *name;
+	uint32_t inner;
+	switch (dwarf_tag(die)) {
+	case DW_TAG_namespace:
+		name = dwarf_diename(die);
+		inner = open_scope(w, die, name ? name : "(anonymous namespace)", scope, false);
+		descend(w, die, inner, inner != 0);
+		break;
+	case DW_TAG_structure_type:
+	case DW_TAG_class_type:
+	case DW_TAG_union_type:
+	case DW_TAG_enumeration_type:
+		name = dwarf_diename(die);
+		if (!name)
+			break;
+		if (!dwarf_hasattr(die, DW_AT_declaration))
+			add_definition(w, die, name, scope);
+		if (w->is_c || dwarf_tag(die) == DW_TAG_enumeration_type || !dwarf_haschildren(die))
+			break;
+		inner = open_scope(w, die, name, scope, false);
+		descend(w, die, inner, inner != 0);
+		break;
+	case DW_TAG_subprogram:
+		if (!dwarf_haschildren(die))
+			break;
+		name = dwarf_diename(die);
+		inner = name ? open_scope(w, die, name, scope, true) : 0;
+		descend(w, die, inner ? inner : scope, inner != 0);
+		break;
+	case DW_TAG_lexical_block:
+	case DW_TAG_common_block:
+	case DW_TAG_module:
+		descend(w, die, scope, false);
+		break;
+	case DW_TAG_variable:
+		add_variable(w, die);
+		break;
+	default:
+		break;
+	}
+}
+
+static void walk_unit(struct walk *w, Dwarf_Die *unit)
+{
+	w->depth = -1;
+	descend(w, unit, 0, false);
+	while (w->depth >= 0) {
+		struct level *l = &w->level[w->depth];
+		if (!l->more || w->n_dies++ > MAX_DIES) {
+			if (l->opened)
+				w->index->scopes[l->scope].end = w->last + 1;
+			w->depth--;
+			continue;
+		}
+		Dwarf_Die die = l->next;
+		/* What goes back would never end. */
+		const uint8_t *at = die.addr;
+		l->more =
+			dwarf_siblingof(&die, &l->next) == 0 && (const uint8_t *)l->next.addr > at;
+		w->last = at;
+		visit(w, &die, l->scope);
+	}
+}
+
+static bool unit_is_c(Dwarf_Die *unit)
+{
+	switch (dwarf_srclang(unit)) {
+	case DW_LANG_C89:
+	case DW_LANG_C:
+	case DW_LANG_C99:
+	case DW_LANG_C11:
+	case 0x2c: /* C17 */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int by_addr(const void *pa, const void *pb)
+{
+	const struct hf_type_variable *a = pa, *b = pb;
+	if (a->tls != b->tls)
+		return a->tls ? 1 : -1;
+	if (a->addr != b->addr)
+		return a->addr < b->addr ? -1 : 1;
+	return a->die.addr < b->die.addr ? -1 : a->die.addr > b->die.addr;
+}
+
+static int by_begin(const void *pa, const void *pb)
+{
+	const struct hf_type_scope *a = pa, *b = pb;
+	return a->begin < b->begin ? -1 : a->begin > b->begin;
+}
+
+/* Units come in the order of the file, but split ones and a dwz file's each lie elsewhere. */
+static void sort_scopes(struct hf_type_index *x)
+{
+	bool sorted = true;
+	for (size_t i = 1; sorted && i < x->n_scopes; i++)
+		sorted = x->scopes[i - 1].begin <= x->scopes[i].begin;
+	if (sorted)
+		return;
+	/* parents by where they begin, to find them again */
+	const uint8_t **parent = calloc(x->n_scopes, sizeof(*parent));
+	if (!parent)
+		return;
+	for (size_t i = 1; i < x->n_scopes; i++) {
+		parent[i] = x->scopes[x->scopes[i].parent].begin;
+		x->scopes[i].parent = (uint32_t)i;
+	}
+	qsort(x->scopes + 1, x->n_scopes - 1, sizeof(*x->scopes), by_begin);
+	for (size_t i = 1; i < x->n_scopes; i++) {
+		const uint8_t *begin = parent[x->scopes[i].parent];
+		struct hf_type_scope key = {.begin = begin};
+		struct hf_type_scope *found =
+			begin ? bsearch(&key, x->scopes + 1, x->n_scopes - 1, sizeof(key), by_begin)
+			      : NULL;
+		x->scopes[i].parent = found ? (uint32_t)(found - x->scopes) : 0;
+	}
+	free(parent);
+}
+
+static struct hf_type_index *make(struct hf_types *types, uint32_t module)
+{
+	struct hf_type_index *x = calloc(1, sizeof(*x));
+	struct walk *w = calloc(1, sizeof(*w));
+	Dwarf_Die unit;
+	if (x && w && hf_grow((void **)&x->scopes, 0, &x->cap_scopes, sizeof(*x->scopes))) {
+		x->scopes[x->n_scopes++] =
+			(struct hf_type_scope){.name = "", .hash = HF_HASH_START};
+		w->types = types;
+		w->index = x;
+		for (Dwarf_CU *cu = NULL; hf_debug_next_unit(types->files, module, &cu, &unit);) {
+			w->is_c = unit_is_c(&unit);
+			walk_unit(w, &unit);
+		}
+		if (x->n_variables)
+			qsort(x->variables, x->n_variables, sizeof(*x->variables), by_addr);
+		sort_scopes(x);
+	} else {
+		types->no_memory = true;
+		hf_type_index_destroy(x);
+		x = NULL;
+	}
+	free(w);
+	return x;
+}
+
+const struct hf_type_index *hf_type_index(struct hf_types *types, uint32_t module)
+{
+	if (!types->indexes[module] && hf_debug_module(types->files, module)->dwarf)
+		types->indexes[module] = make(types, module);
+	return types->indexes[module];
+}
+
+void hf_type_index_destroy(struct hf_type_index *index)
+{
+	if (!index)
+		return;
+	hf_map_deinit(&index->by_hash);
+	free(index->scopes);
+	free(index->definitions);
+	free(index->variables);
+	free(index);
+}
+
+const struct hf_type_definition *hf_type_index_find(
+	const struct hf_type_index *index, uint64_t hash)
+{
+	uint32_t i = hf_map_get(&index->by_hash, hash);
+	return i ? &index->definitions[i - 1] : NULL;
+}
+
+uint32_t hf_type_scope_of(const struct hf_type_index *index, const void *die_addr)
+{
+	const uint8_t *at = die_addr;
+	size_t lo = 1, hi = index->n_scopes;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (index->scopes[mid].begin < at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	uint32_t scope = (uint32_t)(lo - 1);
+	for (int i = 0; scope && i < MAX_LEVELS; i++) {
+		if (at < index->scopes[scope].end)
+			return scope;
+		scope = index->scopes[scope].parent;
+	}
+	return 0;
+}
+
+size_t hf_type_scope_text(const struct hf_type_index *index, uint32_t scope, char *ret, size_t size)
+{
+	uint32_t chain[MAX_LEVELS];
+	int n = 0;
+	for (; scope && n < MAX_LEVELS; scope = index->scopes[scope].parent)
+		chain[n++] = scope;
+	size_t length = 0;
+	ret[0] = 0;
+	while (n--) {
+		const struct hf_type_scope *s = &index->scopes[chain[n]];
+		int more = snprintf(
+			ret + length, size - length, "%s%s", s->name, s->function ? "()::" : "::");
+		if (more < 0 || length + (size_t)more >= size) {
+			ret[0] = 0;
+			return 0;
+		}
+		length += (size_t)more;
+	}
+	return length;
+}

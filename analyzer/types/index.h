@@ -1,0 +1,56 @@
+/*
+ * One pass over a module's DWARF: which structs it defines, where its static variables are, and in
+ * which scope a DIE stands. Nothing else of it is read until it is asked for.
+ *
+ * Thread rule: as types/table.h.
+ */
+#pragma once
+#include "types/table.h"
+
+/* A namespace, a class, or a function; DIEs from begin up to end are in it. */
+struct hf_type_scope {
+	const uint8_t *begin, *end;
+	const char *name;
+	uint64_t hash; /* of the qualified name */
+	uint32_t parent;
+	bool function;
+};
+
+struct hf_type_definition {
+	uint64_t hash; /* of the qualified name, without spaces */
+	Dwarf_Die die;
+};
+
+/* A variable with a place of its own: a global, a static member, a static of a function. */
+struct hf_type_variable {
+	uint64_t addr; /* in the file; of a thread-local one the offset in the TLS block */
+	Dwarf_Die die;
+	bool tls;
+};
+
+struct hf_type_index {
+	struct hf_type_scope *scopes; /* by begin; [0] is none */
+	size_t n_scopes, cap_scopes;
+	struct hf_type_definition *definitions;
+	size_t n_definitions, cap_definitions;
+	struct hf_map by_hash;              /* → definition + 1 */
+	struct hf_type_variable *variables; /* thread-local ones last; by addr */
+	size_t n_variables, cap_variables;
+};
+
+/* Of a module; made on the first call. NULL: it has no DWARF, or no memory. */
+const struct hf_type_index *hf_type_index(struct hf_types *types, uint32_t module);
+void hf_type_index_destroy(struct hf_type_index *index);
+
+/* The definition of that name, as hf_type_name_hash() has it; NULL: none here. */
+const struct hf_type_definition *hf_type_index_find(
+	const struct hf_type_index *index, uint64_t hash);
+/* The hash of a name, to go on from that of its scope or from HF_HASH_START. */
+uint64_t hf_type_name_hash(uint64_t hash, const char *name);
+
+/* The scope of a DIE; 0: none. */
+uint32_t hf_type_scope_of(const struct hf_type_index *index, const void *die_addr);
+/* Write "zoo::(anonymous namespace)::" (functions: "load()::") to ret; returns the length, 0 if it
+ * does not fit. */
+size_t hf_type_scope_text(
+	const struct hf_type_index *index, uint32_t scope, char *ret, size_t size);

@@ -1,0 +1,90 @@
+/*
+ * Types of objects, from typed roots along the edges.
+ *
+ *     create → find variables, classes, set_variable of frames → spread → result
+ *
+ * An object gets a type by a pointer to it whose pointee is known; the size says whether it is one
+ * element, an array of them, or something larger that starts with one. Each object keeps the type
+ * with the best evidence (enum hf_typed); better evidence that comes later replaces it and spreads
+ * again, so the result does not depend on the order, but for equals, where the nearest root goes
+ * first.
+ * Thread rule: as types/table.h.
+ */
+#pragma once
+#include "source/heap.h"
+#include "source/names.h"
+#include "types/resolve.h"
+#include "types/table.h"
+
+/* How an object's type is known; more is better. On disk as origin.id (docs/schema.md): never
+ * renumber. */
+enum hf_typed {
+	HF_TYPED_NONE,
+	HF_TYPED_BYTES,     /* a char pointer leads to it */
+	HF_TYPED_OPAQUE,    /* a pointer to a struct that is nowhere defined */
+	HF_TYPED_SHORT,     /* smaller than the type of the pointer to it */
+	HF_TYPED_PREFIX,    /* larger, and no array of it */
+	HF_TYPED_GUESS,     /* whatever evidence, but from a guessed object */
+	HF_TYPED_ARRAY,     /* as large as several elements */
+	HF_TYPED_SITE,      /* as most objects of its site and size */
+	HF_TYPED_CONTAINER, /* a pointer to a member of it, and its size fits */
+	HF_TYPED_FLEXIBLE,  /* a struct that ends with an array */
+	HF_TYPED_EXACT,     /* as large as the type of the pointer to it */
+	HF_TYPED_VTABLE,    /* says so itself */
+	HF_TYPED_N
+};
+
+struct hf_typing {
+	struct hf_types *types;
+	struct hf_heap *heap;
+	uint32_t *object_type;       /* [n_objects] of types; an array of T where it is several */
+	uint8_t *object_typed;       /* [n_objects] enum hf_typed */
+	uint32_t *variable_type;     /* [variables.n] of types */
+	const char **variable_name;  /* [variables.n] or NULL */
+	const char **root_name;      /* [roots.n] with the field, or NULL */
+	size_t n_variables, n_roots; /* that there is room for */
+	uint32_t *queue;             /* [n_objects] ring */
+	uint64_t *queued;            /* bitmap */
+	size_t queue_at, queue_n;
+	bool embedding_known;
+	/* results */
+	struct hf_names_type *names_types;
+	struct hf_names_field *names_fields;
+	size_t n_names_types, cap_names_types, n_names_fields, cap_names_fields;
+	struct hf_map type_rows, field_rows;
+	uint32_t *object_row; /* [n_objects] index+1 of names_types */
+	uint32_t *variable_row, *edge_field;
+	uint64_t *doubtful;
+	uint64_t doubtful_size; /* bytes held only by doubtful edges: the analysis fills it */
+};
+
+enum hf_status hf_typing_create(
+	struct hf_typing **ret, struct hf_types *types, struct hf_heap *heap, struct hf_err *err);
+void hf_typing_destroy(struct hf_typing *typing);
+
+/* Static and thread-local variables of every module that has root words or classes, by DWARF: their
+ * types and names. Root words that no variable of the dump covers get one: heap->variables grows.
+ */
+enum hf_status hf_typing_find_variables(struct hf_typing *typing, struct hf_err *err);
+/* A variable that was found otherwise (of a frame); before spreading. */
+void hf_typing_set_variable(struct hf_typing *typing, uint32_t variable, uint32_t type);
+/* The arrays by variable and root follow heap->variables and heap->roots when those have grown. */
+enum hf_status hf_typing_grow(struct hf_typing *typing, struct hf_err *err);
+/* C++ classes, by the vtables that objects point to. */
+enum hf_status hf_typing_find_classes(struct hf_typing *typing, struct hf_err *err);
+
+/* Everything that follows. */
+enum hf_status hf_typing_spread(struct hf_typing *typing, struct hf_err *err);
+
+/* Fill types, fields, object_type, object_origin, edge_field, variable_type, variable_name,
+ * root_name of names; and *ret_doubtful, a bitmap over edges for hf_analysis_init(). All belong to
+ * typing. */
+enum hf_status hf_typing_result(struct hf_typing *typing, struct hf_names *names,
+	const uint64_t **ret_doubtful, struct hf_err *err);
+
+/* Inside types/ only. A word that leads to the object at that offset says that there is a
+ * `pointee`; source: the type of what the word is in, 0: none; by: how well that is known. */
+void hf_typing_propose(struct hf_typing *typing, uint32_t object, uint64_t offset, uint32_t pointee,
+	uint32_t source, enum hf_typed by);
+/* The object is that. Spreads later if it is news. */
+void hf_typing_set(struct hf_typing *typing, uint32_t object, uint32_t type, enum hf_typed how);

@@ -1,0 +1,165 @@
+/* Static and thread-local variables: which one a root word lies in, and of what type it is. */
+#include <dwarf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "types/build.h"
+#include "types/index.h"
+#include "types/typing.h"
+
+enum { NAME_SIZE = 512, MAX_BACK = 16 /* variables looked at back from an address */ };
+
+static const char *keep(struct hf_typing *y, const char *text)
+{
+	return hf_bump_text(&y->types->pool, text, strlen(text));
+}
+
+/* The variable that covers an address of the file; its type and size by the way. */
+static const struct hf_type_variable *covering(struct hf_typing *y, uint32_t module,
+	const struct hf_type_index *x, uint64_t addr, uint32_t *ret_type)
+{
+	size_t lo = 0, hi = x->n_variables;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (!x->variables[mid].tls && x->variables[mid].addr <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (size_t k = 0; k < MAX_BACK && lo > k; k++) {
+		const struct hf_type_variable *v = &x->variables[lo - 1 - k];
+		Dwarf_Die die = v->die;
+		uint32_t type = hf_types_of_variable(y->types, module, &die);
+		if (type && addr - v->addr < y->types->at[type].size) {
+			*ret_type = type;
+			return v;
+		}
+	}
+	return NULL;
+}
+
+static const char *linkage_name(Dwarf_Die *die)
+{
+	Dwarf_Attribute attr;
+	if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attr) ||
+		dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attr))
+		return dwarf_formstring(&attr);
+	return NULL;
+}
+
+/* A thread-local variable is known by its name: where a module's block is, the dump does not say.
+ */
+static const struct hf_type_variable *thread_local_named(
+	const struct hf_type_index *x, const char *name)
+{
+	for (size_t i = x->n_variables; i-- > 0 && x->variables[i].tls;) {
+		Dwarf_Die die = x->variables[i].die;
+		const char *plain = dwarf_diename(&die), *linkage = linkage_name(&die);
+		if ((plain && !strcmp(plain, name)) || (linkage && !strcmp(linkage, name)))
+			return &x->variables[i];
+	}
+	return NULL;
+}
+
+static void take(struct hf_typing *y, uint32_t variable, uint32_t module,
+	const struct hf_type_variable *v, uint32_t type)
+{
+	char name[NAME_SIZE];
+	Dwarf_Die die = v->die;
+	y->variable_type[variable] = type;
+	hf_types_variable_name(y->types, module, &die, name, sizeof(name));
+	if (name[0])
+		y->variable_name[variable] = keep(y, name);
+}
+
+/* A root word that no symbol covers: a stripped program whose debug information lies elsewhere. */
+static bool new_variable(struct hf_typing *y, struct hf_heap_root *r, uint32_t module,
+	const struct hf_type_variable *v, uint32_t type, uint64_t bias)
+{
+	struct hf_heap *heap = y->heap;
+	struct hf_heap_variable *added = hf_heap_push(&heap->variables);
+	if (!added)
+		return false;
+	*added = (struct hf_heap_variable){.name = "",
+		.addr = v->addr + bias,
+		.size_bytes = y->types->at[type].size,
+		.kind = HF_ROOT_STATIC,
+		.module = module,
+		.thread = HF_NONE};
+	Dwarf_Die die = v->die;
+	Dwarf_Attribute attr;
+	bool external = false;
+	if (dwarf_attr_integrate(&die, DW_AT_external, &attr))
+		dwarf_formflag(&attr, &external);
+	if (external)
+		added->kind = HF_ROOT_GLOBAL;
+	if (hf_typing_grow(y, NULL))
+		return false;
+	r->variable = (uint32_t)heap->variables.n - 1;
+	r->kind = heap->variables.at[r->variable].kind;
+	take(y, r->variable, module, v, type);
+	/* the name is what ranks it among the named ones */
+	if (y->variable_name[r->variable])
+		heap->variables.at[r->variable].name = y->variable_name[r->variable];
+	return true;
+}
+
+static bool type_root(struct hf_typing *y, struct hf_heap_root *r, struct hf_map *made)
+{
+	struct hf_heap *heap = y->heap;
+	uint32_t module = r->module, type = 0;
+	const struct hf_type_index *x = hf_type_index(y->types, module);
+	if (!x || (r->variable != HF_NONE && y->variable_type[r->variable]))
+		return true;
+	uint64_t bias = hf_debug_module(y->types->files, module)->bias;
+	if (r->kind == HF_ROOT_TLS) {
+		const struct hf_type_variable *v =
+			r->variable == HF_NONE
+				? NULL
+				: thread_local_named(x, heap->variables.at[r->variable].name);
+		Dwarf_Die die;
+		if (v) {
+			die = v->die;
+			take(y, r->variable, module, v,
+				hf_types_of_variable(y->types, module, &die));
+		}
+		return true;
+	}
+	const struct hf_type_variable *v = covering(y, module, x, r->addr - bias, &type);
+	if (!v)
+		return true;
+	if (r->variable != HF_NONE) {
+		/* a symbol inside a larger variable, or the other way round, keeps its name only */
+		if (heap->variables.at[r->variable].addr == v->addr + bias)
+			take(y, r->variable, module, v, type);
+		return true;
+	}
+	uint32_t *known = hf_map_put(made, v->addr + bias);
+	if (!known)
+		return false;
+	if (*known) {
+		r->variable = *known - 1;
+		r->kind = heap->variables.at[r->variable].kind;
+		return true;
+	}
+	if (!new_variable(y, r, module, v, type, bias))
+		return false;
+	*known = r->variable + 1;
+	return true;
+}
+
+enum hf_status hf_typing_find_variables(struct hf_typing *y, struct hf_err *err)
+{
+	struct hf_heap *heap = y->heap;
+	struct hf_map made = {0};
+	bool ok = true;
+	for (size_t i = 0; ok && i < heap->roots.n; i++) {
+		struct hf_heap_root *r = &heap->roots.at[i];
+		if (r->module != HF_NONE &&
+			(r->kind == HF_ROOT_GLOBAL || r->kind == HF_ROOT_STATIC ||
+				r->kind == HF_ROOT_TLS))
+			ok = type_root(y, r, &made);
+	}
+	hf_map_deinit(&made);
+	return ok ? HF_OK : hf_err_set(err, HF_E_NOMEM, "no memory for variables");
+}
