@@ -196,6 +196,28 @@ enum hf_status hf_args_size(
 		err, HF_E_USAGE, "--%s %s: not a size; write 4096, 512K, 64M, 2G", name, text);
 }
 
+enum hf_status hf_args_age(
+	const struct hf_args *args, const char *name, int64_t *ret_s, struct hf_err *err)
+{
+	static const struct {
+		const char *unit;
+		uint64_t seconds;
+	} units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+	const char *text = hf_args_value(args, name), *s = text;
+	uint64_t n;
+	if (!text)
+		return HF_OK;
+	bool number = hf_parse_u64(&s, &n) && n <= UINT32_MAX;
+	for (size_t i = 0; number && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (!strcmp(s, units[i].unit)) {
+			*ret_s = (int64_t)(n * units[i].seconds);
+			return HF_OK;
+		}
+	}
+	return hf_err_set(
+		err, HF_E_USAGE, "--%s %s: not an age; write 90s, 10m, 2h, 1d", name, text);
+}
+
 void hf_option_text(const struct hf_option *option, char *buf, size_t size)
 {
 	char arg[64] = "";

@@ -71,5 +71,8 @@ enum hf_status hf_args_number(const struct hf_args *args, const char *name, int6
 	int64_t max, int64_t *ret, struct hf_err *err);
 enum hf_status hf_args_size(
 	const struct hf_args *args, const char *name, uint64_t *ret, struct hf_err *err);
+/* "90", "90s", "10m", "2h", "1d" in seconds. */
+enum hf_status hf_args_age(
+	const struct hf_args *args, const char *name, int64_t *ret_s, struct hf_err *err);
 /* "-o, --output FILE" */
 void hf_option_text(const struct hf_option *option, char *buf, size_t size);

@@ -106,6 +106,7 @@ static const struct hf_option refs_options[] = {
 };
 
 static const struct hf_option leaks_options[] = {
+	{"older", 0, "AGE", "only what was allocated AGE (90s, 10m, 2h, 1d) before the dump", 0},
 	{"fail-over", 0, "SIZE", "exit with 6 if more than SIZE is leaked", 0},
 	N_OPTION,
 	JSON_OPTION,

@@ -92,6 +92,11 @@ const char *hf_emit_dots(const struct hf_emit *emit)
 	return emit->o.ascii ? "..." : "…";
 }
 
+const char *hf_emit_from(const struct hf_emit *emit)
+{
+	return emit->o.ascii ? "<-" : "←";
+}
+
 static void remember(struct hf_emit *emit, const struct hf_err *err)
 {
 	if (!emit->err.status)
@@ -222,6 +227,7 @@ static const char *human_value(
 	if (cell->type == HF_CELL_TEXT)
 		return cell->s;
 	double d = cell->type == HF_CELL_REAL ? cell->d : (double)cell->i;
+	char number[HF_NUMBER_SIZE];
 	switch (kind) {
 	case HF_VALUE_COUNT:
 		return hf_human_count(buf, (uint64_t)cell->i);
@@ -238,6 +244,18 @@ static const char *human_value(
 		return hf_human_size_delta(buf, cell->i);
 	case HF_VALUE_BOOL:
 		return cell->i ? "yes" : "no";
+	case HF_VALUE_AGE:
+		return hf_human_age(buf, cell->i);
+	case HF_VALUE_SIZE_ESTIMATE:
+		buf[0] = '~';
+		hf_human_size(number, (uint64_t)cell->i);
+		memcpy(buf + 1, number, strnlen(number, HF_NUMBER_SIZE - 2) + 1);
+		return buf;
+	case HF_VALUE_COUNT_ESTIMATE:
+		buf[0] = '~';
+		hf_human_count(number, (uint64_t)cell->i);
+		memcpy(buf + 1, number, strnlen(number, HF_NUMBER_SIZE - 2) + 1);
+		return buf;
 	case HF_VALUE_TEXT:
 	case HF_VALUE_PLAIN:
 		break;

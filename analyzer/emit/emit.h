@@ -48,6 +48,8 @@ enum hf_emit_form hf_emit_form(const struct hf_emit *emit);
 /* "×" and "…", or their ASCII forms. */
 const char *hf_emit_times(const struct hf_emit *emit);
 const char *hf_emit_dots(const struct hf_emit *emit);
+/* "←" or "<-": called by. */
+const char *hf_emit_from(const struct hf_emit *emit);
 
 /* Lines for people only. A title has a blank line before it unless it is the first thing; a hint
  * says what to type next. */
@@ -73,6 +75,9 @@ enum hf_value_kind {
 	HF_VALUE_COUNT_DELTA,
 	HF_VALUE_SIZE_DELTA,
 	HF_VALUE_BOOL,
+	HF_VALUE_AGE,           /* seconds */
+	HF_VALUE_SIZE_ESTIMATE, /* people see a ~ before them */
+	HF_VALUE_COUNT_ESTIMATE,
 };
 
 struct hf_cell {

@@ -113,6 +113,20 @@ const char *hf_human_count_delta(char buf[HF_NUMBER_SIZE], int64_t n)
 	return buf;
 }
 
+const char *hf_human_age(char buf[HF_NUMBER_SIZE], int64_t seconds)
+{
+	static const struct {
+		int64_t seconds;
+		const char *unit;
+	} units[] = {{48 * 3600, "d"}, {2 * 3600, "h"}, {120, "min"}, {0, "s"}};
+	static const int64_t lengths[] = {24 * 3600, 3600, 60, 1};
+	size_t i = 0;
+	while (seconds < units[i].seconds)
+		i++;
+	snprintf(buf, HF_NUMBER_SIZE, "%lld %s", (long long)(seconds / lengths[i]), units[i].unit);
+	return buf;
+}
+
 const char *hf_human_share(char buf[HF_NUMBER_SIZE], double percent)
 {
 	if (percent > 0 && percent < 0.05)

@@ -38,6 +38,8 @@ const char *hf_human_size_delta(char buf[HF_NUMBER_SIZE], int64_t bytes);
 /* "12,345,678" */
 const char *hf_human_count(char buf[HF_NUMBER_SIZE], uint64_t n);
 const char *hf_human_count_delta(char buf[HF_NUMBER_SIZE], int64_t n);
+/* "45 s", "12 min", "3 h", "2 d". */
+const char *hf_human_age(char buf[HF_NUMBER_SIZE], int64_t seconds);
 /* "76.1%"; "<0.1%" for what is there but rounds to nothing. */
 const char *hf_human_share(char buf[HF_NUMBER_SIZE], double percent);
 /* part as a percentage of whole; 0 when whole is 0. */

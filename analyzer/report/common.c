@@ -116,6 +116,16 @@ void hf_report_object(struct hf_report *report, const char *key, const struct hf
 		hf_cell_text(object->type[0] ? object->type : NULL));
 	hf_emit_fact(emit, "site", NULL, HF_VALUE_TEXT,
 		hf_cell_text(object->site[0] ? object->site : NULL));
+	hf_emit_fact(emit, "site_id", NULL, HF_VALUE_PLAIN,
+		object->site_id ? hf_cell_int(object->site_id) : hf_cell_null());
+	hf_emit_fact(emit, "site_file", NULL, HF_VALUE_TEXT,
+		hf_cell_text(object->site_file[0] ? object->site_file : NULL));
+	hf_emit_fact(emit, "site_line", NULL, HF_VALUE_PLAIN,
+		object->site_line ? hf_cell_int(object->site_line) : hf_cell_null());
+	hf_emit_fact(emit, "age", NULL, HF_VALUE_AGE,
+		object->age < 0 ? hf_cell_null() : hf_cell_int(object->age));
+	hf_emit_fact(emit, "alloc_tid", NULL, HF_VALUE_PLAIN,
+		object->alloc_tid ? hf_cell_int(object->alloc_tid) : hf_cell_null());
 	hf_emit_fact(emit, "label", NULL, HF_VALUE_TEXT,
 		hf_cell_text(object->label[0] ? object->label : NULL));
 	hf_emit_object_end(emit);

@@ -25,7 +25,21 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 			heap->doubtful_size = value;
 		else if (!strcmp(key, "partial"))
 			heap->partial = value != 0;
+		else if (!strcmp(key, "profile_tied"))
+			heap->has_profile = true, heap->profile_tied = value != 0;
+		else if (!strcmp(key, "profile_sampled"))
+			heap->profile_sampled = value != 0;
+		else if (!strcmp(key, "profile_period"))
+			heap->profile_period = value;
+		else if (!strcmp(key, "profile_maker"))
+			snprintf(heap->profile_maker, sizeof(heap->profile_maker), "%s",
+				hf_column_text(q, 1));
 	}
+	int64_t n = 0;
+	if (status == HF_OK && heap->has_profile)
+		status = hf_query_int(db, &n, err,
+			"SELECT coalesce(sum(count), 0) FROM stat_site WHERE id > 0", "");
+	heap->n_with_site = (uint64_t)n;
 	return status;
 }
 
@@ -74,7 +88,9 @@ static enum hf_status found(sqlite3_stmt *stmt, bool row, enum hf_status status)
 	"o.held_size, o.held_count, coalesce(o.depth, -1), "                                       \
 	"(SELECT name FROM type WHERE id = o.type_id) || iif(o.origin_id IN (SELECT id FROM "      \
 	"origin WHERE confidence = 'guess'), '?', ''), "                                           \
-	"(SELECT function FROM site WHERE id = o.site_id), o.label, o.idom_variable_id FROM "      \
+	"(SELECT function FROM site WHERE id = o.site_id), o.label, o.idom_variable_id, "          \
+	"(SELECT file FROM site WHERE id = o.site_id), "                                           \
+	"(SELECT line FROM site WHERE id = o.site_id), coalesce(o.age, -1), o.alloc_tid FROM "     \
 	"object o "
 
 static enum hf_status read_object(
@@ -100,10 +116,14 @@ static enum hf_status read_object(
 			.held_count = (uint64_t)hf_column_int(q, 14),
 			.depth = hf_column_int(q, 15),
 			.idom_variable_id = hf_column_int(q, 19),
+			.site_line = hf_column_int(q, 21),
+			.age = hf_column_int(q, 22),
+			.alloc_tid = hf_column_int(q, 23),
 		};
 		copy_text(ret->type, sizeof(ret->type), q, 16);
 		copy_text(ret->site, sizeof(ret->site), q, 17);
 		copy_text(ret->label, sizeof(ret->label), q, 18);
+		copy_text(ret->site_file, sizeof(ret->site_file), q, 20);
 	}
 	return found(q, row, status);
 }

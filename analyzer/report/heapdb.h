@@ -18,6 +18,11 @@ struct hf_heapdb {
 	uint64_t live_size, live_count, leak_size, leak_count;
 	uint64_t doubtful_size; /* held only by words that are certainly no pointers */
 	bool partial;
+	/* Of the heap profile with the allocation sites; see report/site.h. */
+	bool has_profile, profile_tied, profile_sampled;
+	char profile_maker[32];
+	uint64_t profile_period;
+	uint64_t n_with_site;                      /* objects whose site is known */
 	sqlite3_stmt *object, *addr, *word, *root; /* prepared on first use */
 };
 
@@ -33,8 +38,11 @@ struct hf_object {
 	bool reachable;
 	int64_t arena_id, type_id, site_id, idom_id, idom_variable_id, holder_id, holder_root_id;
 	uint64_t retained_size, retained_count, held_size, held_count;
+	int64_t site_line;                                                /* 0: not known */
+	int64_t age, alloc_tid;                                           /* -1, 0: not known */
 	int64_t depth;                                                    /* -1: unreachable */
 	char type[HF_NAME_SIZE], site[HF_NAME_SIZE], label[HF_NAME_SIZE]; /* "": none */
+	char site_file[HF_NAME_SIZE];
 };
 
 /* HF_E_NOTFOUND if there is none (err is left alone then). */

@@ -1,96 +1,206 @@
+#include <math.h>
+#include <string.h>
+
 #include "report/report.h"
+#include "report/site.h"
 
-enum { SHOWN_HEADS = 10 };
+enum { SHOWN_HEADS = 10, SHOWN_CALLERS = 6 };
 
-static void leak_name(struct hf_text *text, sqlite3_stmt *q, const char *size)
+/* Leaked objects of an age, as leak_summary has all of them. */
+static const char older_sql[] =
+	"SELECT sum(iif(o.holder_id IS NULL, o.held_size, 0)) AS held_size, "
+	"sum(o.holder_id IS NULL) AS head_count, count(*) AS count, sum(o.size) AS size, "
+	"iif(o.site_id IS NULL AND o.type_id IS NULL, o.size, NULL) AS object_size, "
+	"max(ty.name) AS type, max(s.function) AS site, max(s.file) AS site_file, "
+	"max(s.line) AS site_line, o.site_id, "
+	"cast(round(sum(o.size * stands_for(o.site_id, o.size))) AS INTEGER) AS est_size, "
+	"cast(round(sum(stands_for(o.site_id, o.size))) AS INTEGER) AS est_count, "
+	"min(o.age) AS youngest, max(o.age) AS oldest, min(o.id) AS id "
+	"FROM object o LEFT JOIN type ty ON ty.id = o.type_id LEFT JOIN site s ON s.id = o.site_id "
+	"WHERE o.reachable = 0 AND o.age >= ?1 "
+	"GROUP BY o.site_id, o.type_id, iif(o.site_id IS NULL AND o.type_id IS NULL, o.size, NULL)";
+static const char all_sql[] =
+	"SELECT held_size, head_count, count, size, object_size, type, site, site_file, site_line, "
+	"nullif(site_id, 0) AS site_id, est_size, est_count, youngest, oldest, id FROM "
+	"leak_summary WHERE ?1 < 0";
+
+enum column {
+	HELD,
+	HEADS,
+	COUNT,
+	SIZE,
+	OBJECT_SIZE,
+	TYPE,
+	SITE,
+	SITE_FILE,
+	SITE_LINE,
+	SITE_ID,
+	EST_SIZE,
+	EST_COUNT,
+	YOUNGEST,
+	OLDEST,
+};
+
+/* How many allocations a recorded one stands for. */
+static void stands_for(sqlite3_context *context, int n, sqlite3_value **args)
 {
-	const char *type = hf_column_text(q, 5), *site = hf_column_text(q, 6);
-	if (*type)
-		hf_text_addf(text, "%s", type);
-	if (*site) {
-		hf_text_addf(text, "%sfrom %s", text->len ? " " : "", site);
-		if (!hf_column_null(q, 7))
-			hf_text_addf(text, "  %s:%s", hf_base_name(hf_column_text(q, 7)),
-				hf_column_text(q, 8));
-	}
-	if (!*site && !hf_column_null(q, 9))
-		hf_text_addf(text, "%sfrom site %lld", text->len ? " " : "",
-			(long long)hf_column_int(q, 9));
-	if (!text->len)
-		hf_text_addf(text, "objects of %s (no site, no type known)", size);
+	double period = (double)*(const uint64_t *)sqlite3_user_data(context);
+	double size = sqlite3_value_double(args[1]);
+	bool known = sqlite3_value_type(args[0]) != SQLITE_NULL && period > 1;
+	sqlite3_result_double(context, known ? 1 / -expm1(-(size > 0 ? size : 1) / period) : 1);
 }
 
-static enum hf_status groups(struct hf_report *report, int64_t n, struct hf_err *err)
+static enum hf_status leak_name(
+	struct hf_report *report, sqlite3_stmt *q, struct hf_text *text, struct hf_err *err)
 {
-	static const struct hf_column columns[] = {
-		{"held_size", "LEAKED", HF_VALUE_SIZE, 0},
-		{"head_count", "HEADS", HF_VALUE_COUNT, 0},
-		{"count", "COUNT", HF_VALUE_COUNT, 0},
-		{"size", "SIZE", HF_VALUE_SIZE, 0},
-		{"name", "WHAT", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+	char size[HF_NUMBER_SIZE];
+	const char *type = hf_column_text(q, TYPE);
+	if (*type)
+		hf_text_addf(text, "%s", type);
+	if (!hf_column_null(q, SITE_ID)) {
+		hf_text_addf(text, "%s", text->len ? " at " : "");
+		return hf_site_text(report, hf_column_int(q, SITE_ID), SHOWN_CALLERS, text, err);
+	}
+	if (!text->len)
+		hf_text_addf(text, "objects of %s%s",
+			hf_human_size(size, (uint64_t)hf_column_int(q, OBJECT_SIZE)),
+			report->heap.profile_tied ? "" : " (no site, no type known)");
+	return HF_OK;
+}
+
+/* What a table of groups is about. */
+struct part {
+	const char *key, *title, *where, *order;
+	bool estimates; /* its figures are those of samples */
+};
+
+static enum hf_status group_table(struct hf_report *report, const struct part *part,
+	const struct hf_leaks_options *options, struct hf_err *err)
+{
+	bool with_sites = report->heap.profile_tied && strcmp(part->key, "others") != 0;
+	struct hf_column columns[] = {
+		{"held_size", "LEAKED", HF_VALUE_SIZE, part->estimates ? HF_COLUMN_JSON : 0},
+		{"est_size", "LEAKED", HF_VALUE_SIZE_ESTIMATE,
+			part->estimates ? 0 : HF_COLUMN_JSON},
+		{"head_count", "HEADS", HF_VALUE_COUNT, part->estimates ? HF_COLUMN_JSON : 0},
+		{"est_count", "COUNT", HF_VALUE_COUNT_ESTIMATE,
+			part->estimates ? 0 : HF_COLUMN_JSON},
+		{"count", part->estimates ? "SAMPLES" : "COUNT", HF_VALUE_COUNT, 0},
+		{"size", "SIZE", HF_VALUE_SIZE, part->estimates ? HF_COLUMN_JSON : 0},
+		{"oldest", "OLDEST", HF_VALUE_AGE, with_sites ? 0 : HF_COLUMN_JSON},
+		{"name", with_sites ? "ALLOCATED AT" : "WHAT", HF_VALUE_TEXT, HF_COLUMN_WRAP},
+		{"youngest", "", HF_VALUE_AGE, HF_COLUMN_JSON},
 		{"object_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
 		{"type", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
 		{"site", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
 		{"site_file", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
 		{"site_line", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+		{"site_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
 	};
+	char sql[2048], key[64];
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	int64_t total = 0, shown = 0;
+	const char *source = options->older_s < 0 ? all_sql : older_sql;
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s) %s", source, part->where);
 	enum hf_status status =
-		hf_query_int(report->heap.db, &total, err, "SELECT count(*) FROM leak_summary", "");
+		hf_query_int(report->heap.db, &total, err, sql, "i", options->older_s);
+	snprintf(sql, sizeof(sql), "SELECT * FROM (%s) %s ORDER BY %s LIMIT ?2", source,
+		part->where, part->order);
 	if (status == HF_OK)
-		status = hf_query(report->heap.db, &q, err,
-			"SELECT held_size, head_count, count, size, object_size, type, site, "
-			"site_file, site_line, nullif(site_id, 0) FROM leak_summary "
-			"ORDER BY held_size DESC, size DESC, id LIMIT ?",
-			"i", n);
-	hf_emit_title(
-		report->emit, "By what was allocated (heads: objects that no leaked one holds)");
-	hf_emit_table_begin(report->emit, "groups", columns, sizeof(columns) / sizeof(columns[0]));
+		status =
+			hf_query(report->heap.db, &q, err, sql, "ii", options->older_s, options->n);
+	if (status == HF_OK && (total || !part->estimates))
+		hf_emit_title(report->emit, "%s", part->title);
+	hf_emit_table_begin(report->emit, part->key, columns, sizeof(columns) / sizeof(columns[0]));
 	while (hf_row(q, &status, err)) {
-		char size[HF_NUMBER_SIZE];
-		hf_human_size(size, (uint64_t)hf_column_int(q, 4));
 		_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
-		leak_name(&name, q, size);
+		status = leak_name(report, q, &name, err);
 		hf_emit_row(report->emit, HF_NO_ROW,
 			(struct hf_cell[]){
-				hf_column_cell(q, 0),
-				hf_column_cell(q, 1),
-				hf_column_cell(q, 2),
-				hf_column_cell(q, 3),
+				hf_column_cell(q, HELD),
+				hf_column_cell(q, EST_SIZE),
+				hf_column_cell(q, HEADS),
+				hf_column_cell(q, EST_COUNT),
+				hf_column_cell(q, COUNT),
+				hf_column_cell(q, SIZE),
+				hf_column_cell(q, OLDEST),
 				hf_cell_text(hf_text_get(&name)),
-				hf_column_cell(q, 4),
-				hf_column_cell(q, 5),
-				hf_column_cell(q, 6),
-				hf_column_cell(q, 7),
-				hf_column_cell(q, 8),
+				hf_column_cell(q, YOUNGEST),
+				hf_column_cell(q, OBJECT_SIZE),
+				hf_column_cell(q, TYPE),
+				hf_column_cell(q, SITE),
+				hf_column_cell(q, SITE_FILE),
+				hf_column_cell(q, SITE_LINE),
+				hf_column_cell(q, SITE_ID),
 			});
 		shown++;
 	}
 	hf_emit_table_end(report->emit);
 	char number[HF_NUMBER_SIZE];
-	hf_emit_fact(report->emit, "total_groups", NULL, HF_VALUE_COUNT, hf_cell_int(total));
+	snprintf(key, sizeof(key), "total_%s", part->key);
+	hf_emit_fact(report->emit, key, NULL, HF_VALUE_COUNT, hf_cell_int(total));
 	if (total > shown)
 		hf_emit_line(report->emit, "%s and %s more groups (-n)", hf_emit_dots(report->emit),
 			hf_human_count(number, (uint64_t)(total - shown)));
 	return status;
 }
 
-static enum hf_status heads(
-	struct hf_report *report, int64_t n, uint64_t *ret_first, struct hf_err *err)
+/* All groups in one table, or, where sites are sampled, what is known of them by samples first. */
+static enum hf_status groups(
+	struct hf_report *report, const struct hf_leaks_options *options, struct hf_err *err)
 {
-	static const struct hf_column columns[] = {
+	static const char by_size[] = "held_size DESC, size DESC, id",
+			  by_estimate[] = "est_size DESC, id";
+	static const struct part
+		exact = {"groups",
+			"By what was allocated (heads: objects that no leaked one holds)", "",
+			by_size, false},
+		sampled = {"groups", "Where they were allocated (~: estimates from samples)",
+			"WHERE site_id IS NOT NULL", by_estimate, true},
+		others = {"others", "Those without a sample (exact)", "WHERE site_id IS NULL",
+			by_size, false};
+	if (!report->heap.profile_tied || !report->heap.profile_sampled)
+		return group_table(report, &exact, options, err);
+	enum hf_status status = group_table(report, &sampled, options, err);
+	/* Only objects with a site have an age. */
+	return status != HF_OK || options->older_s >= 0
+		       ? status
+		       : group_table(report, &others, options, err);
+}
+
+static enum hf_status head_name(struct hf_report *report, const struct hf_object *o,
+	struct hf_text *text, struct hf_err *err)
+{
+	if (o->label[0])
+		hf_text_addf(text, "\"%s\"", o->label);
+	if (o->type[0])
+		hf_text_addf(text, "%s%s", text->len ? " " : "", o->type);
+	if (!o->site_id)
+		return HF_OK;
+	hf_text_addf(text, "%s", text->len ? " at " : "");
+	return hf_site_text(report, o->site_id, 0, text, err);
+}
+
+static enum hf_status heads(struct hf_report *report, int64_t n, int64_t older_s,
+	uint64_t *ret_first, struct hf_err *err)
+{
+	const struct hf_column columns[] = {
 		{"held_size", "LEAKED", HF_VALUE_SIZE, 0},
 		{"held_count", "OBJECTS", HF_VALUE_COUNT, 0},
 		{"retained_size", "RETAINED", HF_VALUE_SIZE, 0},
 		{"size", "SIZE", HF_VALUE_SIZE, 0},
 		{"addr", "ADDRESS", HF_VALUE_ADDRESS, 0},
+		{"age", "AGE", HF_VALUE_AGE, report->heap.profile_tied ? 0 : HF_COLUMN_JSON},
 		{"name", "WHAT", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
 		{"id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
 	};
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err,
-		"SELECT object_id FROM stat_leak_head ORDER BY rank LIMIT ?", "i", n);
+		older_s < 0 ? "SELECT object_id FROM stat_leak_head WHERE ?1 < 0 ORDER BY rank "
+			      "LIMIT ?2"
+			    : "SELECT id FROM object WHERE reachable = 0 AND holder_id IS NULL "
+			      "AND age >= ?1 ORDER BY held_size DESC, id LIMIT ?2",
+		"ii", older_s, n);
 	hf_emit_title(report->emit, "Largest heads");
 	hf_emit_table_begin(report->emit, "heads", columns, sizeof(columns) / sizeof(columns[0]));
 	while (hf_row(q, &status, err)) {
@@ -99,12 +209,13 @@ static enum hf_status heads(
 		if (status == HF_E_NOTFOUND)
 			status = hf_err_set(err, HF_E_CORRUPT, "the database lacks object %lld",
 				(long long)hf_column_int(q, 0));
+		_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
+		if (status == HF_OK)
+			status = head_name(report, &o, &what, err);
 		if (status != HF_OK)
 			break;
 		if (!*ret_first)
 			*ret_first = o.addr;
-		_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-		hf_heapdb_object_what(&what, &o);
 		hf_emit_row(report->emit, HF_NO_ROW,
 			(struct hf_cell[]){
 				hf_cell_int((int64_t)o.held_size),
@@ -112,11 +223,50 @@ static enum hf_status heads(
 				hf_cell_int((int64_t)o.retained_size),
 				hf_cell_int((int64_t)o.size),
 				hf_cell_int((int64_t)o.addr),
+				o.age < 0 ? hf_cell_null() : hf_cell_int(o.age),
 				hf_cell_text(hf_text_get(&what)),
 				hf_cell_int(o.id),
 			});
 	}
 	hf_emit_table_end(report->emit);
+	return status;
+}
+
+/* The leaked objects of at least that age. */
+static enum hf_status older(struct hf_report *report, int64_t older_s, uint64_t *ret_bytes,
+	uint64_t *ret_count, struct hf_err *err)
+{
+	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], age[HF_NUMBER_SIZE];
+	int64_t ages = 0, n = 0, bytes = 0;
+	sqlite3 *db = report->heap.db;
+	enum hf_status status = hf_query_int(
+		db, &ages, err, "SELECT EXISTS (SELECT 1 FROM object WHERE age IS NOT NULL)", "");
+	if (status == HF_OK && !ages)
+		return hf_err_set(err, HF_E_UNSUPPORTED,
+			"--older: this dump does not tell when objects were allocated; "
+			"'holdfast run --exact' or '--sample' records it");
+	if (status == HF_OK)
+		status = hf_query_int(db, &n, err,
+			"SELECT count(*) FROM object WHERE reachable = 0 AND age >= ?", "i",
+			older_s);
+	if (status == HF_OK)
+		status = hf_query_int(db, &bytes, err,
+			"SELECT coalesce(sum(size), 0) FROM object WHERE reachable = 0 AND "
+			"age >= ?",
+			"i", older_s);
+	if (status == HF_OK &&
+		sqlite3_create_function_v2(db, "stands_for", 2, SQLITE_UTF8,
+			&report->heap.profile_period, stands_for, NULL, NULL, NULL) != SQLITE_OK)
+		return hf_db_error(db, err, "preparing estimates");
+	*ret_bytes = (uint64_t)bytes;
+	*ret_count = (uint64_t)n;
+	hf_emit_fact(report->emit, "older", NULL, HF_VALUE_AGE, hf_cell_int(older_s));
+	hf_emit_fact(report->emit, "older_size", NULL, HF_VALUE_SIZE, hf_cell_int(bytes));
+	hf_emit_fact(report->emit, "older_count", NULL, HF_VALUE_COUNT, hf_cell_int(n));
+	hf_emit_line(report->emit, "of them %s in %s object%s older than %s%s",
+		hf_human_size(size, (uint64_t)bytes), hf_human_count(count, (uint64_t)n),
+		n == 1 ? " is" : "s are", hf_human_age(age, older_s),
+		report->heap.profile_sampled ? ", as far as they were sampled" : "");
 	return status;
 }
 
@@ -148,10 +298,18 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 	bool human = hf_emit_form(emit) == HF_EMIT_HUMAN;
 	if (human && !heap->leak_count)
 		return HF_OK;
-	uint64_t first = 0;
-	enum hf_status status = groups(report, options->n, err);
-	if (status == HF_OK)
-		status = heads(report, human ? SHOWN_HEADS : options->n, &first, err);
+	uint64_t first = 0, listed = heap->leak_count;
+	enum hf_status status = HF_OK;
+	if (options->older_s >= 0)
+		status = older(report, options->older_s, ret_bytes, &listed, err);
+	if (status == HF_OK && (!human || listed)) {
+		if (!human || heap->profile_sampled)
+			hf_site_note(report);
+		status = groups(report, options, err);
+		if (status == HF_OK)
+			status = heads(report, human ? SHOWN_HEADS : options->n, options->older_s,
+				&first, err);
+	}
 	if (status == HF_OK && first) {
 		char addr[HF_NUMBER_SIZE];
 		snprintf(addr, sizeof(addr), "0x%llx", (unsigned long long)first);

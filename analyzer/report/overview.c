@@ -5,6 +5,8 @@
 #include "base/fmt.h"
 #include "report/group.h"
 #include "report/report.h"
+#include "report/site.h"
+#include "report/top_site.h"
 
 enum { SHOWN_SUSPECTS = 3, SHOWN_ROOTS = 5, BULK_MEMBERS = 30000, LARGE_HEAP = 1000000 };
 
@@ -258,7 +260,9 @@ struct bulk {
 	struct hf_text path; /* empty: there is nothing to add */
 	struct hf_text next; /* the first step from the point: "->buckets[*]" */
 	uint64_t size, count;
-	bool cut; /* by a sample: the figures are not known */
+	bool cut;     /* by a sample: the figures are not known */
+	int64_t site; /* where most of it was allocated; 0: not known */
+	double site_share;
 };
 
 static void bulk_deinit(struct bulk *bulk)
@@ -291,6 +295,8 @@ static enum hf_status bulk_read(
 	hf_text_addf(&ret->path, "%s%s", hf_column_text(q, PATH), hf_text_get(&steps));
 	ret->size = set.size;
 	ret->count = set.n_all;
+	if (report->heap.profile_tied)
+		return hf_site_of_set(report, set.ids, set.n, &ret->site, &ret->site_share, err);
 	return HF_OK;
 }
 
@@ -306,6 +312,19 @@ static void bulk_line(struct hf_report *report, const struct bulk *bulk)
 			hf_text_get(&bulk->path), hf_human_size(size, bulk->size),
 			hf_human_share(share, hf_percent(bulk->size, report->heap.live_size)),
 			hf_human_count(count, bulk->count));
+}
+
+static enum hf_status bulk_site_line(
+	struct hf_report *report, const struct bulk *bulk, struct hf_err *err)
+{
+	enum { CALLERS = 3 };
+	if (!bulk->site)
+		return HF_OK;
+	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	enum hf_status status = hf_site_text(report, bulk->site, CALLERS, &text, err);
+	hf_emit_line(report->emit, "   %sallocated at %s", bulk->site_share < 95 ? "mostly " : "",
+		hf_text_get(&text));
+	return status;
 }
 
 static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number, const char *next)
@@ -362,6 +381,7 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 		{"bulk_path", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
 		{"bulk_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
 		{"bulk_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+		{"bulk_site_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
 	};
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err, suspect_sql, "");
@@ -377,6 +397,8 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 			status = bulk_read(report, q, &bulk, err);
 			suspect_lines(report, q, n, hf_text_get(&bulk.next));
 			bulk_line(report, &bulk);
+			if (status == HF_OK)
+				status = bulk_site_line(report, &bulk, err);
 		}
 		suspect_path(&path, q, hf_text_get(&bulk.next));
 		if (n == 1)
@@ -403,6 +425,7 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 							   : hf_cell_null(),
 				bulk.path.len && !bulk.cut ? hf_cell_int((int64_t)bulk.count)
 							   : hf_cell_null(),
+				bulk.site ? hf_cell_int(bulk.site) : hf_cell_null(),
 			});
 	}
 	hf_emit_table_end(report->emit);
@@ -421,6 +444,26 @@ static enum hf_status roots(struct hf_report *report, struct hf_err *err)
 	return status;
 }
 
+/* Where memory was allocated, if it is known. */
+static enum hf_status sites(struct hf_report *report, struct hf_err *err)
+{
+	enum { SHOWN = 4 };
+	int64_t shown = 0, all = 0;
+	char number[HF_NUMBER_SIZE];
+	if (!report->heap.has_profile)
+		return HF_OK;
+	hf_emit_title(report->emit, "Where it was allocated");
+	hf_emit_object_begin(report->emit, "allocated");
+	hf_site_note(report);
+	enum hf_status status = hf_top_sites(report, HF_BY_SITE, "size", SHOWN, &shown, &all, err);
+	hf_emit_object_end(report->emit);
+	if (status == HF_OK && all > shown)
+		hf_emit_line(report->emit, "%s and %s more: holdfast top %s --by site",
+			hf_emit_dots(report->emit), hf_human_count(number, (uint64_t)(all - shown)),
+			report->input);
+	return status;
+}
+
 enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err)
 {
 	uint64_t point = 0;
@@ -433,6 +476,8 @@ enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err)
 		status = suspects(report, &point, err);
 	if (status == HF_OK)
 		status = roots(report, err);
+	if (status == HF_OK)
+		status = sites(report, err);
 	if (status == HF_OK)
 		status = account(report, err);
 	if (status != HF_OK)

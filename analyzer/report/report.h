@@ -72,8 +72,9 @@ enum hf_status hf_report_refs(struct hf_report *report, uint64_t addr,
 
 struct hf_leaks_options {
 	int64_t n;
+	int64_t older_s; /* only what was allocated so many seconds before the dump; < 0: all */
 };
-/* *ret_bytes: all that is leaked, whatever was listed. */
+/* *ret_bytes: all that is leaked (of that age), whatever was listed. */
 enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_options *options,
 	uint64_t *ret_bytes, struct hf_err *err);
 

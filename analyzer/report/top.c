@@ -1,7 +1,9 @@
 #include <string.h>
 
 #include "report/report.h"
+#include "report/site.h"
 #include "report/top_object.h"
+#include "report/top_site.h"
 
 /* Each thing to rank by is a query that gives, in the order of `columns` below: what people see as
  * name, further JSON columns, then the figures. %s is the ORDER BY column. */
@@ -11,15 +13,6 @@ static const struct hf_column group_columns[] = {
 	{"share", "SHARE", HF_VALUE_SHARE, 0},
 	{"count", "COUNT", HF_VALUE_COUNT, 0},
 	{"retained_size", "RETAINED", HF_VALUE_SIZE, 0},
-	{"leak_size", "LEAKED", HF_VALUE_SIZE, 0},
-	{"name", "NAME", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
-};
-
-/* Sums over functions and modules cannot tell what goes with all of them. */
-static const struct hf_column sum_columns[] = {
-	{"size", "SIZE", HF_VALUE_SIZE, 0},
-	{"share", "SHARE", HF_VALUE_SHARE, 0},
-	{"count", "COUNT", HF_VALUE_COUNT, 0},
 	{"leak_size", "LEAKED", HF_VALUE_SIZE, 0},
 	{"name", "NAME", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
 };
@@ -60,15 +53,10 @@ struct by {
 	const char *none; /* what to say when there is nothing to rank */
 };
 
-static enum hf_status count_more(struct hf_report *report, const struct by *by,
-	const struct hf_top_options *options, int64_t shown, struct hf_err *err)
+static void more(struct hf_report *report, const struct by *by,
+	const struct hf_top_options *options, int64_t shown, int64_t all)
 {
-	char sql[1024], number[HF_NUMBER_SIZE];
-	int64_t all = 0;
-	snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s)", by->sql);
-	enum hf_status status = hf_query_int(report->heap.db, &all, err, sql, "");
-	if (status != HF_OK)
-		return status;
+	char number[HF_NUMBER_SIZE];
 	hf_emit_fact(report->emit, "total_rows", NULL, HF_VALUE_COUNT, hf_cell_int(all));
 	if (all > shown && options->min_percent > 0)
 		hf_emit_line(report->emit, "%s and %s smaller: holdfast top %s --by %s",
@@ -79,6 +67,18 @@ static enum hf_status count_more(struct hf_report *report, const struct by *by,
 			hf_human_count(number, (uint64_t)(all - shown)));
 	if (!all)
 		hf_emit_line(report->emit, "%s", by->none);
+}
+
+static enum hf_status count_more(struct hf_report *report, const struct by *by,
+	const struct hf_top_options *options, int64_t shown, struct hf_err *err)
+{
+	char sql[1024];
+	int64_t all = 0;
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s)", by->sql);
+	enum hf_status status = hf_query_int(report->heap.db, &all, err, sql, "");
+	if (status != HF_OK)
+		return status;
+	more(report, by, options, shown, all);
 	return HF_OK;
 }
 
@@ -151,25 +151,48 @@ static enum hf_status run_object(struct hf_report *report, const struct by *by, 
 		options->n, err);
 }
 
+static enum hf_status run_sites(struct hf_report *report, enum hf_site_by what, const struct by *by,
+	const char *order, const struct hf_top_options *options, struct hf_err *err)
+{
+	int64_t shown = 0, all = 0;
+	hf_site_note(report);
+	enum hf_status status = hf_top_sites(
+		report, what, options->sort ? order : NULL, options->n, &shown, &all, err);
+	if (status == HF_OK)
+		more(report, by, options, shown, all);
+	return status;
+}
+
+static enum hf_status run_site(struct hf_report *report, const struct by *by, const char *order,
+	const struct hf_top_options *options, struct hf_err *err)
+{
+	return run_sites(report, HF_BY_SITE, by, order, options, err);
+}
+
+static enum hf_status run_function(struct hf_report *report, const struct by *by, const char *order,
+	const struct hf_top_options *options, struct hf_err *err)
+{
+	return run_sites(report, HF_BY_FUNCTION, by, order, options, err);
+}
+
+static enum hf_status run_module(struct hf_report *report, const struct by *by, const char *order,
+	const struct hf_top_options *options, struct hf_err *err)
+{
+	return run_sites(report, HF_BY_MODULE, by, order, options, err);
+}
+
 static const struct by bys[] = {
 	{"object", {{"retained", "retained_size"}, {"held", "held_size"}, {"size", "size"}},
 		run_object, NULL, NULL, 0, NULL},
 	{"type", {{"retained", "retained_size"}, {"size", "size"}, {"count", "count"}}, run_group,
 		"SELECT size, NULL, count, retained_size, leak_size, name FROM type_summary",
 		group_columns, N(group_columns), "No object of this heap has a known type."},
-	{"site", {{"retained", "retained_size"}, {"size", "size"}, {"count", "count"}}, run_group,
-		/* Without its profile a site is a number. */
-		"SELECT s.size, NULL, s.count, s.retained_size, s.leak_size, CASE WHEN s.id = 0 "
-		"THEN '(no site)' ELSE coalesce(t.function, 'site ' || s.id) END || "
-		"coalesce('  ' || t.file || coalesce(':' || t.line, ''), '') AS name "
-		"FROM stat_site s LEFT JOIN site t ON t.id = s.id",
-		group_columns, N(group_columns), "This heap has no allocation sites."},
-	{"function", {{"size", "size"}, {"count", "count"}}, run_group,
-		"SELECT size, NULL, count, leak_size, function AS name FROM function_summary",
-		sum_columns, N(sum_columns), "This heap has no allocation sites."},
-	{"module", {{"size", "size"}, {"count", "count"}}, run_group,
-		"SELECT size, NULL, count, leak_size, module AS name FROM module_summary",
-		sum_columns, N(sum_columns), "This heap has no allocation sites."},
+	{"site", {{"retained", "retained"}, {"size", "size"}, {"count", "count"}}, run_site, NULL,
+		NULL, 0, "This heap has no allocation sites."},
+	{"function", {{"size", "size"}, {"count", "count"}}, run_function, NULL, NULL, 0,
+		"This heap has no allocation sites."},
+	{"module", {{"size", "size"}, {"count", "count"}}, run_module, NULL, NULL, 0,
+		"This heap has no allocation sites."},
 	{"root",
 		{{"held", "held_size"}, {"retained", "retained_size"}, {"size", "size"},
 			{"count", "held_count"}},

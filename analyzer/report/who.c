@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "report/path.h"
 #include "report/report.h"
+#include "report/site.h"
 #include "report/who_all.h"
 
 enum { SHOWN_HOPS = 24, SHOWN_ENDS = 10, MAX_ALSO = 8 };
@@ -160,13 +161,45 @@ void hf_who_path(struct hf_report *report, const char *key, const struct hf_path
 	hf_emit_object_end(emit);
 }
 
+/* "allocated at load_avatar (user.c:88) ← load_user, 12 s before the dump, by thread 4711" */
+static enum hf_status allocation(
+	struct hf_report *report, const struct hf_object *object, struct hf_err *err)
+{
+	enum { CALLERS = 6 };
+	struct hf_emit *emit = report->emit;
+	if (!object->site_id) {
+		if (report->heap.profile_tied && report->heap.profile_sampled)
+			hf_emit_line(emit, "  where it was allocated is not among the samples");
+		return HF_OK;
+	}
+	char age[HF_NUMBER_SIZE];
+	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	hf_text_addf(&text, "  allocated at ");
+	enum hf_status status = hf_site_text(report, object->site_id, CALLERS, &text, err);
+	if (status == HF_OK && object->age >= 0)
+		hf_text_addf(&text, ", %s before the dump", hf_human_age(age, object->age));
+	if (status == HF_OK && object->alloc_tid)
+		hf_text_addf(&text, ", by thread %lld", (long long)object->alloc_tid);
+	hf_emit_line(emit, "%s", hf_text_get(&text));
+	return status == HF_OK ? hf_site_stack(report, object->site_id, err) : status;
+}
+
+/* Label and type: the site has a line of its own. */
+static void label_and_type(struct hf_text *text, const struct hf_object *object)
+{
+	if (object->label[0])
+		hf_text_addf(text, "\"%s\"", object->label);
+	if (object->type[0])
+		hf_text_addf(text, "%s%s", text->len ? " " : "", object->type);
+}
+
 static void describe(struct hf_report *report, const struct hf_object *object, uint64_t addr)
 {
 	char size[HF_NUMBER_SIZE], held[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE],
 		count[HF_NUMBER_SIZE], retained[HF_NUMBER_SIZE];
 	struct hf_emit *emit = report->emit;
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-	hf_heapdb_object_what(&what, object);
+	label_and_type(&what, object);
 	hf_emit_fact(emit, "address", NULL, HF_VALUE_ADDRESS, hf_cell_int((int64_t)addr));
 	hf_emit_fact(
 		emit, "offset", NULL, HF_VALUE_PLAIN, hf_cell_int((int64_t)(addr - object->addr)));
@@ -258,6 +291,9 @@ enum hf_status hf_report_who(struct hf_report *report, uint64_t addr,
 	if (status != HF_OK || !object.id)
 		return status;
 	describe(report, &object, addr);
+	status = allocation(report, &object, err);
+	if (status != HF_OK)
+		return status;
 
 	_cleanup_(hf_path_deinit) struct hf_path path = {0};
 	status = hf_path_read(&report->heap, &object, &path, err);

@@ -19,6 +19,7 @@ static const char *const names[] = {
 	"__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc", "__rg_alloc", "__rg_alloc_zeroed",
 	"__rg_realloc", "__rdl_alloc", "__rdl_alloc_zeroed", "__rdl_realloc",
 	/* widely used wrappers that the patterns below do not have */
+	"allocate", "alloc", "xalloc", "zalloc", "mem_alloc", "safe_alloc", "checked_alloc",
 	"g_slice_alloc", "g_slice_alloc0", "g_memdup2", "PyMem_New", "PyObject_GC_New",
 	"_PyObject_GC_New", "_PyObject_New", "_PyObject_GC_NewVar", "gc_alloc", "ngx_alloc",
 	"g_strconcat", "g_strdup_printf", "g_strdup_vprintf"};

@@ -60,6 +60,9 @@ const char *hf_demangle(const char *name, char *buf, size_t size)
 	size_t n = strlen(name), end = n;
 	if (n >= MAX_MANGLED || size < 2)
 		return name;
+	/* glibc's second names of its own functions */
+	if (!strncmp(name, "__GI_", 5) && n > 5)
+		return hf_demangle(name + 5, buf, size);
 	if (strchr(name, '.'))
 		end = without_suffixes(name, n);
 	if (!hf_is_mangled(name)) {

@@ -6,8 +6,9 @@ summaries) is worked out here in the plainest way, so that it can serve as an or
 
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
-findings that make it partial. `empty`: no objects.
+findings that make it partial. `empty`: no objects. `sited`: sessions with allocation sites. `sampled`: with those of some.
 """
+import math
 import os
 import sqlite3
 import sys
@@ -316,11 +317,70 @@ def build(schema_dir, path, h, partial):
     db.close()
 
 
+# By the size of the objects: id, frames innermost first, the one that names the site.
+SITES = {
+    1000: (3, [("malloc", None, 0), ("load_avatar", "/src/server/user.c", 88), ("load_user", "/src/server/user.c", 120),
+               ("session_open", "/src/server/session.c", 41), ("handle_login", "/src/server/login.c", 230),
+               ("serve", "/src/server/main.c", 77), ("start_thread", None, 0)], 1),
+    64: (1, [("calloc", None, 0), ("session_open", "/src/server/session.c", 38), ("handle_login", "/src/server/login.c", 230),
+             ("serve", "/src/server/main.c", 77)], 1),
+    48: (2, [("operator new", None, 0), ("std::vector<Item, std::allocator<Item> >::_M_realloc_insert", "/usr/include/c++/12/bits/vector.tcc", 440),
+             ("Basket::add", "/src/server/basket.cc", 17), (None, None, 0), ("serve", "/src/server/main.c", 77)], 2),
+    16: (7, [("libplugin.so+0x1234", None, 0)], 0),
+}
+
+
+def add_sites(path, sampled):
+    """What a heap profile adds: every object of the sizes above has a site, or every third one has."""
+    db = sqlite3.connect(path)
+    period = 512 if sampled else 1
+    weight = lambda size: 1 / -math.expm1(-size / period) if sampled else 1
+    objects = db.execute("SELECT id, size, reachable, retained_size, held_size, holder_id FROM object ORDER BY id").fetchall()
+    known = [o for o in objects if o[1] in SITES and (not sampled or o[0] % 3 == 0)]
+    db.execute("DELETE FROM stat_leak")
+    for o in known:
+        db.execute("UPDATE object SET site_id = ?, age = ?, alloc_tid = 4712 WHERE id = ?", (SITES[o[1]][0], o[0] * 7, o[0]))
+    for size, (site, frames, naming) in SITES.items():
+        own = [o for o in known if o[1] == size]
+        function, file, line = frames[naming]
+        insert(db, "site", id=site, function=function, file=file, line=line or None, module_id=1, depth=naming,
+               live_bytes=round(sum(o[1] * weight(o[1]) for o in own)), live_count=round(sum(weight(o[1]) for o in own)),
+               total_bytes=size * 2000, total_count=2000)
+        for depth, (function, file, line) in enumerate(frames):
+            insert(db, "site_frame", site_id=site, depth=depth, function=function, file=file, line=line or None,
+                   module_id=1, pc=0x555555555000 + 16 * depth)
+    groups = {}
+    for o in objects:
+        groups.setdefault(SITES[o[1]][0] if o in known else 0, []).append(o)
+    for site, own in groups.items():
+        leaked = [o for o in own if not o[2]]
+        insert(db, "stat_site", id=site, count=len(own), size=sum(o[1] for o in own), retained_size=sum(o[1] for o in own),
+               leak_count=len(leaked), leak_size=sum(o[1] for o in leaked), oldest=max(o[0] for o in own) * 7 if site else None)
+    leaks = {}
+    for o in objects:
+        if not o[2]:
+            leaks.setdefault((SITES[o[1]][0], None) if o in known else (None, o[1]), []).append(o)
+    for (site, size), own in leaks.items():
+        heads = [o for o in own if o[5] is None]
+        insert(db, "stat_leak", site_id=site, object_size=size, count=len(own), size=sum(o[1] for o in own),
+               head_count=len(heads), held_size=sum(o[4] for o in heads),
+               est_count=round(sum(weight(o[1]) if site else 1 for o in own)),
+               est_size=round(sum(o[1] * (weight(o[1]) if site else 1) for o in own)),
+               youngest=min(o[0] for o in own) * 7 if site else None, oldest=max(o[0] for o in own) * 7 if site else None)
+    db.executemany("INSERT INTO meta VALUES (?, ?)", dict(
+        sites=1, profile="server.hfp.pb.gz", profile_maker="Holdfast", profile_tied=1, profile_sampled=int(sampled),
+        profile_period=period, profile_samples=10000).items())
+    db.commit()
+    db.close()
+
+
 def main():
     schema_dir, path = sys.argv[1:3]
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
     h = Heap() if name == "empty" else sessions({"grown": 24, "more": 40}.get(name, 16))
     build(schema_dir, path, h, name == "partial")
+    if name in ("sited", "sampled"):
+        add_sites(path, name == "sampled")
 
 
 main()

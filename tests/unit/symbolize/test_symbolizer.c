@@ -65,7 +65,7 @@ static void test_allocators(void **state)
 		"std::allocator<int>::allocate", "__gnu_cxx::new_allocator<int>::allocate",
 		"alloc::raw_vec::finish_grow", "__rust_alloc", "je_malloc"};
 	static const char *const no[] = {"main", "load_avatar", "standard::thing", "mallocator",
-		"my::allocate", "create_session", "alloc"};
+		"my::allocate", "create_session", "allot"};
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
 		if (!hf_is_allocator(NULL, yes[i]))
 			fail_msg("%s", yes[i]);
@@ -74,10 +74,10 @@ static void test_allocators(void **state)
 		if (hf_is_allocator(NULL, no[i]))
 			fail_msg("%s", no[i]);
 	}
-	const char *const mine[] = {"pool_get*", "alloc"};
+	const char *const mine[] = {"pool_get*", "allot"};
 	struct hf_allocators more = {mine, 2};
 	assert_true(hf_is_allocator(&more, "pool_get_slow"));
-	assert_true(hf_is_allocator(&more, "alloc"));
+	assert_true(hf_is_allocator(&more, "allot"));
 	assert_false(hf_is_allocator(&more, "main"));
 }
 

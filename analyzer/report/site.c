@@ -1,0 +1,163 @@
+#include "report/site.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void hf_site_place(struct hf_text *text, const char *function, const char *file, int64_t line)
+{
+	hf_text_addf(text, "%s", function);
+	if (*file && line)
+		hf_text_addf(text, " (%s:%lld)", hf_base_name(file), (long long)line);
+	else if (*file)
+		hf_text_addf(text, " (%s)", hf_base_name(file));
+}
+
+/* Frames that every thread has say nothing. */
+static bool is_start(const char *function)
+{
+	static const char *const starts[] = {"__libc_start_call_main", "__libc_start_main",
+		"__libc_start_main_impl", "__libc_start_main@@GLIBC_2.34", "_start", "start_thread",
+		"clone", "clone3", "__clone3", "__clone"};
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		if (!strcmp(function, starts[i]))
+			return true;
+	}
+	return false;
+}
+
+enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_callers,
+	struct hf_text *text, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL, *callers = NULL;
+	sqlite3 *db = report->heap.db;
+	enum hf_status status = hf_query(db, &q, err,
+		"SELECT function, file, line, coalesce(depth, 0) FROM site WHERE id = ?", "i",
+		site);
+	if (!hf_row(q, &status, err) || hf_column_null(q, 0)) {
+		if (status == HF_OK)
+			hf_text_addf(text, "site %lld", (long long)site);
+		return status;
+	}
+	hf_site_place(text, hf_column_text(q, 0), hf_column_text(q, 1), hf_column_int(q, 2));
+	if (n_callers)
+		status = hf_query(db, &callers, err,
+			"SELECT function FROM site_frame WHERE site_id = ? AND depth > ? "
+			"ORDER BY depth LIMIT ?",
+			"iii", site, hf_column_int(q, 3), (int64_t)n_callers);
+	while (n_callers && hf_row(callers, &status, err)) {
+		const char *function = hf_column_text(callers, 0);
+		if (is_start(function))
+			break;
+		hf_text_addf(
+			text, " %s %s", hf_emit_from(report->emit), *function ? function : "??");
+	}
+	return status;
+}
+
+struct share {
+	int64_t site;
+	uint64_t size;
+};
+
+static int by_site(const void *pa, const void *pb)
+{
+	const struct share *a = pa, *b = pb;
+	return a->site < b->site ? -1 : a->site > b->site;
+}
+
+static void free_shares(struct share **p)
+{
+	free(*p);
+}
+
+enum hf_status hf_site_of_set(struct hf_report *report, const int64_t *ids, size_t n,
+	int64_t *ret_site, double *ret_share, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	_cleanup_(free_shares) struct share *shares = calloc(n + 1, sizeof(*shares));
+	if (!shares)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for a set of objects");
+	enum hf_status status = hf_query(
+		report->heap.db, &q, err, "SELECT site_id, size FROM object WHERE id = ?", "");
+	size_t n_shares = 0;
+	for (size_t i = 0; i < n && status == HF_OK; i++) {
+		hf_rebind(q, "i", ids[i]);
+		if (hf_row(q, &status, err) && !hf_column_null(q, 0))
+			shares[n_shares++] =
+				(struct share){hf_column_int(q, 0), (uint64_t)hf_column_int(q, 1)};
+		sqlite3_reset(q);
+	}
+	if (n_shares)
+		qsort(shares, n_shares, sizeof(*shares), by_site);
+	uint64_t all = 0, run = 0, best = 0;
+	*ret_site = 0;
+	for (size_t i = 0; i < n_shares; i++) {
+		run = i && shares[i].site == shares[i - 1].site ? run + shares[i].size
+								: shares[i].size;
+		all += shares[i].size;
+		if (run > best || !*ret_site) {
+			best = run;
+			*ret_site = shares[i].site;
+		}
+	}
+	*ret_share = hf_percent(best, all);
+	return status;
+}
+
+enum hf_status hf_site_stack(struct hf_report *report, int64_t site, struct hf_err *err)
+{
+	static const struct hf_column columns[] = {
+		{"function", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+		{"file", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+		{"line", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+		{"module", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+		{"pc", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
+	};
+	enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(report->heap.db, &q, err,
+		"SELECT f.function, f.file, f.line, m.path, f.pc FROM site_frame f "
+		"LEFT JOIN module m ON m.id = f.module_id WHERE f.site_id = ? ORDER BY f.depth",
+		"i", site);
+	hf_emit_table_begin(report->emit, "stack", columns, N_COLUMNS);
+	while (hf_row(q, &status, err)) {
+		struct hf_cell cells[N_COLUMNS];
+		for (int c = 0; c < N_COLUMNS; c++)
+			cells[c] = hf_column_cell(q, c);
+		hf_emit_row(report->emit, HF_NO_ROW, cells);
+	}
+	hf_emit_table_end(report->emit);
+	return status;
+}
+
+static void note_sampled(struct hf_report *report)
+{
+	const struct hf_heapdb *heap = &report->heap;
+	char period[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE];
+	hf_emit_line(report->emit,
+		"Sites are sampled, one allocation in %s: figures with ~ are estimates",
+		hf_human_size(period, heap->profile_period));
+	hf_emit_line(report->emit,
+		"from %s live samples. Objects, HELD, RETAINED, leak totals are exact.",
+		hf_human_count(count, heap->n_with_site));
+}
+
+void hf_site_note(struct hf_report *report)
+{
+	const struct hf_heapdb *heap = &report->heap;
+	struct hf_emit *emit = report->emit;
+	hf_emit_object_begin(emit, "sites");
+	hf_emit_fact(emit, "known", NULL, HF_VALUE_BOOL, hf_cell_int(heap->has_profile));
+	hf_emit_fact(emit, "tied", NULL, HF_VALUE_BOOL, hf_cell_int(heap->profile_tied));
+	hf_emit_fact(emit, "estimates", NULL, HF_VALUE_BOOL, hf_cell_int(heap->profile_sampled));
+	hf_emit_fact(emit, "period", NULL, HF_VALUE_SIZE,
+		heap->has_profile ? hf_cell_int((int64_t)heap->profile_period) : hf_cell_null());
+	hf_emit_fact(emit, "samples", NULL, HF_VALUE_COUNT,
+		heap->profile_tied ? hf_cell_int((int64_t)heap->n_with_site) : hf_cell_null());
+	hf_emit_object_end(emit);
+	if (heap->has_profile && !heap->profile_tied)
+		hf_emit_line(emit, "These sites cannot be tied to objects: heap profile of %s, %s.",
+			heap->profile_maker, heap->profile_sampled ? "estimates" : "exact");
+	else if (heap->profile_tied && heap->profile_sampled)
+		note_sampled(report);
+}
