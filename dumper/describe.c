@@ -420,7 +420,8 @@ void hf_describe_sites(const struct hf_describe *d)
 	for (uint32_t i = 0; hf_index_next(&iter, &object); i++) {
 		struct hf_site_facts facts;
 		/* a record that cannot be of this object is one that a free was not seen of */
-		if (d->in->site_of(object.addr, &facts) && facts.requested_bytes <= object.usable)
+		if (d->in->site_of(d->in->site_ctx, object.addr, &facts) &&
+			facts.requested_bytes <= object.usable)
 			hf_write_site(d->writer, i, &facts);
 	}
 }

@@ -63,7 +63,8 @@ struct hf_dump_input {
 	size_t n_findings;
 	/* What is recorded of the allocation of the object at addr (the site is the id in the heap
 	 * profile); false: nothing. NULL: nothing is recorded of any. */
-	bool (*site_of)(uint64_t addr, struct hf_site_facts *ret);
+	bool (*site_of)(void *ctx, uint64_t addr, struct hf_site_facts *ret);
+	void *site_ctx;
 	const uint8_t *token; /* HF_FORMAT_TOKEN_SIZE bytes, shared with the profile; NULL: made up
 			       */
 	struct hf_sink *sink;

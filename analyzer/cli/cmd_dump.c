@@ -1,13 +1,6 @@
-/* dump: hands over to holdfast-dump, which links no database and can run where little is. */
-#include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "base/fmt.h"
+/* dump: of a process, or from a core file. */
 #include "cli/commands.h"
-#include "cli/locate_file.h"
+#include "cli/dumper.h"
 #include "cli/session.h"
 
 static enum hf_status check(const struct hf_args *args, struct hf_err *err)
@@ -23,30 +16,16 @@ static enum hf_status check(const struct hf_args *args, struct hf_err *err)
 			hf_args_has(args, "exe") ? "--exe" : "--sysroot");
 	if (core)
 		return HF_OK;
-	const char *s = args->args[0];
-	uint64_t pid;
-	if (!hf_parse_u64(&s, &pid) || *s || !pid || pid > INT32_MAX)
-		return hf_err_set(
-			err, HF_E_USAGE, "dump: \"%s\" is not a process number", args->args[0]);
-	return HF_OK;
+	return hf_dumper_check_pid("dump", args->args[0], err);
 }
 
 int hf_cmd_dump(const struct hf_args *args)
 {
-	static const char *const places[] = {"", "../libexec/holdfast", "../lib/holdfast", NULL};
 	struct hf_err err;
-	char path[PATH_MAX];
 	if (check(args, &err) != HF_OK)
 		return hf_fail(&err);
-	if (!hf_near_self(places, "holdfast-dump", path, sizeof(path))) {
-		fputs("holdfast: dump: not in this build: there is no holdfast-dump beside "
-		      "holdfast\n",
-			stderr);
-		return HF_EXIT_FAILED;
-	}
-	const char *argv[12];
+	const char *argv[HF_DUMPER_ARGS];
 	int n = 0;
-	argv[n++] = "holdfast-dump";
 	static const char *const passed[] = {"core", "exe", "sysroot", "o"};
 	static const char *const flags[] = {"--core", "--exe", "--sysroot", "-o"};
 	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++) {
@@ -58,7 +37,5 @@ int hf_cmd_dump(const struct hf_args *args)
 	if (args->n_args)
 		argv[n++] = args->args[0];
 	argv[n] = NULL;
-	execv(path, (char *const *)argv);
-	fprintf(stderr, "holdfast: cannot start %s: %s\n", path, strerror(errno));
-	return HF_EXIT_FAILED;
+	return hf_dumper_exec("dump", argv);
 }

@@ -50,6 +50,20 @@ static const struct hf_option dump_options[] = {
 	END,
 };
 
+static const struct hf_option profile_options[] = {
+	{NULL, 'o', "FILE", "the profile to write", 0},
+	{"file", 0, "SITES", "of a process that has ended: the file that it kept", 0},
+	END,
+};
+
+static const struct hf_option ctl_options[] = {
+	{"sample", 0, "WHAT",
+		"record one sample per so many bytes, exact: every allocation, off: none "
+		"(without it: tell)",
+		0},
+	END,
+};
+
 static const struct hf_option load_options[] = {
 	{NULL, 'o', "DB", "the database to write (default: beside INPUT)", 0},
 	{"profile", 0, "FILE", "heap profile with the sites (default: the one beside INPUT)", 0},
@@ -136,6 +150,11 @@ const struct hf_command hf_commands[] = {
 		1, -1, hf_cmd_run, HF_COMMAND_STOP_AT_ARG},
 	{"dump", "PID [-o FILE]\n--core CORE [--exe EXE] [--sysroot DIR] [-o FILE]",
 		"dump a running process, or from a core file", dump_options, 0, 1, hf_cmd_dump, 0},
+	{"profile", "PID [-o FILE]\n--file SITES [-o FILE]",
+		"the heap profile of a process that records sites", profile_options, 0, 1,
+		hf_cmd_profile, 0},
+	{"ctl", "PID [--sample BYTES|exact|off]", "what a running process records", ctl_options, 1,
+		1, hf_cmd_ctl, 0},
 	{"load", "INPUT [-o DB] [--profile FILE]", "make the database of a dump", load_options, 1,
 		1, hf_cmd_load, 0},
 	{"report", "INPUT", "one screen: totals, who holds most, where memory is", report_options,
@@ -161,8 +180,6 @@ const struct hf_command hf_commands[] = {
 	{.name = "serve", .usage = "", .summary = "", .flags = HF_COMMAND_LATER},
 	{.name = "export", .usage = "", .summary = "", .flags = HF_COMMAND_LATER},
 	{.name = "symbolize", .usage = "", .summary = "", .flags = HF_COMMAND_LATER},
-	{.name = "ctl", .usage = "", .summary = "", .flags = HF_COMMAND_LATER},
-	{.name = "profile", .usage = "", .summary = "", .flags = HF_COMMAND_LATER},
 	{0},
 };
 

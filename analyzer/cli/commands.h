@@ -17,6 +17,8 @@ void hf_commands_help(void);
 
 int hf_cmd_run(const struct hf_args *args);
 int hf_cmd_dump(const struct hf_args *args);
+int hf_cmd_profile(const struct hf_args *args);
+int hf_cmd_ctl(const struct hf_args *args);
 int hf_cmd_load(const struct hf_args *args);
 int hf_cmd_report(const struct hf_args *args);
 int hf_cmd_who(const struct hf_args *args);

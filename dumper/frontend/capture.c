@@ -163,7 +163,7 @@ static void note_problems(struct work *w, const struct hf_snapshot *s)
 		add_finding(w, HF_PARTIAL, HF_TEXT_DONTFORK, "", s->missing_bytes);
 }
 
-static bool site_of(uint64_t addr, struct hf_site_facts *ret)
+static bool site_of(void *ctx, uint64_t addr, struct hf_site_facts *ret)
 {
 	struct hf_site_object object;
 	if (!hf_site_find(addr, &object))

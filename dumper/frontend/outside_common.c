@@ -6,9 +6,10 @@
 enum { MAX_NUMBER = 100000 };
 
 enum hf_status hf_outside_open(struct hf_sink_file *file, const char *output, const char *program,
-	int pid, struct hf_err *err)
+	int pid, const char *ending, struct hf_err *err)
 {
 	char path[HF_PATH_MAX], name[64];
+	char profile[HF_PATH_MAX];
 	struct stat st;
 	if (output)
 		return hf_sink_file_open(file, output, err);
@@ -16,10 +17,12 @@ enum hf_status hf_outside_open(struct hf_sink_file *file, const char *output, co
 	for (char *p = name; *p; p++)
 		*p = *p == '/' || (unsigned char)*p < ' ' ? '_' : *p;
 	for (unsigned n = 1; n < MAX_NUMBER; n++) {
-		hf_fmt(path, sizeof(path), "%s.%d.%u.hfd", name, pid, n);
-		if (lstat(path, &st))
+		hf_fmt(path, sizeof(path), "%s.%d.%u%s", name, pid, n, ending);
+		hf_fmt(profile, sizeof(profile), "%s.%d.%u" HF_OUTSIDE_PROFILE, name, pid, n);
+		/* a dump may get a profile beside it */
+		if (lstat(path, &st) && lstat(profile, &st))
 			return hf_sink_file_open(file, path, err);
 	}
-	return hf_err_set(
-		err, HF_E_EXISTS, "%s.%d.N.hfd: all names up to %d exist", name, pid, MAX_NUMBER);
+	return hf_err_set(err, HF_E_EXISTS, "%s.%d.N%s: all names up to %d exist", name, pid,
+		ending, MAX_NUMBER);
 }

@@ -228,7 +228,7 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 		status = hf_err_set(err, HF_E_NOMEM, "no memory for the list of threads");
 	if (!status)
 		status = hf_outside_open(
-			&c->result->file, o->output, c->core.program, c->core.pid, err);
+			&c->result->file, o->output, c->core.program, c->core.pid, ".hfd", err);
 	if (status)
 		return status;
 	collect_facts(c);
@@ -254,6 +254,7 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 	hf_outside_library_use(&c->library, &input);
 	input.findings = c->findings.data;
 	input.n_findings = c->findings.n;
+	hf_outside_sites_beside(&c->library, c->result);
 	return hf_dump_write(&input, err);
 }
 

@@ -2,12 +2,13 @@
 
 #include "frontend/outside.h"
 #include "frontend/told.h"
+#include "site/control.h"
 
 enum { MAX_DATA = 64 << 20 /* bytes of the library's data that are searched */ };
 
 void hf_outside_library_init(struct hf_outside_library *l)
 {
-	l->code = 0;
+	*l = (struct hf_outside_library){0};
 	hf_vec_init(&l->own, sizeof(struct hf_walk_range));
 	hf_vec_init(&l->registered, sizeof(struct hf_registered_root));
 	hf_vec_init(&l->labels, sizeof(struct hf_label));
@@ -18,6 +19,7 @@ void hf_outside_library_deinit(struct hf_outside_library *l)
 	hf_vec_deinit(&l->own);
 	hf_vec_deinit(&l->registered);
 	hf_vec_deinit(&l->labels);
+	hf_store_close(l->sites);
 }
 
 static int by_start(const void *a, const void *b)
@@ -72,7 +74,11 @@ static void search(struct hf_outside_library *l, struct hf_mem *mem, uint64_t st
 		char magic[16];
 		if (!hf_reader_copy(&r, at, magic, sizeof(magic)))
 			continue;
-		if (memcmp(magic, HF_PAGE_TABLE_MAGIC, sizeof(magic)) == 0)
+		if (memcmp(magic, HF_SITE_CONTROL_MAGIC, sizeof(magic)) == 0)
+			l->control = at;
+		else if (l->only_control)
+			continue;
+		else if (memcmp(magic, HF_PAGE_TABLE_MAGIC, sizeof(magic)) == 0)
 			read_pages(l, mem, at);
 		else if (memcmp(magic, HF_TOLD_MAGIC, sizeof(magic)) == 0)
 			read_told(l, mem, at);
@@ -91,10 +97,12 @@ void hf_outside_library_find(struct hf_outside_library *l, struct hf_mem *mem)
 		if ((map->perms & HF_PERM_W) && map->end - map->start <= MAX_DATA)
 			search(l, mem, map->start, map->end);
 	}
+	if (l->control && !l->only_control)
+		hf_outside_sites_find(l, mem, l->control);
 	hf_sort(l->own.data, l->own.n, l->own.elem, by_start);
 }
 
-void hf_outside_library_use(const struct hf_outside_library *l, struct hf_dump_input *input)
+void hf_outside_library_use(struct hf_outside_library *l, struct hf_dump_input *input)
 {
 	input->own_code = l->code;
 	input->own = l->own.data;
@@ -103,4 +111,5 @@ void hf_outside_library_use(const struct hf_outside_library *l, struct hf_dump_i
 	input->n_registered = l->registered.n;
 	input->labels = l->labels.data;
 	input->n_labels = l->labels.n;
+	hf_outside_sites_use(l, input);
 }

@@ -10,10 +10,14 @@
 
 #include "base/fmt.h"
 #include "frontend/outside.h"
+#include "site/control.h"
 
 static const char usage[] =
 	"usage: holdfast-dump PID [-o FILE]\n"
 	"       holdfast-dump --core CORE [--exe EXE] [--sysroot DIR] [-o FILE]\n"
+	"       holdfast-dump --profile PID [-o FILE]\n"
+	"       holdfast-dump --sites SITES [-o FILE]\n"
+	"       holdfast-dump --sample BYTES|exact|off|ask PID\n"
 	"\n"
 	"Writes a dump of the heap of a running process, which needs no preparation and runs on\n"
 	"after milliseconds, or of an ELF core file. Read it with `holdfast report FILE`.\n"
@@ -23,6 +27,12 @@ static const char usage[] =
 	"      --core CORE    a core file, as the kernel or gcore writes it\n"
 	"      --exe EXE      the program that dumped core, if it is not where it was\n"
 	"      --sysroot DIR  where the files of its process are, as below / (a container's)\n"
+	"      --profile      of a process that records allocation sites (libholdfast.so):\n"
+	"                     its heap profile, and no dump\n"
+	"      --sites SITES  the heap profile of such a process that has ended, out of the\n"
+	"                     file that it kept (HOLDFAST=profile=SITES)\n"
+	"      --sample WHAT  what such a process records from now on: one sample per BYTES\n"
+	"                     allocated, every allocation, nothing; or only ask it\n"
 	"      --help, --version\n"
 	"\n"
 	"Exit status: 0 ok, 1 failed, 2 usage, 3 no such process or unreadable core, 4 the dump "
@@ -59,6 +69,22 @@ static int wrong_usage(const char *what, const char *arg)
 	return 2;
 }
 
+static bool parse_sample(const char *text, int64_t *ret)
+{
+	uint64_t bytes;
+	if (strcmp(text, "ask") == 0)
+		*ret = HF_OUTSIDE_ASK;
+	else if (strcmp(text, "off") == 0)
+		*ret = 0;
+	else if (strcmp(text, "exact") == 0)
+		*ret = 1;
+	else if (hf_parse_size(text, &bytes) && bytes <= HF_SITE_MAX_PERIOD)
+		*ret = (int64_t)bytes;
+	else
+		return false;
+	return true;
+}
+
 /* 0 to go on, else the exit status + 1. */
 static int parse(int argc, char **argv, struct hf_outside_options *o)
 {
@@ -67,6 +93,9 @@ static int parse(int argc, char **argv, struct hf_outside_options *o)
 		{"exe", required_argument, NULL, 'e'},
 		{"sysroot", required_argument, NULL, 's'},
 		{"output", required_argument, NULL, 'o'},
+		{"profile", no_argument, NULL, 'p'},
+		{"sites", required_argument, NULL, 'f'},
+		{"sample", required_argument, NULL, 'r'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{0},
@@ -85,6 +114,19 @@ static int parse(int argc, char **argv, struct hf_outside_options *o)
 		case 'o':
 			o->output = optarg;
 			break;
+		case 'p':
+			o->profile = true;
+			break;
+		case 'f':
+			o->sites = optarg;
+			break;
+		case 'r':
+			o->ctl = true;
+			if (!parse_sample(optarg, &o->sample))
+				return 1 + wrong_usage("--sample takes a size up to 1G, exact, "
+						       "off or ask, not ",
+						   optarg);
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 1;
@@ -98,8 +140,10 @@ static int parse(int argc, char **argv, struct hf_outside_options *o)
 	}
 	if (o->output && !*o->output)
 		return 1 + wrong_usage("an empty file name", NULL);
-	if (o->core)
-		return optind < argc ? 1 + wrong_usage("a pid and --core exclude each other: ",
+	if (!!o->core + o->profile + !!o->sites + o->ctl > 1)
+		return 1 + wrong_usage("one of --core, --profile, --sites, --sample", NULL);
+	if (o->core || o->sites)
+		return optind < argc ? 1 + wrong_usage("a pid and a file exclude each other: ",
 						   argv[optind])
 				     : 0;
 	if (o->exe || o->sysroot)
@@ -129,13 +173,52 @@ static void say_result(const struct hf_outside_options *o, const struct hf_outsi
 {
 	struct stat st = {0};
 	stat(r->file.path, &st);
+	if (o->profile || o->sites) {
+		printf("%s: %llu sites, %llu live objects recorded", r->file.path,
+			(unsigned long long)r->n_sites, (unsigned long long)r->n_recorded);
+		if (o->profile)
+			printf("; the process stood still for %.1f ms", (double)r->stop_ns / 1e6);
+		printf("%s%s\n", r->note[0] ? "; " : "", r->note);
+		return;
+	}
 	printf("%s: %llu objects, ", r->file.path, (unsigned long long)r->totals.n_objects);
 	put_size((double)r->totals.object_bytes);
 	printf(" live; dump ");
 	put_size((double)st.st_size);
 	if (o->pid)
 		printf("; the process stood still for %.1f ms", (double)r->stop_ns / 1e6);
+	if (r->profile.path[0])
+		printf("; heap profile beside it");
 	printf("%s%s\n", r->note[0] ? "; " : "", r->note);
+}
+
+static void say_sample(const struct hf_outside_options *o, const struct hf_outside_result *r)
+{
+	if (o->sample == HF_OUTSIDE_ASK)
+		printf("process %d records %s\n", o->pid, r->was);
+	else
+		printf("process %d records %s (before: %s)%s%s\n", o->pid, r->now, r->was,
+			r->note[0] ? ", " : "", r->note);
+}
+
+static enum hf_status run(
+	const struct hf_outside_options *o, struct hf_outside_result *r, struct hf_err *err)
+{
+	if (o->ctl)
+		return hf_outside_ctl(o, r, err);
+	if (o->sites)
+		return hf_outside_sites_file(o, r, err);
+	return o->pid ? hf_outside_pid(o, r, err) : hf_outside_core(o, r, err);
+}
+
+/* The profile is more than was asked for: that it is not there does not fail the dump. */
+static void commit_profile(struct hf_outside_result *r)
+{
+	struct hf_err err;
+	if (!r->profile.path[0] || !hf_sink_file_commit(&r->profile, &err))
+		return;
+	fprintf(stderr, "holdfast-dump: no heap profile: %s\n", err.msg);
+	r->profile.path[0] = 0;
 }
 
 int main(int argc, char **argv)
@@ -146,20 +229,23 @@ int main(int argc, char **argv)
 	int stop = parse(argc, argv, &options);
 	if (stop)
 		return stop - 1;
-	result.file.fd = -1;
-	enum hf_status status = options.pid ? hf_outside_pid(&options, &result, &err)
-					    : hf_outside_core(&options, &result, &err);
-	if (!status || status == HF_E_PARTIAL) {
+	result.file.fd = result.profile.fd = -1;
+	enum hf_status status = run(&options, &result, &err);
+	if (!status && options.ctl) {
+		say_sample(&options, &result);
+	} else if (!status || status == HF_E_PARTIAL) {
 		struct hf_err commit = {0};
 		enum hf_status committed = hf_sink_file_commit(&result.file, &commit);
 		if (committed) {
 			status = committed;
 			err = commit;
 		} else {
+			commit_profile(&result);
 			say_result(&options, &result);
 		}
 	}
 	hf_sink_file_abort(&result.file);
+	hf_sink_file_abort(&result.profile);
 	if (status)
 		fprintf(stderr, "holdfast-dump: %s\n", err.msg);
 	return fflush(stdout) && !status ? 1 : exit_code(status);

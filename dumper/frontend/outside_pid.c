@@ -121,6 +121,19 @@ static void collect_facts(struct capture *c)
 	add_fact(c, "outside_pid", c->outside_pid);
 }
 
+static enum hf_status write_profile(struct capture *c, struct hf_err *err)
+{
+	struct hf_remote *r = &c->remote;
+	snprintf(c->snapshot_dir, sizeof(c->snapshot_dir), "/proc/%d", r->read_pid);
+	enum hf_status status = hf_maps_read(&c->maps, c->snapshot_dir, &c->pool, err);
+	if (!status)
+		status = hf_mem_remote(&c->maps, r->read_pid, r->pid, &c->pool, &c->mem, err);
+	if (status)
+		return status;
+	hf_outside_library_find(&c->library, c->mem);
+	return hf_outside_sites_profile(&c->library, r->time_ns, c->result, err);
+}
+
 static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 {
 	struct hf_remote *r = &c->remote;
@@ -159,6 +172,7 @@ static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 	hf_outside_library_use(&c->library, &input);
 	input.findings = c->findings.data;
 	input.n_findings = c->findings.n;
+	hf_outside_sites_beside(&c->library, c->result);
 	return hf_dump_write(&input, err);
 }
 
@@ -198,8 +212,8 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 		return hf_err_set(err, HF_E_NOTFOUND, "there is no process %d", pid);
 	c->comm[n - 1] = c->comm[n - 1] == '\n' ? 0 : c->comm[n - 1];
 	/* The output is made first: a name that exists is known before the target is touched. */
-	enum hf_status status =
-		hf_outside_open(&c->result->file, c->options->output, c->comm, pid, err);
+	enum hf_status status = hf_outside_open(&c->result->file, c->options->output, c->comm, pid,
+		c->options->profile ? HF_OUTSIDE_PROFILE : ".hfd", err);
 	if (status)
 		return status;
 	c->proc_pid = hf_permission_live_task(pid);
@@ -220,7 +234,7 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 	status = hf_remote_open(&c->remote, err);
 	if (status)
 		return status;
-	status = write_dump(c, err);
+	status = c->options->profile ? write_profile(c, err) : write_dump(c, err);
 	struct hf_err end = {0};
 	if (hf_remote_close(&c->remote, &end)) {
 		*err = end;

@@ -102,11 +102,18 @@ enum hf_status hf_store_create(
 }
 
 /* The readers of a store trust its counts: hold them to what they can be. */
-static bool is_sound(const struct hf_site_store *s, uint64_t file_size)
+bool hf_store_is_sound(const struct hf_site_store *s, uint64_t file_size)
 {
 	return memcmp(s->magic, HF_SITE_MAGIC, sizeof(s->magic)) == 0 &&
 	       s->version == HF_SITE_VERSION && s->ready && s->store_size == sizeof(*s) &&
 	       s->size == file_size && s->used <= s->size;
+}
+
+struct hf_site_store *hf_store_blank(uint64_t size)
+{
+	long at = hf_syscall6(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return at < 0 && at > -4096 ? NULL : (struct hf_site_store *)at;
 }
 
 enum hf_status hf_store_open(const char *path, struct hf_site_store **ret, struct hf_err *err)
@@ -128,7 +135,7 @@ enum hf_status hf_store_open(const char *path, struct hf_site_store **ret, struc
 	if (at < 0 && at > -4096)
 		return hf_err_sys(err, HF_E_NOMEM, (int)-at, "cannot map %s", path);
 	struct hf_site_store *s = (struct hf_site_store *)at;
-	if (!is_sound(s, (uint64_t)st.st_size)) {
+	if (!hf_store_is_sound(s, (uint64_t)st.st_size)) {
 		hf_syscall2(SYS_munmap, s, st.st_size);
 		return hf_err_set(err, HF_E_CORRUPT,
 			"%s: no record of allocation sites, or one of another version", path);

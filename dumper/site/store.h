@@ -135,6 +135,10 @@ enum hf_status hf_store_create(
 /* Map the file of a process that has died, or lives; to be read only, and checked: a stranger's
  * bytes. The store is sound as far as the readers of this module need. */
 enum hf_status hf_store_open(const char *path, struct hf_site_store **ret, struct hf_err *err);
+/* A zeroed store of that size, to be filled by the caller, checked, and closed. NULL: no memory. */
+struct hf_site_store *hf_store_blank(uint64_t size);
+/* Is what lies in memory of that size a store that the readers of this module may read? */
+bool hf_store_is_sound(const struct hf_site_store *store, uint64_t size);
 /* Of a created store, and of an opened one. NULL is fine. The file stays. */
 void hf_store_destroy(struct hf_site_store *store);
 void hf_store_close(struct hf_site_store *store);

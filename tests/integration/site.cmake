@@ -70,3 +70,6 @@ site_names_test(site_target_c site_target.c)
 site_names_test(site_target_cxx site_target.c)
 site_names_test(site_target_c_lto site_target.c)
 site_names_test(cpp_target cpp_target.cc cpp)
+add_test(NAME site_ctl COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_ctl.py
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_reader> $<TARGET_FILE:site_target_c>)
+set_tests_properties(site_ctl PROPERTIES LABELS quick TIMEOUT 120)
