@@ -79,6 +79,17 @@ static enum hf_status check_count(const char *value, struct hf_err *err)
 				 err, HF_E_USAGE, "--max-dumps %s: not a number from 1 on", value);
 }
 
+static enum hf_status check_timeout(const char *value, struct hf_err *err)
+{
+	enum { MAX_TIMEOUT = 1000000 };
+	const char *s = value;
+	uint64_t n;
+	return hf_parse_u64(&s, &n) && !*s && n <= MAX_TIMEOUT
+		       ? HF_OK
+		       : hf_err_set(
+				 err, HF_E_USAGE, "--timeout %s: not a number of seconds", value);
+}
+
 static enum hf_status check_sample(const char *value, struct hf_err *err)
 {
 	uint64_t bytes;
@@ -102,6 +113,7 @@ static const struct {
 	{"on-exit", "exit", "1", NULL},
 	{"contents", "contents", NULL, check_contents},
 	{"max-dumps", "max", NULL, check_count},
+	{"timeout", "timeout", NULL, check_timeout},
 	{"sample", "sample", NULL, check_sample},
 	{"exact", "sample", "1", NULL},
 	{"no-sites", "sample", "0", NULL},

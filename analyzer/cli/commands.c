@@ -39,6 +39,7 @@ static const struct hf_option run_options[] = {
 	{"no-sites", 0, NULL, "no allocation sites", 0},
 	{"contents", 0, "MODE", "object bytes in the dump: none (default)", 0},
 	{"max-dumps", 0, "N", "stop after N dumps (default 16)", 0},
+	{"timeout", 0, "SECONDS", "give up a dump after SECONDS, 0 never (default 300)", 0},
 	END,
 };
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -15,6 +16,7 @@
 #include "memory/mem_remote.h"
 #include "site/profile.h"
 #include "site/record.h"
+#include "stop/limit.h"
 #include "stop/room.h"
 #include "stop/snapshot.h"
 #include "stop/tracees.h"
@@ -115,7 +117,9 @@ struct work {
 	int ppid;
 	struct hf_pool *pool;
 	struct hf_vec own, findings;
-	int frozen; /* the process that is read, where this one gave up the memory; or 0 */
+	uint32_t limit_s;
+	bool written; /* the dump has its name */
+	int frozen;   /* the process that is read, where this one gave up the memory; or 0 */
 	uint8_t token[HF_FORMAT_TOKEN_SIZE];
 };
 
@@ -311,10 +315,31 @@ static void make_room(struct work *w, const struct hf_snapshot *s)
 	hf_room_give_up(kept, sizeof(kept) / sizeof(kept[0]), w->pool);
 }
 
+static void tell(struct work *w, int result)
+{
+	w->report->result = result;
+	__atomic_store_n(&w->report->done, 1, __ATOMIC_RELEASE);
+}
+
+static void on_limit(void *ctx)
+{
+	struct work *w = ctx;
+	char line[160];
+	hf_sink_file_abort(&state.file);
+	if (w->frozen)
+		hf_room_thaw(w->frozen);
+	hf_fmt(line, sizeof(line),
+		"no %s was written: it took longer than %u s (--timeout, timeout=)",
+		w->written ? "heap profile" : "dump", w->limit_s);
+	hf_capture_say(line);
+	tell(w, w->written ? 0 : -ETIMEDOUT);
+}
+
 static int work(struct hf_snapshot *s)
 {
 	struct work w = *(struct work *)s->ctx;
 	struct hf_err err = {0};
+	hf_limit_start(w.limit_s, on_limit, &w);
 	hf_vec_init(&w.own, sizeof(struct hf_walk_range));
 	hf_vec_init(&w.findings, sizeof(struct hf_walk_finding));
 	hf_syscall3(SYS_getrandom, w.token, sizeof(w.token), GRND_NONBLOCK);
@@ -322,9 +347,10 @@ static int work(struct hf_snapshot *s)
 	if (!w.frozen)
 		note_own(&w);
 	err.status = make_file(&w, s, &err);
-	if (!err.status || err.status == HF_E_PARTIAL)
+	w.written = !err.status || err.status == HF_E_PARTIAL;
+	if (w.written)
 		make_profile(&w, s);
-	if (err.status && err.status != HF_E_PARTIAL) {
+	if (!w.written) {
 		char line[HF_ERR_MSG_SIZE + 64];
 		hf_fmt(line, sizeof(line), "no dump was written: %s", err.msg);
 		hf_capture_say(line);
@@ -333,8 +359,7 @@ static int work(struct hf_snapshot *s)
 		hf_room_thaw(w.frozen);
 	hf_vec_deinit(&w.own);
 	hf_vec_deinit(&w.findings);
-	w.report->result = errno_of(&err);
-	__atomic_store_n(&w.report->done, 1, __ATOMIC_RELEASE);
+	tell(&w, errno_of(&err));
 	return 0;
 }
 
@@ -369,19 +394,25 @@ static bool locks_held(void *ctx)
 	return hf_glibc_locks_held(&state.locks, copy_own, NULL);
 }
 
-/* Wait until the snapshot, which is no child of ours, has ended. */
-static void wait_for(int pid, const struct report *report)
+/* Wait until the snapshot, which is no child of ours, has ended; for limit_ms at most, -1: for
+ * ever.
+ */
+static void wait_for(int pid, const struct report *report, int limit_ms)
 {
-	long fd = hf_syscall2(434 /* pidfd_open */, pid, 0);
+	/* A seccomp filter may kill for a system call that it does not know. */
+	bool filtered = hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0;
+	long fd = filtered ? -1 : hf_syscall2(434 /* pidfd_open */, pid, 0);
+	uint64_t until = hf_sys_monotonic_ns() + (uint64_t)limit_ms * 1000000;
 	if (fd >= 0) {
 		struct pollfd poll = {(int)fd, POLLIN, 0};
-		while (hf_syscall3(SYS_poll, &poll, 1, -1) == -EINTR)
+		while (hf_syscall3(SYS_poll, &poll, 1, limit_ms) == -EINTR)
 			;
 		hf_sys_close((int)fd);
 		return;
 	}
 	while (!__atomic_load_n(&report->done, __ATOMIC_ACQUIRE) &&
-		hf_syscall2(SYS_kill, pid, 0) == 0)
+		hf_syscall2(SYS_kill, pid, 0) == 0 &&
+		(limit_ms < 0 || hf_sys_monotonic_ns() < until))
 		hf_sys_sleep_ns(2000000);
 }
 
@@ -420,7 +451,8 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	struct work w = {.request = request,
 		.report = report,
 		.ppid = (int)hf_syscall0(SYS_getppid),
-		.pool = &pool};
+		.pool = &pool,
+		.limit_s = config->limit_s};
 	struct hf_snapshot snapshot = {
 		.caller = request->caller,
 		.stack = state.stack,
@@ -434,6 +466,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.max_retries = MAX_RETRIES,
 		.background = !request->wait,
 		.hold = request->hold,
+		.limit_s = config->limit_s ? config->limit_s + 1 : 0,
 		.keep_fd = stderr_is_ours() ? 2 : -1,
 	};
 	int result = 0;
@@ -441,7 +474,8 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		hf_capture_say(err.msg);
 		result = errno_of(&err);
 	} else if (snapshot.pid && request->wait) {
-		wait_for(snapshot.pid, report);
+		wait_for(snapshot.pid, report,
+			config->limit_s ? (int)(config->limit_s + 2) * 1000 : -1);
 	}
 	if (!result && (request->wait || snapshot.in_place))
 		result = __atomic_load_n(&report->done, __ATOMIC_ACQUIRE) ? report->result : -EIO;

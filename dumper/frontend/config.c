@@ -31,6 +31,7 @@ static const struct {
 };
 
 enum { MAX_SAMPLE = 1 << 30 }; /* bytes between samples */
+enum { DEFAULT_LIMIT_S = 300, MAX_LIMIT_S = 1000000 };
 enum { RTMIN = 34, RTMAX = 64 /* as a program sees them: glibc keeps 32 and 33 to itself */ };
 
 int hf_signal_number(const char *text)
@@ -104,6 +105,11 @@ static bool key_count(const char *value, void *field)
 	return hf_parse_u64(&value, field) && !*value;
 }
 
+static bool key_seconds(const char *value, void *field)
+{
+	return key_count(value, field) && *(uint64_t *)field <= MAX_LIMIT_S;
+}
+
 static bool key_sample(const char *value, void *field)
 {
 	return hf_parse_size(value, field) && *(uint64_t *)field <= MAX_SAMPLE;
@@ -125,6 +131,7 @@ static const struct {
 	{"oom", key_bool, offsetof(struct hf_config, on_oom)},
 	{"crash", key_bool, offsetof(struct hf_config, on_crash)},
 	{"exit", key_bool, offsetof(struct hf_config, on_exit)},
+	{"timeout", key_seconds, offsetof(struct hf_config, limit_s)},
 	{"max", key_count, offsetof(struct hf_config, max_dumps)},
 	{"sample", key_sample, offsetof(struct hf_config, sample_bytes)},
 	{"profile", key_text, offsetof(struct hf_config, profile)},
@@ -205,7 +212,8 @@ static void make_absolute(char pattern[HF_PATH_MAX])
 
 enum hf_status hf_config_parse(struct hf_config *config, const char *text, struct hf_err *err)
 {
-	*config = (struct hf_config){.signal = SIGUSR2, .on_oom = true, .max_dumps = 16};
+	*config = (struct hf_config){
+		.signal = SIGUSR2, .on_oom = true, .max_dumps = 16, .limit_s = DEFAULT_LIMIT_S};
 	hf_fmt(config->pattern, sizeof(config->pattern), "%s", "%e.%p.%n.hfd");
 	int64_t n = hf_sys_read_file("/proc/self/comm", config->program, sizeof(config->program));
 	if (n > 0 && config->program[n - 1] == '\n')

@@ -14,6 +14,7 @@ struct hf_config {
 	int signal; /* number, 0: none */
 	bool on_exit, on_oom, on_crash;
 	uint64_t max_dumps;
+	uint64_t limit_s;          /* of a dump; 0: none */
 	char pattern[HF_PATH_MAX]; /* absolute */
 	char program[64];          /* for %e */
 	uint64_t sample_bytes; /* one sample of the allocation sites in so many bytes; 0: none, 1:

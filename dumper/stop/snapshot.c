@@ -11,6 +11,7 @@
 
 #include "base/fmt.h"
 #include "base/sys.h"
+#include "stop/limit.h"
 #include "stop/room.h"
 #include "stop/tracees.h"
 
@@ -27,7 +28,8 @@ struct collector {
 	int done;   /* the threads run again; written last */
 	bool stays; /* until the snapshot is done, as its parent */
 	uint64_t stopped_at_ns;
-	int nice; /* of the target */
+	int nice;      /* of the target */
+	bool no_trace; /* the threads are left alone */
 };
 
 /* A thread of ours that reaps a collector which stays; only one at a time (one snapshot is). */
@@ -142,11 +144,12 @@ static int collector_main(void *arg)
 	struct collector *c = arg;
 	struct hf_snapshot *s = c->snapshot;
 	close_everything(s->keep_fd);
+	hf_limit_start(s->limit_s, NULL, NULL);
 	c->nice = get_nice();
 	set_nice(-20);
 	while (!__atomic_load_n(&c->pid, __ATOMIC_ACQUIRE))
 		hf_sys_sleep_ns(1000);
-	int rc = hf_tracees_stop(&c->tracees);
+	int rc = c->no_trace ? -EPERM : hf_tracees_stop(&c->tracees);
 	c->stopped_at_ns = hf_sys_monotonic_ns();
 	s->time_ns = hf_sys_realtime_ns();
 	while (rc >= 0 && s->busy && s->retries < s->max_retries &&
@@ -237,9 +240,10 @@ static bool yama_restricts(void)
 	       text[0] == '1';
 }
 
-static enum hf_status take(struct hf_snapshot *s, struct hf_err *err)
+static enum hf_status take(
+	struct hf_snapshot *s, bool no_trace, int *ret_wait_status, struct hf_err *err)
 {
-	struct collector c = {.snapshot = s, .stays = reaps_orphans()};
+	struct collector c = {.snapshot = s, .stays = reaps_orphans(), .no_trace = no_trace};
 	hf_tracees_init(&c.tracees, s->target_pid, s->caller->tid, s->pool);
 	bool yama = yama_restricts();
 	long pid = clone_call(CLONE_VM, s->stack, s->stack_size, collector_main, &c);
@@ -252,7 +256,8 @@ static enum hf_status take(struct hf_snapshot *s, struct hf_err *err)
 	bool reaped = false;
 	for (uint64_t pause = 20000;
 		!reaped && !(c.stays && __atomic_load_n(&c.done, __ATOMIC_ACQUIRE));) {
-		long rc = hf_syscall4(SYS_wait4, pid, 0, __WALL | (c.stays ? WNOHANG : 0), 0);
+		long rc = hf_syscall4(
+			SYS_wait4, pid, ret_wait_status, __WALL | (c.stays ? WNOHANG : 0), 0);
 		reaped = rc == pid || rc == -ECHILD;
 		if (!reaped && c.stays)
 			hf_sys_sleep_ns(pause);
@@ -262,7 +267,8 @@ static enum hf_status take(struct hf_snapshot *s, struct hf_err *err)
 	if (!reaped)
 		reap_later((int)pid);
 	if (!__atomic_load_n(&c.done, __ATOMIC_ACQUIRE))
-		return hf_err_set(err, HF_E_FAILED, "the process that makes the dump was killed");
+		return hf_err_set(err, HF_E_FAILED,
+			"the process that makes the dump was killed, or took too long");
 	if (s->in_place || s->pid)
 		return HF_OK;
 	return hf_err_sys(err, HF_E_FAILED, -s->result, "cannot list the threads of this process");
@@ -273,10 +279,13 @@ enum hf_status hf_snapshot_take(struct hf_snapshot *s, struct hf_err *err)
 	uint64_t all = ~0ull, old = 0;
 	hf_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
 	s->target_pid = (int)hf_syscall0(SYS_getpid);
+	int end = 0;
 	enum hf_status status = __atomic_load_n(&reaper.pid, __ATOMIC_ACQUIRE)
 					? hf_err_sys(err, HF_E_FAILED, EAGAIN,
 						  "the dump before is still being written")
-					: take(s, err);
+					: take(s, false, &end, err);
+	if (status && WIFSIGNALED(end) && WTERMSIG(end) == SIGSYS)
+		status = take(s, true, &end, err);
 	hf_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, sizeof(old));
 	return status;
 }

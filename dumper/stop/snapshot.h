@@ -18,6 +18,9 @@
  * Where fork fails (ENOMEM, pids limit), work() runs in the collector, on the live memory, with the
  * threads parked: `in_place` tells it.
  *
+ * Where a seccomp filter kills whoever traces, it kills the collector: another one is made, which
+ * lets the threads run and only forks.
+ *
  * Async-signal-safe; needs no TLS, malloc or lock. One snapshot at a time (the caller's to ensure).
  */
 #pragma once
@@ -40,9 +43,10 @@ struct hf_snapshot {
 	int (*work)(struct hf_snapshot *snapshot);
 	void *ctx;
 	uint32_t max_retries;
-	bool background; /* nobody waits for the work: it steps back behind the target */
-	bool hold;       /* the threads stand still until the work is done */
-	int keep_fd;     /* the one descriptor that stays open for messages (stderr), or -1 */
+	bool background;  /* nobody waits for the work: it steps back behind the target */
+	bool hold;        /* the threads stand still until the work is done */
+	uint32_t limit_s; /* for all but the work, which has one of its own; 0: none */
+	int keep_fd;      /* the one descriptor that stays open for messages (stderr), or -1 */
 	/* out, filled before work() runs */
 	struct hf_threads threads;
 	int target_pid;

@@ -56,6 +56,7 @@ refused("no such file", "report", "/nonexistent/x.hfdb", code=3)
 for option in (["--at-rss", "1G"], ["--at-cgroup", "90"], ["--every", "5"]):
     refused("not in this version", "run", *option, "--", "true")
 refused("not a size", "run", "--sample", "much", "--", "true")
+refused("not a number of seconds", "run", "--timeout", "soon", "--", "true")
 refused("one of them", "run", "--sample", "4K", "--exact", "--", "true")
 refused("not in this version", "run", "--contents", "all", "--", "true")
 refused("none or all", "run", "--contents", "some", "--", "true")

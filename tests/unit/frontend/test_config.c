@@ -20,6 +20,9 @@ static void test_defaults(void **state)
 	assert_int_equal(config.signal, SIGUSR2);
 	assert_false(config.on_exit);
 	assert_int_equal(config.max_dumps, 16);
+	assert_int_equal(config.limit_s, 300);
+	assert_true(config.on_oom);
+	assert_false(config.on_crash);
 	assert_int_equal(config.pattern[0], '/');
 	assert_non_null(strstr(config.pattern, "/%e.%p.%n.hfd"));
 }
@@ -27,13 +30,18 @@ static void test_defaults(void **state)
 static void test_keys(void **state)
 {
 	(void)state;
-	assert_int_equal(
-		hf_config_parse(&config,
-			"out=/tmp/a.%p,signal=RTMIN+3,exit=1,max=2,contents=none,sample=0,", &err),
+	assert_int_equal(hf_config_parse(&config,
+				 "out=/tmp/"
+				 "a.%p,signal=RTMIN+3,exit=1,crash=1,oom=0,timeout=5,max=2,"
+				 "contents=none,sample=0,",
+				 &err),
 		HF_OK);
 	assert_int_equal(config.signal, 37);
 	assert_true(config.on_exit);
 	assert_int_equal(config.max_dumps, 2);
+	assert_int_equal(config.limit_s, 5);
+	assert_true(config.on_crash);
+	assert_false(config.on_oom);
 	assert_string_equal(config.pattern, "/tmp/a.%p");
 	assert_int_equal(hf_config_parse(&config, "signal=off", &err), HF_OK);
 	assert_int_equal(config.signal, 0);
@@ -43,8 +51,8 @@ static void test_wrong(void **state)
 {
 	(void)state;
 	static const char *const wrong[] = {"sginal=USR1", "signal=KILL", "signal=NOPE",
-		"exit=maybe", "max=x", "exit", "crash=maybe", "sample=x", "sample=2G",
-		"profile=", "contents=all", "rss=1G", "out="};
+		"exit=maybe", "max=x", "timeout=-1", "timeout=soon", "exit", "crash=maybe",
+		"sample=x", "sample=2G", "profile=", "contents=all", "rss=1G", "out="};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		if (hf_config_parse(&config, wrong[i], &err) != HF_E_USAGE)
 			fail_msg("%s was taken", wrong[i]);

@@ -1,0 +1,144 @@
+"""Dumps that something is in the way of: locks, a seccomp filter, time.
+
+usage: stuck_test.py HOLDFAST TARGET SCENARIO
+"""
+import errno
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from harness import Failure, Holdfast, expect
+
+N_NODES = 20000
+ANSWER_TIMEOUT_S = 60
+
+
+class Target:
+    """A running target; says what it answers."""
+
+    def __init__(self, holdfast, *args, options=()):
+        self.process = subprocess.Popen([*holdfast.run_command(*options), *args], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        expect("the target says", self.process.stdout.readline(), "ready\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def dump(self, path):
+        self.process.stdin.write(f"{path}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self):
+        """Its exit status and standard error."""
+        self.process.stdin.write("end\n")
+        self.process.stdin.flush()
+        try:
+            _, err = self.process.communicate(timeout=ANSWER_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise Failure("the target does not end") from None
+        return self.process.returncode, err
+
+
+def nodes(holdfast, dump):
+    return holdfast.load(dump).execute("SELECT held_count FROM variable WHERE name = 'g_list'").fetchone()[0]
+
+
+def locks(holdfast, target):
+    """Whoever holds a lock stands still while the dump is made."""
+    with Target(holdfast, target, "locks", options=["--on-exit"]) as t:
+        for i in range(3):
+            path = holdfast.folder / f"api.{i}.hfd"
+            expect("holdfast_dump()", t.dump(path) in (0, -errno.ENODATA), True)
+            expect("nodes", nodes(holdfast, path), N_NODES)
+        os.kill(t.process.pid, signal.SIGUSR2)
+        dump = holdfast.wait_for_dump("stuck_target.*.hfd")
+        threads = holdfast.load(dump).execute("SELECT count(*), sum(registers) FROM thread").fetchone()
+        expect("threads, with registers", threads, (6, 6))
+        expect("nodes", nodes(holdfast, dump), N_NODES)
+        expect("end", t.end(), (0, ""))
+    holdfast.wait_for_dump("stuck_target.*.hfd", n=2)
+
+
+def seccomp(holdfast, target):
+    """Where nobody may trace, the dump is made without, and says so; nobody is killed for it."""
+    for kind in ("filter-kill", "filter-refuse"):
+        with Target(holdfast, target, kind) as t:
+            path = holdfast.folder / f"{kind}.hfd"
+            expect(f"{kind}: holdfast_dump()", t.dump(path), -errno.ENODATA)
+            info = subprocess.run([holdfast.command, "info", path], capture_output=True, text=True).stdout
+            if "could not be stopped" not in info:
+                raise Failure(f"no word about the threads in {info}")
+            subprocess.run([holdfast.command, "load", path, "-o", holdfast.folder / "x.hfdb"], capture_output=True)
+            rows = subprocess.run([holdfast.command, "sql", holdfast.folder / "x.hfdb", "--csv",
+                                   "SELECT held_count FROM variable WHERE name = 'g_list'"],
+                                  capture_output=True, text=True).stdout
+            expect(f"{kind}: nodes", rows.split()[-1:], [str(N_NODES)])
+            (holdfast.folder / "x.hfdb").unlink()
+            expect(f"{kind}: end", t.end(), (0, ""))
+
+
+def snapshot_of(target):
+    """The process that makes the dump: its name is ours, its program the target's."""
+    until = time.monotonic() + ANSWER_TIMEOUT_S
+    while time.monotonic() < until:
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                if pathlib.Path(f"/proc/{entry}/comm").read_text() == "holdfast-dump\n" and \
+                        os.readlink(f"/proc/{entry}/exe") == os.path.realpath(target):
+                    return int(entry)
+            except OSError:
+                continue
+    raise Failure("there is no process that makes a dump")
+
+
+def is_running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def limit(holdfast, target):
+    """A dump that comes to nothing: the program goes on, nothing stays."""
+    with Target(holdfast, target, "plain", "3000000", options=["--timeout", "1", "--on-exit"]) as t:
+        os.kill(t.process.pid, signal.SIGUSR2)
+        snapshot = snapshot_of(target)
+        os.kill(snapshot, signal.SIGSTOP)
+        time.sleep(1.5)
+        os.kill(snapshot, signal.SIGCONT)
+        while is_running(snapshot):
+            time.sleep(0.01)
+        expect("what stays", list(holdfast.folder.iterdir()), [])
+        # One that is never heard of again: whoever waits for it goes on.
+        t.process.stdin.write("end\n")
+        t.process.stdin.flush()
+        snapshot = snapshot_of(target)
+        os.kill(snapshot, signal.SIGSTOP)
+        try:
+            status = t.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            status = "waits still"
+        finally:
+            os.kill(snapshot, signal.SIGKILL)
+        expect("end", status, 0)
+        err = t.process.stderr.read()
+        expect("said", err, "holdfast: no dump was written: it took longer than 1 s (--timeout, timeout=)\n")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as test_folder:
+        try:
+            globals()[sys.argv[3]](Holdfast(sys.argv[1], test_folder), sys.argv[2])
+        except Failure as failure:
+            sys.exit(f"FAIL {failure}")
