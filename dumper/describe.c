@@ -315,13 +315,11 @@ void hf_describe_arenas(const struct hf_describe *d)
 	struct hf_arena_record *records = hf_pool_alloc(d->in->pool, (n + 1) * sizeof(*records));
 	if (!records)
 		return;
-	struct hf_index_iter iter;
-	struct hf_object object;
-	hf_index_iter_init(&iter, d->index);
-	while (hf_index_next(&iter, &object)) {
-		if (object.arena < n) {
-			records[object.arena].live_bytes += object.usable;
-			records[object.arena].live_count++;
+	for (size_t i = 0; i < d->index->regions.n; i++) {
+		const struct hf_index_region *region = hf_vec_at(&d->index->regions, i);
+		if (region->arena < n) {
+			records[region->arena].live_bytes += region->live_bytes;
+			records[region->arena].live_count += region->n_live;
 		}
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -337,19 +335,6 @@ void hf_describe_arenas(const struct hf_describe *d)
 			arena->size_bytes > known ? arena->size_bytes - known : 0;
 		hf_write_arena(d->writer, &records[i]);
 	}
-}
-
-uint64_t hf_describe_objects(const struct hf_describe *d)
-{
-	struct hf_index_iter iter;
-	struct hf_object object;
-	hf_index_iter_init(&iter, d->index);
-	uint64_t bytes = 0;
-	while (hf_index_next(&iter, &object)) {
-		hf_write_object(d->writer, object.addr, object.usable, object.arena);
-		bytes += object.usable;
-	}
-	return bytes;
 }
 
 void hf_describe_roots(const struct hf_describe *d)

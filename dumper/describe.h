@@ -25,8 +25,6 @@ void hf_describe_mappings(const struct hf_describe *d);
 /* Threads, their registers and their stack words. */
 void hf_describe_threads(const struct hf_describe *d);
 void hf_describe_arenas(const struct hf_describe *d);
-/* Returns the sum of their usable bytes. */
-uint64_t hf_describe_objects(const struct hf_describe *d);
 void hf_describe_roots(const struct hf_describe *d);
 void hf_describe_labels(const struct hf_describe *d);
 /* Of the objects whose allocation was recorded. */

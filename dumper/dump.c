@@ -82,14 +82,15 @@ static enum hf_status write_file(struct dump *d, struct hf_err *err)
 	hf_describe_mappings(&about);
 	hf_describe_threads(&about);
 	hf_describe_arenas(&about);
-	uint64_t object_bytes = hf_describe_objects(&about);
-	enum hf_status status =
-		hf_scan_objects(d->in->mem, &d->index, &d->images, d->writer, &totals, err);
+	enum hf_status status = hf_scan_list(&d->index, d->writer, err);
+	if (!status)
+		status =
+			hf_scan_objects(d->in->mem, &d->index, &d->images, d->writer, &totals, err);
 	if (status)
 		return status;
 	if (d->in->totals)
-		*d->in->totals =
-			(struct hf_dump_totals){d->index.n_objects, object_bytes, totals.n_edges};
+		*d->in->totals = (struct hf_dump_totals){
+			d->index.n_objects, d->index.live_bytes, totals.n_edges};
 	hf_describe_roots(&about);
 	hf_describe_labels(&about);
 	hf_describe_sites(&about);

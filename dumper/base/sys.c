@@ -91,6 +91,32 @@ static uint64_t clock_ns(int clock)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+long hf_sys_clone(unsigned long flags, void *stack, size_t stack_size, uint32_t *child_tid,
+	int (*fn)(void *), void *arg)
+{
+	uintptr_t top = ((uintptr_t)stack + stack_size) & ~(uintptr_t)15;
+	long ret;
+	register uintptr_t r8 __asm__("r8") = (uintptr_t)fn;
+	register uintptr_t r9 __asm__("r9") = (uintptr_t)arg;
+	register uint32_t *r10 __asm__("r10") = child_tid;
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %%r9, %%rdi\n\t"
+			 "call *%%r8\n\t"
+			 "mov %%eax, %%edi\n\t"
+			 "mov %[exit], %%eax\n\t"
+			 "syscall\n\t"
+			 "hlt\n\t"
+			 "1:"
+			 : "=a"(ret)
+			 : "a"((long)SYS_clone), "D"(flags), "S"(top), "d"(0l), "r"(r10), "r"(r8),
+			 "r"(r9), [exit] "i"(SYS_exit)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
 uint64_t hf_sys_monotonic_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);

@@ -46,6 +46,10 @@ int64_t hf_sys_pread_full(int fd, void *buf, size_t size, uint64_t offset);
 /* Write all of it; EINTR and short writes are retried. 0 or a negative errno. */
 int hf_sys_write_full(int fd, const void *buf, size_t size);
 int hf_sys_close(int fd);
+/* clone(2) onto another stack: the child runs fn(arg) and ends (the thread, not the process) with
+ * its value. child_tid is for flags that use it. The child's id or a negative errno. */
+long hf_sys_clone(unsigned long flags, void *stack, size_t stack_size, uint32_t *child_tid,
+	int (*fn)(void *), void *arg);
 /* Nanoseconds of CLOCK_MONOTONIC and CLOCK_REALTIME. */
 uint64_t hf_sys_monotonic_ns(void);
 uint64_t hf_sys_realtime_ns(void);

@@ -131,9 +131,11 @@ bool hf_index_kill_any(struct hf_index *index, uint64_t addr)
 
 static uint64_t number_cells(struct hf_index_region *region, uint64_t id)
 {
-	uint64_t n = region_cells(region);
-	uint64_t end = (region->end - region->start) / HF_GRANULE;
+	const uint64_t n = region_cells(region), first = id;
+	const uint64_t end = (region->end - region->start) / HF_GRANULE;
+	uint64_t granules = 0;
 	uint32_t back = 0;
+	unsigned carry = 0;
 	/* The end of the region ends the last extent, as a start would. */
 	if (end < n * 64)
 		region->cells[end / 64].starts |= 1ull << (end % 64);
@@ -147,7 +149,16 @@ static uint64_t number_cells(struct hf_index_region *region, uint64_t id)
 			back = 1;
 		else if (back)
 			back++;
+		/* The granules of live extents: a one added behind each live start runs as a carry
+		 * through what is no start, up to the next start; the bits that changed are as many
+		 * as its granules. */
+		uint64_t gaps = ~cell->starts, ones = cell->live << 1 | carry, sum;
+		carry = __builtin_add_overflow(gaps, ones, &sum) | (unsigned)(cell->live >> 63);
+		granules += (uint64_t)__builtin_popcountll(gaps ^ sum);
 	}
+	granules += carry; /* one that ends with the last cell */
+	region->n_live = id - first;
+	region->live_bytes = granules * HF_GRANULE - region->n_live * region->tail_bytes;
 	return id;
 }
 
@@ -194,7 +205,7 @@ enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err)
 		return hf_err_set(err, HF_E_UNSUPPORTED, "this CPU has no POPCNT instruction");
 	hf_index_sort_regions(index);
 	drop_overlaps(index);
-	index->lo = index->hi = 0;
+	index->lo = index->hi = index->live_bytes = 0;
 	if (!index->regions.n)
 		return HF_OK;
 	uint64_t id = 0;
@@ -203,7 +214,14 @@ enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err)
 		if (id > UINT32_MAX - 1)
 			break;
 		region->first_id = (uint32_t)id;
-		id = region->cells ? number_cells(region, id) : id + region->live;
+		if (region->cells) {
+			id = number_cells(region, id);
+		} else {
+			region->n_live = region->live;
+			region->live_bytes = region->live ? region->end - region->start : 0;
+			id += region->live;
+		}
+		index->live_bytes += region->live_bytes;
 		if (region->end > index->hi)
 			index->hi = region->end;
 	}
@@ -238,8 +256,7 @@ const struct hf_index_region *hf_index_search_region(const struct hf_index *inde
 	return addr >= region->start && addr < region->end ? region : NULL;
 }
 
-/* Where the extent that starts at granule (cell, bit) ends: the next start, or the region's end. */
-static uint64_t extent_end(const struct hf_index_region *region, uint64_t cell, unsigned bit)
+uint64_t hf_index_extent_end(const struct hf_index_region *region, uint64_t cell, unsigned bit)
 {
 	uint64_t above = bit == 63 ? 0 : region->cells[cell].starts & (~0ull << (bit + 1));
 	uint64_t n = region_cells(region);
@@ -252,30 +269,38 @@ static uint64_t extent_end(const struct hf_index_region *region, uint64_t cell, 
 
 int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start)
 {
+	uint64_t id;
 	if (!region->cells) {
 		*ret_start = region->start;
 		return region->live ? (int64_t)region->first_id : HF_NO_OBJECT;
 	}
-	uint64_t granule = (addr - region->start) / HF_GRANULE;
-	uint64_t bit = granule % 64;
-	const struct hf_index_cell *cell = &region->cells[granule / 64];
-	uint64_t below = cell->starts & (~0ull >> (63 - bit));
-	/* The tail of an extent belongs to nobody: the last bytes before the next start. */
-	uint64_t starts_after = cell->starts >> 1 | (uint64_t)cell->next << 63;
-	unsigned in_tail = (unsigned)(starts_after >> bit & 1) &
-			   (addr % HF_GRANULE + region->tail_bytes >= HF_GRANULE);
-	if (!below) {
-		if (!cell->back)
-			return HF_NO_OBJECT;
-		cell -= cell->back;
-		below = cell->starts;
+	return hf_index_look(region, addr, &id, ret_start) ? (int64_t)id : HF_NO_OBJECT;
+}
+
+bool hf_index_next_piece(const struct hf_index *index, uint64_t bytes, struct hf_index_piece *at)
+{
+	const size_t n = index->regions.n;
+	const struct hf_index_region *regions = index->regions.data;
+	size_t i = at->last;
+	if (i < n && at->to >= regions[i].end)
+		i++;
+	if (i >= n)
+		return false;
+	at->from = i == at->last && at->to > regions[i].start ? at->to : regions[i].start;
+	at->first = i;
+	uint64_t left = hf_align_up(bytes, HF_CELL_BYTES);
+	for (;; i++) {
+		uint64_t start = i == at->first ? at->from : regions[i].start;
+		uint64_t size = regions[i].end - start;
+		if (size > left)
+			size = hf_align_up(left, HF_CELL_BYTES);
+		at->to = start + size < regions[i].end ? start + size : regions[i].end;
+		if (size >= left || i + 1 == n)
+			break;
+		left -= size;
 	}
-	unsigned top = 63 - (unsigned)__builtin_clzll(below);
-	if (!((unsigned)(cell->live >> top & 1) & ~in_tail))
-		return HF_NO_OBJECT;
-	*ret_start = region->start + ((uint64_t)(cell - region->cells) * 64 + top) * HF_GRANULE;
-	return (int64_t)(cell->rank +
-			 (uint32_t)__builtin_popcountll(cell->live & ((1ull << top) - 1)));
+	at->last = i;
+	return true;
 }
 
 int64_t hf_index_extent(
@@ -296,7 +321,7 @@ int64_t hf_index_extent(
 	unsigned top = below ? 63 - (unsigned)__builtin_clzll(below) : 0;
 	uint64_t live = region->cells[cell].live;
 	*ret_start = region->start + (cell * 64 + top) * HF_GRANULE;
-	*ret_end = extent_end(region, cell, top) - region->tail_bytes;
+	*ret_end = hf_index_extent_end(region, cell, top) - region->tail_bytes;
 	if (addr >= *ret_end) { /* in the tail: until the next start */
 		*ret_end += region->tail_bytes;
 		return HF_NO_OBJECT;
@@ -338,7 +363,8 @@ bool hf_index_next(struct hf_index_iter *iter, struct hf_object *ret)
 			iter->left &= iter->left - 1;
 			uint64_t addr = region->start + (iter->cell * 64 + bit) * HF_GRANULE;
 			*ret = (struct hf_object){addr,
-				extent_end(region, iter->cell, bit) - region->tail_bytes - addr,
+				hf_index_extent_end(region, iter->cell, bit) - region->tail_bytes -
+					addr,
 				iter->id++, region->arena};
 			return true;
 		}

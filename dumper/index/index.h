@@ -44,6 +44,8 @@ struct hf_index_region {
 	uint32_t tail_bytes; /* bytes at the end of each extent that belong to nobody (glibc: 8,
 				the next chunk's size word) */
 	uint32_t live;       /* a single: is it live? */
+	/* Its live objects and their usable bytes, after the seal. */
+	uint64_t n_live, live_bytes;
 };
 
 struct hf_index {
@@ -52,7 +54,8 @@ struct hf_index {
 	uint64_t lo, hi; /* no object lies outside [lo, hi); after the seal */
 	uint32_t *slots; /* first region that ends after i << HF_SLOT_SHIFT, for i in 0 … n_slots */
 	uint64_t n_slots;
-	uint32_t n_objects; /* after the seal */
+	uint32_t n_objects;  /* after the seal */
+	uint64_t live_bytes; /* theirs */
 	bool sorted;
 	uint64_t regions_dropped; /* overlapping ones that the seal took out */
 };
@@ -103,8 +106,67 @@ static inline const struct hf_index_region *hf_index_find_region(
 	return hf_index_search_region(index, addr);
 }
 
+/* The cell that addr, which is inside a region with cells, needs to be looked up. */
+static inline const struct hf_index_cell *hf_index_cell_of(
+	const struct hf_index_region *region, uint64_t addr)
+{
+	return &region->cells[(addr - region->start) / HF_CELL_BYTES];
+}
+
+/* Does addr, which is inside a region with cells, point into an object? If so, which one and where
+ * does it start. Inline and almost without branches: the scan asks for every word. */
+static inline bool hf_index_look(
+	const struct hf_index_region *region, uint64_t addr, uint64_t *ret_id, uint64_t *ret_start)
+{
+	const struct hf_index_cell *cell = hf_index_cell_of(region, addr);
+	const uint64_t from = addr - region->start, bit = from / HF_GRANULE % 64;
+	uint64_t number = from / HF_CELL_BYTES, starts = cell->starts;
+	/* The tail of an extent belongs to nobody: the last bytes before the next start. */
+	const uint64_t starts_after = starts >> 1 | (uint64_t)cell->next << 63;
+	const bool in_tail =
+		(starts_after >> bit & 1) & (from % HF_GRANULE + region->tail_bytes >= HF_GRANULE);
+	uint64_t below = starts & (~0ull >> (63 - bit));
+	if (__builtin_expect(!below, 0)) {
+		number -= cell->back;
+		cell -= cell->back;
+		below = cell->starts;
+	}
+	/* nothing at all starts before: bit 0, which is no live start then */
+	const unsigned top = 63 ^ (unsigned)__builtin_clzll(below | 1);
+	const uint64_t live = cell->live;
+	*ret_start = region->start + (number * 64 + top) * HF_GRANULE;
+	*ret_id = cell->rank + (uint64_t)__builtin_popcountll(live & ((1ull << top) - 1));
+	return (live >> top & 1) & !in_tail;
+}
+
 /* The object of this region that contains addr, which is inside the region: as hf_index_find. */
 int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start);
+
+/* A stretch of the index: from `from` in region `first` up to, but not including, `to` in region
+ * `last`. Its borders inside a region lie between cells. */
+struct hf_index_piece {
+	size_t first, last;
+	uint64_t from, to;
+};
+/* Cut the (sealed) index into pieces of about `bytes` of heap, in address order. *at is where the
+ * next one starts, zeroed before the first. False: there are no more. */
+bool hf_index_next_piece(const struct hf_index *index, uint64_t bytes, struct hf_index_piece *at);
+
+/* The part of region i that the piece has. */
+static inline uint64_t hf_index_piece_start(
+	const struct hf_index_piece *piece, const struct hf_index_region *region, size_t i)
+{
+	return i == piece->first ? piece->from : region->start;
+}
+static inline uint64_t hf_index_piece_end(
+	const struct hf_index_piece *piece, const struct hf_index_region *region, size_t i)
+{
+	return i == piece->last ? piece->to : region->end;
+}
+
+/* Where the extent that starts at granule `bit` of a cell ends: at the next start, or with the
+ * region. */
+uint64_t hf_index_extent_end(const struct hf_index_region *region, uint64_t cell, unsigned bit);
 
 /* What starts at or before addr, which is inside the region, and where its bytes end: [*ret_start,
  * *ret_end) contains addr, or addr is in a tail and *ret_end is after it. Its id if it is an

@@ -220,13 +220,13 @@ static uint64_t run_end(const struct hf_core *core, uint64_t offset, uint64_t li
 	*ret_data = true;
 	if (limit - offset < SEEK_MIN)
 		return limit;
-	off_t data = lseek(core->fd, (off_t)offset, SEEK_DATA);
+	off_t data = hf_syscall3(SYS_lseek, core->fd, offset, SEEK_DATA);
 	if (data < 0) {
-		*ret_data = errno != ENXIO;
+		*ret_data = data != -ENXIO;
 		return limit;
 	}
 	*ret_data = (uint64_t)data < offset + HF_PAGE;
-	off_t end = *ret_data ? lseek(core->fd, (off_t)offset, SEEK_HOLE) : data;
+	off_t end = *ret_data ? hf_syscall3(SYS_lseek, core->fd, offset, SEEK_HOLE) : data;
 	/* A page is whole: one that is data in part is data. */
 	uint64_t pages = end < 0 ? limit : offset + hf_align_up((uint64_t)end - offset, HF_PAGE);
 	if (!*ret_data)
@@ -265,7 +265,13 @@ static void core_destroy(struct hf_mem *mem)
 	hf_vec_deinit(&m->files);
 }
 
-static const struct hf_mem_ops core_ops = {core_read, core_window, core_destroy};
+/* Only the list of files changes, and that not after the start. */
+static struct hf_mem *core_twin(struct hf_mem *mem)
+{
+	return mem;
+}
+
+static const struct hf_mem_ops core_ops = {core_read, core_window, core_destroy, core_twin};
 
 enum hf_status hf_mem_core(const struct hf_core *core, const struct hf_maps *maps,
 	const char *root_dir, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)

@@ -31,6 +31,7 @@ struct block {
 struct mem_remote {
 	struct hf_mem mem;
 	int memory, pagemap, target_pagemap;
+	bool is_twin; /* in pages of its own; the descriptors are not its own */
 	struct block blocks[N_BLOCKS];
 };
 
@@ -155,13 +156,28 @@ static void remote_window(struct hf_reader *r, uint64_t addr)
 static void remote_destroy(struct hf_mem *mem)
 {
 	struct mem_remote *m = (struct mem_remote *)mem;
+	if (m->is_twin) {
+		hf_page_free(m, sizeof(*m));
+		return;
+	}
 	if (m->target_pagemap != m->pagemap)
 		hf_sys_close(m->target_pagemap);
 	hf_sys_close(m->pagemap);
 	hf_sys_close(m->memory);
 }
 
-static const struct hf_mem_ops remote_ops = {remote_read, remote_window, remote_destroy};
+static struct hf_mem *remote_twin(struct hf_mem *mem)
+{
+	struct mem_remote *twin = hf_page_alloc(sizeof(*twin));
+	if (!twin)
+		return NULL;
+	*twin = *(struct mem_remote *)mem;
+	twin->is_twin = true;
+	return &twin->mem;
+}
+
+static const struct hf_mem_ops remote_ops = {
+	remote_read, remote_window, remote_destroy, remote_twin};
 
 static enum hf_status open_of(int pid, const char *name, int *ret, struct hf_err *err)
 {

@@ -36,6 +36,7 @@ struct mem_self {
 	struct hf_mem mem;
 	int pagemap;
 	long pid;
+	bool is_twin;         /* in pages of its own; pagemap is not its own */
 	struct block *blocks; /* N_BLOCKS, by number % N_BLOCKS; pages of their own, untouched until
 				 used */
 	uint64_t entries[BLOCK_PAGES];
@@ -170,11 +171,29 @@ static void self_window(struct hf_reader *r, uint64_t addr)
 static void self_destroy(struct hf_mem *mem)
 {
 	struct mem_self *self = (struct mem_self *)mem;
-	hf_sys_close(self->pagemap);
 	hf_page_free(self->blocks, BLOCKS_SIZE);
+	if (self->is_twin)
+		hf_page_free(self, sizeof(*self));
+	else
+		hf_sys_close(self->pagemap);
 }
 
-static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy};
+/* What is remembered is each one's own. */
+static struct hf_mem *self_twin(struct hf_mem *mem)
+{
+	struct mem_self *twin = hf_page_alloc(sizeof(*twin));
+	struct block *blocks = twin ? hf_page_alloc(BLOCKS_SIZE) : NULL;
+	if (!blocks) {
+		hf_page_free(twin, sizeof(*twin));
+		return NULL;
+	}
+	*twin = *(struct mem_self *)mem;
+	twin->is_twin = true;
+	twin->blocks = blocks;
+	return &twin->mem;
+}
+
+static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy, self_twin};
 
 enum hf_status hf_mem_self(
 	const struct hf_maps *maps, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err)

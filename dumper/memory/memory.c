@@ -8,6 +8,17 @@ void hf_mem_destroy(struct hf_mem *mem)
 		mem->ops->destroy(mem);
 }
 
+struct hf_mem *hf_mem_twin(struct hf_mem *mem)
+{
+	return mem->ops->twin ? mem->ops->twin(mem) : NULL;
+}
+
+void hf_mem_destroy_twin(struct hf_mem *twin, const struct hf_mem *of)
+{
+	if (twin != of)
+		hf_mem_destroy(twin);
+}
+
 void hf_reader_deinit(struct hf_reader *r)
 {
 	if (r->buf)

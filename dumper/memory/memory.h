@@ -46,6 +46,9 @@ struct hf_mem_ops {
 	 * empty. */
 	void (*window)(struct hf_reader *r, uint64_t addr);
 	void (*destroy)(struct hf_mem *mem);
+	/* The same memory for another thread: mem itself, if any thread may use it at any time; or
+	 * one more, to be destroyed before mem; or NULL without memory. */
+	struct hf_mem *(*twin)(struct hf_mem *mem);
 };
 
 struct hf_mem {
@@ -59,6 +62,9 @@ enum hf_status hf_mem_self(
 	const struct hf_maps *maps, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err);
 /* Closes what the implementation holds open. NULL is fine. */
 void hf_mem_destroy(struct hf_mem *mem);
+/* A way for another thread to read the same memory, or NULL. */
+struct hf_mem *hf_mem_twin(struct hf_mem *mem);
+void hf_mem_destroy_twin(struct hf_mem *twin, const struct hf_mem *of);
 
 static inline enum hf_status hf_mem_read(
 	struct hf_mem *mem, uint64_t addr, void *buf, size_t size, struct hf_err *err)

@@ -180,33 +180,6 @@ static int collector_main(void *arg)
 	return 0;
 }
 
-/* clone(2) onto another stack, without libc: the child runs fn(arg) and ends with its value. */
-static long clone_call(
-	unsigned long flags, void *stack, size_t stack_size, int (*fn)(void *), void *arg)
-{
-	uintptr_t top = ((uintptr_t)stack + stack_size) & ~(uintptr_t)15;
-	long ret;
-	register uintptr_t r8 __asm__("r8") = (uintptr_t)fn;
-	register uintptr_t r9 __asm__("r9") = (uintptr_t)arg;
-	register long r10 __asm__("r10") = 0;
-	__asm__ volatile("syscall\n\t"
-			 "test %%rax, %%rax\n\t"
-			 "jnz 1f\n\t"
-			 "xor %%ebp, %%ebp\n\t"
-			 "mov %%r9, %%rdi\n\t"
-			 "call *%%r8\n\t"
-			 "mov %%eax, %%edi\n\t"
-			 "mov %[exit], %%eax\n\t"
-			 "syscall\n\t"
-			 "hlt\n\t"
-			 "1:"
-			 : "=a"(ret)
-			 : "a"((long)SYS_clone), "D"(flags), "S"(top), "d"(0l), "r"(r10), "r"(r8),
-			 "r"(r9), [exit] "i"(SYS_exit)
-			 : "rcx", "r11", "memory");
-	return ret;
-}
-
 static int reaper_main(void *arg)
 {
 	struct reaper *r = arg;
@@ -218,9 +191,9 @@ static int reaper_main(void *arg)
 static void reap_later(int pid)
 {
 	reaper.pid = pid;
-	long rc = clone_call(
+	long rc = hf_sys_clone(
 		CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
-		reaper.stack, sizeof(reaper.stack), reaper_main, &reaper);
+		reaper.stack, sizeof(reaper.stack), NULL, reaper_main, &reaper);
 	if (rc < 0)
 		reaper_main(&reaper);
 }
@@ -246,7 +219,7 @@ static enum hf_status take(
 	struct collector c = {.snapshot = s, .stays = reaps_orphans(), .no_trace = no_trace};
 	hf_tracees_init(&c.tracees, s->target_pid, s->caller->tid, s->pool);
 	bool yama = yama_restricts();
-	long pid = clone_call(CLONE_VM, s->stack, s->stack_size, collector_main, &c);
+	long pid = hf_sys_clone(CLONE_VM, s->stack, s->stack_size, NULL, collector_main, &c);
 	if (pid < 0)
 		return hf_err_sys(
 			err, HF_E_FAILED, (int)-pid, "cannot make a process for the dump");

@@ -149,11 +149,56 @@ void hf_batch_modref(struct hf_batch *b, uint32_t src, uint64_t src_offset, uint
 	hf_column_u(&b->modrefs.columns[3], module_offset);
 }
 
+/* How many of n rows fit; if none would, the block is closed first. */
+static uint32_t rows_room(struct hf_batch *b, uint32_t n)
+{
+	if (!hf_block_room(&b->rows))
+		close_block(b, &b->rows);
+	uint32_t room = hf_block_room(&b->rows);
+	return n < room ? n : room;
+}
+
+static void put_objects(
+	struct hf_batch *b, const struct hf_objects *o, uint32_t first, uint32_t last)
+{
+	struct hf_column *columns = b->rows.columns;
+	uint64_t steps[HF_BATCH_ROWS], arenas[HF_BATCH_ROWS], previous = columns[0].previous;
+	for (uint32_t i = first; i < last; i++) {
+		steps[i - first] = o->addr[i] - previous;
+		arenas[i - first] = o->arena;
+		previous = o->addr[i];
+	}
+	columns[0].previous = previous;
+	hf_column_u_many(&columns[0], steps, last - first);
+	hf_column_u_many(&columns[1], o->usable_bytes + first, last - first);
+	hf_column_u_many(&columns[2], arenas, last - first);
+	b->rows.n_items += last - first;
+}
+
+void hf_batch_objects(struct hf_batch *b, const struct hf_objects *o)
+{
+	if (!o->n)
+		return;
+	open_rows(b, HF_SECTION_OBJECT);
+	const uint32_t n = o->n;
+	bool ok = true;
+	for (uint32_t i = 1; i < n; i++)
+		ok &= o->addr[i] >= o->addr[i - 1] + o->usable_bytes[i - 1];
+	struct hf_place first_place = {o->addr[0], 0},
+			next = {o->addr[n - 1] + o->usable_bytes[n - 1], 0};
+	if (!in_order(b, BULK_OBJECT, ok, first_place, next))
+		return;
+	for (uint32_t first = 0, last; first < n; first = last) {
+		last = first + rows_room(b, n - first);
+		put_objects(b, o, first, last);
+	}
+}
+
 /* Edges first … last - 1, for which there is room in the block. */
 static void put_edges(struct hf_batch *b, const struct hf_edges *e, uint32_t first, uint32_t last)
 {
 	struct hf_column *columns = b->rows.columns;
-	uint64_t steps[HF_BATCH_EDGES], targets[HF_BATCH_EDGES], previous = columns[0].previous;
+	uint64_t steps[HF_BATCH_ROWS], targets[HF_BATCH_ROWS], previous = columns[0].previous;
 	for (uint32_t i = first; i < last; i++) {
 		steps[i - first] = e->src[i] - previous;
 		targets[i - first] = hf_zigzag((int64_t)(e->dst[i] - e->src[i]));
@@ -176,18 +221,12 @@ void hf_batch_edges(struct hf_batch *b, const struct hf_edges *e)
 	for (uint32_t i = 1; i < e->n; i++)
 		ok &= (e->src[i] > e->src[i - 1]) |
 		      ((e->src[i] == e->src[i - 1]) & (e->word[i] > e->word[i - 1]));
-	struct hf_place first = {e->src[0], e->word[0]},
+	struct hf_place first_place = {e->src[0], e->word[0]},
 			next = {e->src[e->n - 1], e->word[e->n - 1] + 1};
-	if (!in_order(b, BULK_EDGE, ok, first, next))
+	if (!in_order(b, BULK_EDGE, ok, first_place, next))
 		return;
-	for (uint32_t i = 0; i < e->n;) {
-		uint32_t room = hf_block_room(&b->rows);
-		if (!room) {
-			close_block(b, &b->rows);
-			continue;
-		}
-		uint32_t last = e->n - i < room ? e->n : i + room;
-		put_edges(b, e, i, last);
-		i = last;
+	for (uint32_t first = 0, last; first < e->n; first = last) {
+		last = first + rows_room(b, e->n - first);
+		put_edges(b, e, first, last);
 	}
 }

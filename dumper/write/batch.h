@@ -30,11 +30,18 @@ void hf_batch_edge(
 void hf_batch_modref(struct hf_batch *b, uint32_t src, uint64_t src_offset, uint32_t module,
 	uint64_t module_offset);
 
-/* Edges, a column an array of n: the source object, the word in it (its offset / 8), the target
- * object, the offset in that. Ascending by (src, word). */
+/* Many at once, a column an array of n ≤ HF_BATCH_ROWS. */
+enum { HF_BATCH_ROWS = 1024 };
+struct hf_objects {
+	uint32_t n;
+	const uint64_t *addr, *usable_bytes;
+	uint32_t arena; /* of all */
+};
+void hf_batch_objects(struct hf_batch *b, const struct hf_objects *objects);
+/* Source object, word in it (its offset / 8), target object, offset in that. Ascending by (src,
+ * word). */
 struct hf_edges {
-	uint32_t n; /* ≤ HF_BATCH_EDGES */
+	uint32_t n;
 	const uint64_t *src, *word, *dst, *dst_offset;
 };
-enum { HF_BATCH_EDGES = 1024 };
 void hf_batch_edges(struct hf_batch *b, const struct hf_edges *edges);

@@ -94,6 +94,63 @@ static void check(const struct hf_index *index, const struct plain *list, size_t
 			want_start);
 }
 
+/* Pieces of any size hold every address of every region once, in order, and are cut between cells
+ * only. */
+static void check_pieces(const struct hf_index *index, uint64_t bytes)
+{
+	struct hf_index_piece piece = {0};
+	size_t region = 0;
+	uint64_t at = 0;
+	while (hf_index_next_piece(index, bytes, &piece)) {
+		uint64_t size = 0;
+		assert_true(piece.first <= piece.last && piece.last < index->regions.n);
+		for (size_t i = piece.first; i <= piece.last; i++) {
+			const struct hf_index_region *r = hf_vec_at(&index->regions, i);
+			uint64_t start = hf_index_piece_start(&piece, r, i),
+				 end = hf_index_piece_end(&piece, r, i);
+			region +=
+				at ==
+				((struct hf_index_region *)hf_vec_at(&index->regions, region))->end;
+			at = at > r->start && i == region ? at : r->start;
+			assert_int_equal(i, region);
+			assert_int_equal(start, at);
+			assert_true(end > start && end <= r->end);
+			assert_true(end == r->end || (end - r->start) % HF_CELL_BYTES == 0);
+			at = end;
+			size += end - start;
+		}
+		assert_true(size <= ((bytes + HF_CELL_BYTES - 1) & ~(HF_CELL_BYTES - 1ull)) +
+					    HF_CELL_BYTES);
+	}
+	if (index->regions.n) {
+		assert_int_equal(region, index->regions.n - 1);
+		assert_int_equal(
+			at, ((struct hf_index_region *)hf_vec_at(&index->regions, region))->end);
+	}
+}
+
+/* Each region knows how much of it lives. */
+static void check_sums(const struct hf_index *index)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < index->regions.n; i++) {
+		const struct hf_index_region *r = hf_vec_at(&index->regions, i);
+		struct hf_index_iter iter;
+		struct hf_object object;
+		uint64_t n_live = 0, bytes = 0;
+		hf_index_iter_init(&iter, index);
+		while (hf_index_next(&iter, &object)) {
+			bool mine = object.addr >= r->start && object.addr < r->end - r->tail_bytes;
+			n_live += mine;
+			bytes += mine ? object.usable : 0;
+		}
+		assert_int_equal(r->n_live, n_live);
+		assert_int_equal(r->live_bytes, bytes);
+		n += n_live;
+	}
+	assert_int_equal(n, index->n_objects);
+}
+
 static void test_random(void **state)
 {
 	(void)state;
@@ -130,6 +187,11 @@ static void test_random(void **state)
 		}
 		assert_false(hf_index_next(&iter, &object));
 		assert_int_equal(index.n_objects, id);
+		check_sums(&index);
+		check_pieces(&index, 1);
+		check_pieces(&index, 10000);
+		check_pieces(&index, 1 << 20);
+		check_pieces(&index, UINT64_MAX / 2);
 		hf_index_deinit(&index);
 	}
 }
@@ -163,6 +225,7 @@ static void test_empty(void **state)
 	assert_int_equal(hf_index_find(&index, 0x1000, &start), HF_NO_OBJECT);
 	hf_index_iter_init(&iter, &index);
 	assert_false(hf_index_next(&iter, &object));
+	check_pieces(&index, 4096);
 	hf_index_deinit(&index);
 }
 

@@ -58,8 +58,13 @@ static void fake_destroy(struct hf_mem *mem)
 	(void)mem;
 }
 
+static struct hf_mem *fake_twin(struct hf_mem *mem)
+{
+	return mem;
+}
+
 static const struct hf_mem_ops fake_ops = {
-	.read = fake_read, .window = fake_window, .destroy = fake_destroy};
+	.read = fake_read, .window = fake_window, .destroy = fake_destroy, .twin = fake_twin};
 
 void fake_mem_init(struct fake_mem *fake)
 {
