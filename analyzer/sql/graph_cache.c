@@ -1,7 +1,6 @@
 #include "sql/graph_cache.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 
@@ -10,8 +9,7 @@ static void stmt_done(sqlite3_stmt **stmt)
 	sqlite3_finalize(*stmt);
 }
 
-/* Rows of a query of known shape; any that breaks it ends the load. */
-static enum hf_status failed(sqlite3 *db, const char *what, int rc, struct hf_err *err)
+enum hf_status hf_sql_graph_failed(sqlite3 *db, const char *what, int rc, struct hf_err *err)
 {
 	if (rc == SQLITE_DONE || rc == SQLITE_ROW)
 		return hf_err_set(
@@ -21,168 +19,28 @@ static enum hf_status failed(sqlite3 *db, const char *what, int rc, struct hf_er
 	return hf_err_set(err, HF_E_FAILED, "reading the %s: %s", what, sqlite3_errmsg(db));
 }
 
-static enum hf_status ask(sqlite3 *db, const char *sql, uint64_t *ret, struct hf_err *err)
+enum hf_status hf_sql_graph_n_objects(sqlite3 *db, uint32_t *ret, struct hf_err *err)
 {
 	_cleanup_(stmt_done) sqlite3_stmt *stmt = NULL;
-	int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+	int rc = sqlite3_prepare_v2(db, "SELECT coalesce(max(id), 0) FROM object", -1, &stmt, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(stmt);
-	if (rc != SQLITE_ROW)
-		return failed(db, "tables", rc, err);
-	*ret = (uint64_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_int64 n = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
+	if (n < 0 || n > HF_GRAPH_MAX_NODES)
+		return hf_sql_graph_failed(db, "objects", rc, err);
+	*ret = (uint32_t)n;
 	return HF_OK;
 }
 
-/* An id as an index below n; NULL gives HF_GRAPH_NONE. */
-static int read_index(sqlite3_stmt *stmt, int column, uint64_t n, uint32_t *ret)
+enum hf_status hf_sql_graph_finish(struct hf_sql_graph *s, struct hf_err *err)
 {
-	if (sqlite3_column_type(stmt, column) == SQLITE_NULL) {
-		*ret = HF_GRAPH_NONE;
-		return 1;
-	}
-	sqlite3_int64 id = sqlite3_column_int64(stmt, column);
-	if (id < 1 || (uint64_t)id > n)
-		return 0;
-	*ret = (uint32_t)(id - 1);
-	return 1;
-}
-
-static enum hf_status allocate(struct hf_sql_graph *s, sqlite3 *db, struct hf_err *err)
-{
-	uint64_t n, highest, m, roots, variables;
-	enum hf_status status = ask(db, "SELECT count(*) FROM object", &n, err);
+	enum hf_status status = hf_graph_check(&s->g, err);
 	if (!status)
-		status = ask(db, "SELECT coalesce(max(id), 0) FROM object", &highest, err);
+		status = hf_graph_transpose_init(&s->referrers, &s->g, true, err);
 	if (!status)
-		status = ask(db, "SELECT count(*) FROM edge", &m, err);
-	if (!status)
-		status = ask(db, "SELECT coalesce(max(id), 0) FROM root", &roots, err);
-	if (!status)
-		status = ask(db, "SELECT coalesce(max(id), 0) FROM variable", &variables, err);
-	if (status)
-		return status;
-	if (n != highest || n + variables > UINT32_MAX - 2 || roots >= UINT32_MAX)
-		return failed(db, "ids", SQLITE_DONE, err);
-	s->g = (struct hf_graph){.n_objects = (uint32_t)n,
-		.n_variables = (uint32_t)variables,
-		.n_roots = (uint32_t)roots};
-	s->g.size = s->size = hf_graph_alloc(n + 1, sizeof(*s->size));
-	s->g.offset = s->offset = hf_graph_zalloc(n + 2, sizeof(*s->offset));
-	s->g.dst = s->dst = hf_graph_alloc(m + 1, sizeof(*s->dst));
-	s->g.roots = s->roots = hf_graph_zalloc(roots + 1, sizeof(*s->roots));
-	s->reach.reachable = hf_graph_zalloc(n / 64 + 1, sizeof(*s->reach.reachable));
-	s->heads.head = hf_graph_zalloc(n / 64 + 1, sizeof(*s->heads.head));
-	s->held.link = hf_graph_alloc(n + 1, sizeof(*s->held.link));
-	s->held.size = hf_graph_alloc(n + 1, sizeof(*s->held.size));
-	s->held.count = hf_graph_alloc(n + 1, sizeof(*s->held.count));
-	s->held.root = hf_graph_zalloc(roots + 1, sizeof(*s->held.root));
-	s->held.variable = hf_graph_zalloc(variables + 1, sizeof(*s->held.variable));
-	if (!s->size || !s->offset || !s->dst || !s->roots || !s->reach.reachable ||
-		!s->heads.head || !s->held.link || !s->held.size || !s->held.count ||
-		!s->held.root || !s->held.variable)
-		return hf_err_set(err, HF_E_NOMEM, "no memory for the graph of %llu objects",
-			(unsigned long long)n);
-	return HF_OK;
-}
-
-static enum hf_status read_objects(struct hf_sql_graph *s, sqlite3 *db, struct hf_err *err)
-{
-	_cleanup_(stmt_done) sqlite3_stmt *stmt = NULL;
-	int rc = sqlite3_prepare_v2(db,
-		"SELECT size, reachable, holder_id, holder_root_id, held_size, held_count FROM "
-		"object "
-		"ORDER BY id",
-		-1, &stmt, NULL);
-	if (rc != SQLITE_OK)
-		return failed(db, "objects", rc, err);
-	uint32_t i = 0;
-	for (; (rc = sqlite3_step(stmt)) == SQLITE_ROW && i < s->g.n_objects; i++) {
-		struct hf_graph_link *link = &s->held.link[i];
-		int ok = read_index(stmt, 2, s->g.n_objects, &link->parent) &&
-			 read_index(stmt, 3, s->g.n_roots, &link->root);
-		int reachable = sqlite3_column_int(stmt, 1);
-		if (!ok || (reachable && link->root == HF_GRAPH_NONE))
-			return failed(db, "objects", rc, err);
-		link->depth = 0;
-		s->size[i] = (uint64_t)sqlite3_column_int64(stmt, 0);
-		s->held.size[i] = (uint64_t)sqlite3_column_int64(stmt, 4);
-		s->held.count[i] = (uint32_t)sqlite3_column_int64(stmt, 5);
-		s->reach.total_bytes += s->size[i];
-		if (reachable) {
-			s->reach.reachable[i / 64] |= 1ull << (i % 64);
-			s->reach.n_reachable++;
-			s->reach.reachable_bytes += s->size[i];
-		} else if (link->parent == HF_GRAPH_NONE) {
-			s->heads.head[i / 64] |= 1ull << (i % 64);
-			s->heads.n++;
-		}
-	}
-	return rc == SQLITE_DONE && i == s->g.n_objects ? HF_OK : failed(db, "objects", rc, err);
-}
-
-static enum hf_status read_edges(struct hf_sql_graph *s, sqlite3 *db, struct hf_err *err)
-{
-	_cleanup_(stmt_done) sqlite3_stmt *stmt = NULL;
-	int rc = sqlite3_prepare_v2(
-		db, "SELECT src_id, dst_id FROM edge ORDER BY src_id, src_offset", -1, &stmt, NULL);
-	if (rc != SQLITE_OK)
-		return failed(db, "edges", rc, err);
-	uint64_t m = 0;
-	uint32_t at = 0;
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		uint32_t src, dst;
-		if (!read_index(stmt, 0, s->g.n_objects, &src) ||
-			!read_index(stmt, 1, s->g.n_objects, &dst) || src == HF_GRAPH_NONE ||
-			dst == HF_GRAPH_NONE)
-			return failed(db, "edges", rc, err);
-		while (at < src)
-			s->offset[++at] = m;
-		s->dst[m++] = dst;
-	}
-	while (at < s->g.n_objects)
-		s->offset[++at] = m;
-	return rc == SQLITE_DONE ? HF_OK : failed(db, "edges", rc, err);
-}
-
-static enum hf_status read_roots(struct hf_sql_graph *s, sqlite3 *db, struct hf_err *err)
-{
-	_cleanup_(stmt_done) sqlite3_stmt *stmt = NULL;
-	/* Ranked by kind, as they are when holders are chosen: it orders what is shown. */
-	int rc = sqlite3_prepare_v2(db,
-		"SELECT id, object_id, variable_id, CASE kind WHEN 'global' THEN 0 WHEN 'static' "
-		"THEN 0 "
-		"WHEN 'tls' THEN 1 WHEN 'registered' THEN 2 WHEN 'stack' THEN 4 WHEN 'register' "
-		"THEN 6 "
-		"ELSE 5 END FROM root ORDER BY id",
-		-1, &stmt, NULL);
-	if (rc != SQLITE_OK)
-		return failed(db, "roots", rc, err);
-	uint32_t n = 0;
-	for (; (rc = sqlite3_step(stmt)) == SQLITE_ROW && n < s->g.n_roots; n++) {
-		struct hf_graph_root *root = &s->roots[n];
-		if (sqlite3_column_int64(stmt, 0) != n + 1ll ||
-			!read_index(stmt, 1, s->g.n_objects, &root->object) ||
-			root->object == HF_GRAPH_NONE ||
-			!read_index(stmt, 2, s->g.n_variables, &root->variable))
-			return failed(db, "roots", rc, err);
-		root->rank = (uint8_t)sqlite3_column_int(stmt, 3);
-	}
-	if (rc != SQLITE_DONE || n != s->g.n_roots)
-		return failed(db, "roots", rc, err);
-	/* What root words and variables hold: the tops of the holder tree. */
-	for (uint32_t i = 0; i < s->g.n_objects; i++) {
-		const struct hf_graph_link *link = &s->held.link[i];
-		if (link->parent != HF_GRAPH_NONE || !hf_graph_bit(s->reach.reachable, i))
-			continue;
-		uint32_t v = s->roots[link->root].variable;
-		struct hf_graph_sum *sums[] = {&s->held.root[link->root],
-			v == HF_GRAPH_NONE ? &s->held.bare : &s->held.variable[v]};
-		for (int k = 0; k < 2; k++) {
-			sums[k]->size += s->held.size[i];
-			sums[k]->count += s->held.count[i];
-		}
-	}
-	return HF_OK;
+		status = hf_graph_holders_init(
+			&s->holders, &s->g, &s->referrers, &s->reach, &s->heads, &s->held, err);
+	return status;
 }
 
 static void graph_destroy(struct hf_sql_graph *s)
@@ -198,44 +56,85 @@ static void graph_destroy(struct hf_sql_graph *s)
 	free(s->offset);
 	free(s->dst);
 	free(s->roots);
+	free(s->object_id);
+	free(s->root_id);
+	free(s->src_offset);
 	free(s);
 }
 
-static enum hf_status load(struct hf_sql_graph *s, sqlite3 *db, struct hf_err *err)
+/* Is it cheaper to read the whole graph? A row that is looked up costs some twenty of a scan. */
+static enum hf_status take_whole(const struct hf_sql_graph_cache *cache, sqlite3 *db,
+	const uint32_t *ids, size_t n, bool *ret, struct hf_err *err)
 {
-	enum hf_status status = allocate(s, db, err);
-	if (!status)
-		status = read_objects(s, db, err);
-	if (!status)
-		status = read_edges(s, db, err);
-	if (!status)
-		status = read_roots(s, db, err);
-	if (!status)
-		status = hf_graph_check(&s->g, err);
-	if (!status)
-		status = hf_graph_transpose_init(&s->referrers, &s->g, true, err);
-	if (!status)
-		status = hf_graph_holders_init(
-			&s->holders, &s->g, &s->referrers, &s->reach, &s->heads, &s->held, err);
-	return status;
+	enum { LOOK_UP = 20, SMALL = 20000 };
+	uint32_t n_objects;
+	enum hf_status status = hf_sql_graph_n_objects(db, &n_objects, err);
+	if (status)
+		return status;
+	uint64_t limit = cache->whole_from, sum = 0;
+	if (!limit)
+		limit = n_objects / LOOK_UP > SMALL ? n_objects / LOOK_UP : SMALL;
+	_cleanup_(stmt_done) sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(
+		db, "SELECT held_count FROM object WHERE id = ?1", -1, &stmt, NULL);
+	if (rc != SQLITE_OK)
+		return hf_sql_graph_failed(db, "objects", rc, err);
+	for (size_t i = 0; i < n && sum < limit; i++) {
+		sqlite3_reset(stmt);
+		sqlite3_bind_int64(stmt, 1, ids[i]);
+		rc = sqlite3_step(stmt);
+		if (rc != SQLITE_ROW)
+			return hf_sql_graph_failed(db, "objects", rc, err);
+		sum += (uint64_t)sqlite3_column_int64(stmt, 0);
+	}
+	*ret = sum >= limit;
+	return HF_OK;
 }
 
-enum hf_status hf_sql_graph_get(struct hf_sql_graph_cache *cache, sqlite3 *db,
-	struct hf_sql_graph **ret, struct hf_err *err)
+enum hf_status hf_sql_graph_get(struct hf_sql_graph_cache *cache, sqlite3 *db, const uint32_t *ids,
+	size_t n, struct hf_sql_graph **ret, struct hf_err *err)
 {
-	if (!cache->graph) {
-		struct hf_sql_graph *s = calloc(1, sizeof(*s));
-		if (!s)
-			return hf_err_set(err, HF_E_NOMEM, "no memory");
-		enum hf_status status = load(s, db, err);
-		if (status) {
-			graph_destroy(s);
-			return status;
-		}
-		cache->graph = s;
+	bool whole = cache->whole;
+	enum hf_status status = whole ? HF_OK : take_whole(cache, db, ids, n, &whole, err);
+	if (status)
+		return status;
+	if (cache->whole) {
+		*ret = cache->whole;
+		return HF_OK;
 	}
-	*ret = cache->graph;
+	struct hf_sql_graph *s = calloc(1, sizeof(*s));
+	if (!s)
+		return hf_err_set(err, HF_E_NOMEM, "no memory");
+	status = whole ? hf_sql_graph_whole(s, db, err) : hf_sql_graph_part(s, db, ids, n, err);
+	if (status) {
+		graph_destroy(s);
+		return status;
+	}
+	if (whole)
+		cache->whole = s;
+	*ret = s;
 	return HF_OK;
+}
+
+void hf_sql_graph_put(struct hf_sql_graph_cache *cache, struct hf_sql_graph *graph)
+{
+	if (graph != cache->whole)
+		graph_destroy(graph);
+}
+
+uint32_t hf_sql_graph_node(const struct hf_sql_graph *graph, uint32_t id)
+{
+	if (!graph->object_id)
+		return id - 1;
+	uint32_t low = 0, high = graph->g.n_objects;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		if (graph->object_id[mid] < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
 }
 
 struct hf_sql_graph_cache *hf_sql_graph_cache_create(int refs)
@@ -251,6 +150,6 @@ void hf_sql_graph_unref(void *p)
 	struct hf_sql_graph_cache *cache = p;
 	if (--cache->refs > 0)
 		return;
-	graph_destroy(cache->graph);
+	graph_destroy(cache->whole);
 	free(cache);
 }

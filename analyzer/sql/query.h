@@ -29,7 +29,3 @@ int hf_sql_ptr_register(sqlite3 *db);
 
 /* An address from a value: an integer, or text as '0x55…' or decimal. 0: it is none. */
 int hf_sql_address(sqlite3_value *value, sqlite3_int64 *ret);
-
-/* The common part of xBestIndex of a function: hidden columns from first_arg on, of which the first
- * must be given, become the arguments of xFilter in their order; idxNum says by bits which. */
-int hf_sql_best_index(sqlite3_index_info *info, int first_arg, int n_args);

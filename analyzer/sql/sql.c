@@ -15,7 +15,7 @@ int hf_sql_register(sqlite3 *db, char **ret_message)
 	struct hf_sql_graph_cache *cache = rc == SQLITE_OK ? hf_sql_graph_cache_create(2) : NULL;
 	if (rc == SQLITE_OK && !cache)
 		rc = SQLITE_NOMEM;
-	/* A module's reference is given back by SQLite, also when it could not be registered. */
+	/* Each gives its reference back, also if it cannot be registered. */
 	if (rc == SQLITE_OK) {
 		rc = hf_sql_also_holds_register(db, cache);
 		if (rc != SQLITE_OK)

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "fake_heap.h"
+#include "sql/graph_cache.h"
 #include "sql/sql.h"
 #include "store_util.h"
 
@@ -188,6 +189,98 @@ static void test_retained_set(void **state)
 	}
 }
 
+/* What an entry looks like from outside the graph that it was found in. */
+static void same_entry(const struct hf_sql_graph *g, const struct hf_graph_entry *a,
+	const struct hf_sql_graph *h, const struct hf_graph_entry *b)
+{
+	assert_int_equal(a->src == HF_GRAPH_NONE, b->src == HF_GRAPH_NONE);
+	if (a->src == HF_GRAPH_NONE)
+		assert_int_equal(
+			hf_sql_graph_root_id(g, a->word), hf_sql_graph_root_id(h, b->word));
+	else
+		assert_int_equal(
+			hf_sql_graph_object_id(g, a->src), hf_sql_graph_object_id(h, b->src));
+	assert_int_equal(
+		hf_sql_graph_object_id(g, a->target), hf_sql_graph_object_id(h, b->target));
+	assert_int_equal(a->reaches.size, b->reaches.size);
+	assert_int_equal(a->reaches.count, b->reaches.count);
+	assert_true(a->exact && b->exact);
+}
+
+static void compare_part(sqlite3 *heap, struct hf_sql_graph_cache *parts,
+	struct hf_sql_graph_cache *wholes, const uint32_t *ids, size_t n)
+{
+	struct hf_sql_graph *part, *whole;
+	struct hf_err err;
+	check_ok(hf_sql_graph_get(parts, heap, ids, n, &part, &err), &err);
+	check_ok(hf_sql_graph_get(wholes, heap, ids, n, &whole, &err), &err);
+	assert_non_null(part->object_id);
+	assert_null(whole->object_id);
+	uint32_t in_part[8], in_whole[8];
+	for (size_t i = 0; i < n; i++) {
+		in_part[i] = hf_sql_graph_node(part, ids[i]);
+		in_whole[i] = hf_sql_graph_node(whole, ids[i]);
+		assert_int_equal(hf_sql_graph_object_id(part, in_part[i]), ids[i]);
+	}
+	struct hf_graph_sum a, b;
+	check_ok(hf_graph_retained_set(&part->holders, in_part, n, &a, &err), &err);
+	check_ok(hf_graph_retained_set(&whole->holders, in_whole, n, &b, &err), &err);
+	assert_int_equal(a.size, b.size);
+	assert_int_equal(a.count, b.count);
+	struct hf_graph_entries e = {0}, f = {0};
+	check_ok(hf_graph_entries_init(&e, &part->holders, in_part[0], 0, &err), &err);
+	check_ok(hf_graph_entries_init(&f, &whole->holders, in_whole[0], 0, &err), &err);
+	assert_int_equal(e.n, f.n);
+	assert_int_equal(e.shared.size, f.shared.size);
+	for (size_t i = 0; i < e.n; i++)
+		same_entry(part, &e.entry[i], whole, &f.entry[i]);
+	hf_graph_entries_deinit(&e);
+	hf_graph_entries_deinit(&f);
+	hf_sql_graph_put(parts, part);
+	hf_sql_graph_put(wholes, whole);
+}
+
+/* A part of the graph gives the same answers as the whole. */
+static void test_part(void **state)
+{
+	for (unsigned seed = 1; seed <= 12; seed++) {
+		struct fake_heap_options shape = {.n_objects = 300,
+			.n_edges = 300 + 100 * (seed % 5),
+			.n_roots = 2 + seed,
+			.n_variables = 3,
+			.n_arenas = 1,
+			.seed = 100 + seed,
+			.list = seed % 2};
+		struct built b = {0};
+		struct hf_err err = {0};
+		check_ok(fake_heap_init(&b.heap, &shape, &err), &err);
+		check_ok(hf_analysis_init(&b.analysis, &b.heap, NULL, &err), &err);
+		check_ok(hf_analysis_run(&b.analysis, NULL, NULL, &err), &err);
+		const char *path = temp_path("part.hfdb");
+		built_write(&b, path, &(struct hf_store_options){0});
+		built_deinit(&b);
+		sqlite3 *heap = db_open(path);
+		struct hf_sql_graph_cache *parts = hf_sql_graph_cache_create(1),
+					  *wholes = hf_sql_graph_cache_create(1);
+		parts->whole_from = UINT64_MAX;
+		wholes->whole_from = 1;
+		uint32_t n_objects = (uint32_t)db_int(heap, "SELECT count(*) FROM object");
+		srand(seed);
+		for (int k = 0; k < 300; k++) {
+			uint32_t ids[8];
+			size_t n = 1 + (size_t)rand() % 8;
+			for (size_t i = 0; i < n; i++)
+				ids[i] = 1 + (uint32_t)rand() % n_objects;
+			if (k < (int)n_objects)
+				ids[0] = (uint32_t)k + 1;
+			compare_part(heap, parts, wholes, ids, n);
+		}
+		hf_sql_graph_unref(parts);
+		hf_sql_graph_unref(wholes);
+		sqlite3_close(heap);
+	}
+}
+
 /* Without its argument a function is no table; on a foreign database it says so. */
 static void test_misuse(void **state)
 {
@@ -220,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_referrers),
 		cmocka_unit_test(test_also_holds),
 		cmocka_unit_test(test_retained_set),
+		cmocka_unit_test(test_part),
 		cmocka_unit_test(test_misuse),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
