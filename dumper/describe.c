@@ -291,9 +291,9 @@ static void write_stack_words(const struct hf_describe *d, uint32_t thread)
 
 void hf_describe_threads(const struct hf_describe *d)
 {
-	size_t n = hf_threads_count(d->in->threads);
+	size_t n = hf_threads_count(d->layout->threads);
 	for (size_t i = 0; i < n; i++) {
-		const struct hf_thread *t = hf_threads_at(d->in->threads, i);
+		const struct hf_thread *t = hf_threads_at(d->layout->threads, i);
 		const struct hf_stack_layout *s = &d->layout->stacks[i];
 		hf_write_thread(d->writer,
 			&(struct hf_thread_record){(uint64_t)t->tid, t->flags, s->pc, s->sp,
@@ -301,8 +301,8 @@ void hf_describe_threads(const struct hf_describe *d)
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct register_ctx ctx = {d, (uint32_t)i};
-		hf_thread_each_register(hf_threads_at(d->in->threads, i), write_register, &ctx);
-		if (!(hf_threads_at(d->in->threads, i)->flags & HF_THREAD_NO_REGISTERS))
+		hf_thread_each_register(hf_threads_at(d->layout->threads, i), write_register, &ctx);
+		if (!(hf_threads_at(d->layout->threads, i)->flags & HF_THREAD_NO_REGISTERS))
 			write_register(&ctx, HF_REG_RIP, d->layout->stacks[i].pc);
 	}
 	for (size_t i = 0; i < n; i++)

@@ -15,7 +15,26 @@ struct dump {
 	struct hf_roots roots;
 	struct hf_writer *writer;
 	uint32_t broken_images;
+	struct hf_threads threads; /* the program's */
 };
+
+/* Threads of ours, whose stacks are in our memory, are no part of the program. */
+static enum hf_status find_threads(struct dump *d, struct hf_err *err)
+{
+	for (size_t i = 0; i < hf_threads_count(d->in->threads); i++) {
+		const struct hf_thread *t = hf_threads_at(d->in->threads, i);
+		bool ours = false;
+		for (size_t k = 0; k < d->in->n_own; k++)
+			ours |= t->regs.rsp >= d->in->own[k].start &&
+				t->regs.rsp < d->in->own[k].end;
+		struct hf_thread *slot = ours ? NULL : hf_vec_push(&d->threads.threads);
+		if (slot)
+			*slot = *t;
+		else if (!ours)
+			return hf_err_set(err, HF_E_NOMEM, "no memory for the list of threads");
+	}
+	return HF_OK;
+}
 
 static enum hf_status find_images(struct dump *d, struct hf_err *err)
 {
@@ -24,12 +43,12 @@ static enum hf_status find_images(struct dump *d, struct hf_err *err)
 
 static enum hf_status find_objects(struct dump *d, struct hf_err *err)
 {
-	size_t n = hf_threads_count(d->in->threads);
+	size_t n = hf_threads_count(&d->threads);
 	struct hf_walk_thread *threads = hf_pool_alloc(d->in->pool, (n + 1) * sizeof(*threads));
 	if (!threads)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for the list of threads");
 	for (size_t i = 0; i < n; i++) {
-		const struct hf_thread *t = hf_threads_at(d->in->threads, i);
+		const struct hf_thread *t = hf_threads_at(&d->threads, i);
 		if (!(t->flags & HF_THREAD_NO_REGISTERS))
 			threads[i] =
 				(struct hf_walk_thread){t->regs.fs_base, t->regs.rsp, t->regs.rip};
@@ -54,7 +73,7 @@ static enum hf_status find_areas(struct dump *d, struct hf_err *err)
 		.mem = d->in->mem,
 		.maps = d->in->maps,
 		.images = &d->images,
-		.threads = d->in->threads,
+		.threads = &d->threads,
 		.walk = &d->walk,
 		.registered = d->in->registered,
 		.n_registered = d->in->n_registered,
@@ -114,11 +133,12 @@ static enum hf_status open_writer(struct dump *d, struct hf_err *err)
 
 enum hf_status hf_dump_write(const struct hf_dump_input *input, struct hf_err *err)
 {
-	static enum hf_status (*const steps[])(struct dump *, struct hf_err *) = {
-		open_writer, find_images, find_objects, find_areas, find_roots, write_file};
+	static enum hf_status (*const steps[])(struct dump *, struct hf_err *) = {open_writer,
+		find_threads, find_images, find_objects, find_areas, find_roots, write_file};
 	struct dump d = {.in = input};
 	enum hf_status status = HF_OK;
 	hf_index_init(&d.index);
+	hf_vec_init(&d.threads.threads, sizeof(struct hf_thread));
 	for (size_t i = 0; !status && i < sizeof(steps) / sizeof(steps[0]); i++)
 		status = steps[i](&d, err);
 	hf_writer_destroy(d.writer);
@@ -127,5 +147,6 @@ enum hf_status hf_dump_write(const struct hf_dump_input *input, struct hf_err *e
 	hf_walk_deinit(&d.walk);
 	hf_index_deinit(&d.index);
 	hf_images_deinit(&d.images);
+	hf_vec_deinit(&d.threads.threads);
 	return status;
 }

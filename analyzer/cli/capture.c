@@ -37,6 +37,7 @@ int hf_capture_signal(const char *text)
 }
 
 enum { MAX_SAMPLE = 1 << 30 }; /* bytes; as the library has it */
+enum { MAX_SECONDS = 1000000000, MAX_KEEP = 65536 };
 
 static enum hf_status check_pattern(const char *value, struct hf_err *err)
 {
@@ -69,14 +70,49 @@ static enum hf_status check_contents(const char *value, struct hf_err *err)
 		!strcmp(value, "all") ? "not in this version of Holdfast" : "it is none or all");
 }
 
-static enum hf_status check_count(const char *value, struct hf_err *err)
+static enum hf_status check_number(
+	const char *option, const char *value, uint64_t most, struct hf_err *err)
 {
 	const char *s = value;
 	uint64_t n;
-	return hf_parse_u64(&s, &n) && !*s && n > 0 && n <= INT32_MAX
+	return hf_parse_u64(&s, &n) && !*s && n > 0 && n <= most
 		       ? HF_OK
-		       : hf_err_set(
-				 err, HF_E_USAGE, "--max-dumps %s: not a number from 1 on", value);
+		       : hf_err_set(err, HF_E_USAGE, "%s %s: not a number from 1 to %lu", option,
+				 value, most);
+}
+
+static enum hf_status check_count(const char *value, struct hf_err *err)
+{
+	return check_number("--max-dumps", value, INT32_MAX, err);
+}
+
+static enum hf_status check_seconds(const char *value, struct hf_err *err)
+{
+	return check_number("--every", value, MAX_SECONDS, err);
+}
+
+static enum hf_status check_keep(const char *value, struct hf_err *err)
+{
+	return check_number("--keep", value, MAX_KEEP, err);
+}
+
+static enum hf_status check_rss(const char *value, struct hf_err *err)
+{
+	uint64_t bytes;
+	return hf_parse_size(value, &bytes) && bytes > 0
+		       ? HF_OK
+		       : hf_err_set(err, HF_E_USAGE,
+				 "--at-rss %s: not a size; write 500M, 2G or 65536", value);
+}
+
+static enum hf_status check_percent(const char *value, struct hf_err *err)
+{
+	const char *s = value;
+	uint64_t n;
+	return hf_parse_u64(&s, &n) && (!*s || !strcmp(s, "%")) && n >= 1 && n <= 100
+		       ? HF_OK
+		       : hf_err_set(err, HF_E_USAGE,
+				 "--at-cgroup %s: not a percentage from 1 to 100", value);
 }
 
 static enum hf_status check_timeout(const char *value, struct hf_err *err)
@@ -112,6 +148,10 @@ static const struct {
 	{"on-crash", "crash", "1", NULL},
 	{"on-exit", "exit", "1", NULL},
 	{"contents", "contents", NULL, check_contents},
+	{"at-rss", "rss", NULL, check_rss},
+	{"at-cgroup", "cgroup", NULL, check_percent},
+	{"every", "every", NULL, check_seconds},
+	{"keep", "keep", NULL, check_keep},
 	{"max-dumps", "max", NULL, check_count},
 	{"timeout", "timeout", NULL, check_timeout},
 	{"sample", "sample", NULL, check_sample},
@@ -126,6 +166,13 @@ enum hf_status hf_capture_environment(
 			hf_args_has(args, "no-sites") >
 		1)
 		return hf_err_set(err, HF_E_USAGE, "--sample, --exact, --no-sites: one of them");
+	if (hf_args_has(args, "keep") && !hf_args_has(args, "every"))
+		return hf_err_set(err, HF_E_USAGE, "--keep goes with --every");
+	const char *pattern = hf_args_value(args, "o");
+	if (hf_args_has(args, "every") && pattern && !strstr(pattern, "%n") &&
+		!strstr(pattern, "%t"))
+		return hf_err_set(err, HF_E_USAGE,
+			"-o %s: --every needs %%n or %%t in it, for names that differ", pattern);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (!hf_args_has(args, keys[i].name))
 			continue;

@@ -33,7 +33,7 @@ enum {
 
 /* Shared with the snapshots, which tell their results here: a slot a dump, since one that nobody
  * waits for may still run when the next is made. */
-struct report {
+struct hf_capture_report {
 	int done;
 	int result; /* 0 or a negative errno value */
 };
@@ -43,9 +43,10 @@ static struct {
 	/* pid << 32 | tid of who is making a dump, or 0: a forked child must not inherit it */
 	uint64_t busy;
 	void *stack, *caller_stack, *pool_memory;
-	struct report *reports; /* REPORT_SIZE bytes */
-	uint64_t serial;        /* of dumps, for the slot */
-	uint64_t number;        /* for %n */
+	struct hf_capture_report *reports; /* REPORT_SIZE bytes */
+	uint64_t serial;                   /* of dumps, for the slot */
+	uint64_t number;                   /* for %n */
+	uint64_t n_rotating;               /* of these, those that do not count for max= */
 	dev_t stderr_dev;
 	ino_t stderr_ino;
 	struct hf_sink_file file;
@@ -82,7 +83,7 @@ enum hf_status hf_capture_reserve(struct hf_err *err)
 	if (!hf_page_reserve(RESERVE_SIZE) || !state.stack || !state.caller_stack ||
 		!state.pool_memory || (report < 0 && report > -4096))
 		return hf_err_set(err, HF_E_NOMEM, "no memory to reserve for dumps");
-	state.reports = (struct report *)report;
+	state.reports = (struct hf_capture_report *)report;
 	state.ready = true;
 	return HF_OK;
 }
@@ -113,7 +114,7 @@ static int errno_of(const struct hf_err *err)
 
 struct work {
 	const struct hf_capture_request *request;
-	struct report *report;
+	struct hf_capture_report *report;
 	int ppid;
 	struct hf_pool *pool;
 	struct hf_vec own, findings;
@@ -234,13 +235,13 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 	return status;
 }
 
-/* The dump's name with .hfp.pb.gz for .hfd. */
-static void profile_path(char ret[HF_PATH_MAX])
+/* .hfp.pb.gz for .hfd. */
+void hf_capture_profile_path(const char *path, char ret[HF_PATH_MAX])
 {
-	size_t n = strlen(state.path);
-	if (n > 4 && strcmp(state.path + n - 4, ".hfd") == 0)
+	size_t n = strlen(path);
+	if (n > 4 && strcmp(path + n - 4, ".hfd") == 0)
 		n -= 4;
-	hf_fmt(ret, HF_PATH_MAX, "%.*s.hfp.pb.gz", (int)n, state.path);
+	hf_fmt(ret, HF_PATH_MAX, "%.*s.hfp.pb.gz", (int)n, path);
 }
 
 /* The heap profile beside the dump, which is whole without it: what goes wrong is said and no more.
@@ -252,7 +253,7 @@ static void make_profile(struct work *w, struct hf_snapshot *s)
 	struct hf_profile_options options = {s->time_ns, w->token};
 	if (!hf_site_store())
 		return;
-	profile_path(path);
+	hf_capture_profile_path(state.path, path);
 	enum hf_status status = hf_sink_file_open(&state.file, path, &err);
 	if (status)
 		return hf_capture_say(err.msg);
@@ -397,7 +398,7 @@ static bool locks_held(void *ctx)
 /* Wait until the snapshot, which is no child of ours, has ended; for limit_ms at most, -1: for
  * ever.
  */
-static void wait_for(int pid, const struct report *report, int limit_ms)
+static void wait_for(int pid, const struct hf_capture_report *report, int limit_ms)
 {
 	/* A seccomp filter may kill for a system call that it does not know. */
 	bool filtered = hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0;
@@ -434,20 +435,21 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	struct hf_err err = {0};
 	struct hf_pool pool;
 	int pid = (int)hf_syscall0(SYS_getpid);
+	uint64_t unix_time = hf_sys_realtime_ns() / 1000000000u;
 	if (request->path) {
 		if (hf_fmt(state.path, sizeof(state.path), "%s", request->path) + 1 >=
 			sizeof(state.path))
 			return -ENAMETOOLONG;
-	} else if (hf_config_path(config, pid, hf_sys_realtime_ns() / 1000000000u, ++state.number,
-			   state.path, sizeof(state.path), &err)) {
+	} else if (hf_config_path(config, pid, unix_time, ++state.number, state.path,
+			   sizeof(state.path), &err)) {
 		hf_capture_say(err.msg);
 		return errno_of(&err);
 	}
 	hf_pool_init(&pool, state.pool_memory, POOL_SIZE);
 	find_locks(&pool);
-	struct report *report =
-		&state.reports[state.serial++ % (REPORT_SIZE / sizeof(struct report))];
-	*report = (struct report){0};
+	struct hf_capture_report *report =
+		&state.reports[state.serial++ % (REPORT_SIZE / sizeof(struct hf_capture_report))];
+	*report = (struct hf_capture_report){0};
 	struct work w = {.request = request,
 		.report = report,
 		.ppid = (int)hf_syscall0(SYS_getppid),
@@ -469,16 +471,24 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.limit_s = config->limit_s ? config->limit_s + 1 : 0,
 		.keep_fd = stderr_is_ours() ? 2 : -1,
 	};
-	int result = 0;
+	int result = 0, limit_ms = config->limit_s ? (int)(config->limit_s + 2) * 1000 : -1;
 	if (hf_snapshot_take(&snapshot, &err)) {
 		hf_capture_say(err.msg);
 		result = errno_of(&err);
 	} else if (snapshot.pid && request->wait) {
-		wait_for(snapshot.pid, report,
-			config->limit_s ? (int)(config->limit_s + 2) * 1000 : -1);
+		wait_for(snapshot.pid, report, limit_ms);
 	}
 	if (!result && (request->wait || snapshot.in_place))
 		result = __atomic_load_n(&report->done, __ATOMIC_ACQUIRE) ? report->result : -EIO;
+	if (request->end) {
+		*request->end = (struct hf_capture_end){
+			.unix_time = unix_time, .number = state.number, .report = report};
+		request->end->pid = snapshot.in_place ? 0 : snapshot.pid;
+		request->end->result = result;
+		request->end->limit_ms = limit_ms;
+		hf_fmt(request->end->path, HF_PATH_MAX, "%s", state.path);
+	}
+	state.n_rotating += request->rotates;
 	hf_pool_deinit(&pool);
 	return result;
 }
@@ -509,6 +519,14 @@ static void call_on_stack(void *stack, size_t size, void (*fn)(struct call *), s
 			 "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
+int hf_capture_wait(const struct hf_capture_end *end)
+{
+	if (!end->pid)
+		return end->result;
+	wait_for(end->pid, end->report, end->limit_ms);
+	return __atomic_load_n(&end->report->done, __ATOMIC_ACQUIRE) ? end->report->result : -EIO;
+}
+
 void hf_capture_last_path(char ret[HF_PATH_MAX])
 {
 	hf_fmt(ret, HF_PATH_MAX, "%s", state.path);
@@ -522,7 +540,8 @@ int hf_capture(const struct hf_config *config, const struct hf_capture_request *
 	if (rc)
 		return rc;
 	struct call call = {config, request, -EDQUOT};
-	if (request->path || state.number < config->max_dumps)
+	if (request->path || request->rotates ||
+		state.number - state.n_rotating < config->max_dumps)
 		call_on_stack(state.caller_stack, CALLER_STACK_SIZE, run_call, &call);
 	__atomic_store_n(&state.busy, 0, __ATOMIC_RELEASE);
 	return call.result;

@@ -30,6 +30,8 @@ static const struct {
 	{"PWR", SIGPWR},
 };
 
+enum { MAX_SECONDS = 1000000000, MAX_KEEP = 65536, DEFAULT_KEEP = 16, DEFAULT_MAX = 16 };
+static const uint64_t NOT_GIVEN = UINT64_MAX;
 enum { MAX_SAMPLE = 1 << 30 }; /* bytes between samples */
 enum { DEFAULT_LIMIT_S = 300, MAX_LIMIT_S = 1000000 };
 enum { RTMIN = 34, RTMAX = 64 /* as a program sees them: glibc keeps 32 and 33 to itself */ };
@@ -110,6 +112,38 @@ static bool key_seconds(const char *value, void *field)
 	return key_count(value, field) && *(uint64_t *)field <= MAX_LIMIT_S;
 }
 
+static bool key_size(const char *value, void *field)
+{
+	return hf_parse_size(value, field);
+}
+
+static bool key_percent(const char *value, void *field)
+{
+	uint64_t *percent = field;
+	if (is_off(value)) {
+		*percent = 0;
+		return true;
+	}
+	return hf_parse_u64(&value, percent) && (!*value || strcmp(value, "%") == 0) &&
+	       *percent >= 1 && *percent <= 100;
+}
+
+static bool key_every(const char *value, void *field)
+{
+	uint64_t *seconds = field;
+	if (is_off(value)) {
+		*seconds = 0;
+		return true;
+	}
+	return hf_parse_u64(&value, seconds) && !*value && *seconds <= MAX_SECONDS;
+}
+
+static bool key_keep(const char *value, void *field)
+{
+	uint64_t *n = field;
+	return hf_parse_u64(&value, n) && !*value && *n >= 1 && *n <= MAX_KEEP;
+}
+
 static bool key_sample(const char *value, void *field)
 {
 	return hf_parse_size(value, field) && *(uint64_t *)field <= MAX_SAMPLE;
@@ -130,6 +164,10 @@ static const struct {
 	{"signal", key_signal, offsetof(struct hf_config, signal)},
 	{"oom", key_bool, offsetof(struct hf_config, on_oom)},
 	{"crash", key_bool, offsetof(struct hf_config, on_crash)},
+	{"rss", key_size, offsetof(struct hf_config, rss_bytes)},
+	{"cgroup", key_percent, offsetof(struct hf_config, cgroup_percent)},
+	{"every", key_every, offsetof(struct hf_config, every_s)},
+	{"keep", key_keep, offsetof(struct hf_config, keep)},
 	{"exit", key_bool, offsetof(struct hf_config, on_exit)},
 	{"timeout", key_seconds, offsetof(struct hf_config, limit_s)},
 	{"max", key_count, offsetof(struct hf_config, max_dumps)},
@@ -142,10 +180,6 @@ static const struct {
 static const struct {
 	const char *key, *value; /* NULL: any but 0 and off */
 } later[] = {
-	{"rss", NULL},
-	{"cgroup", NULL},
-	{"every", NULL},
-	{"keep", NULL},
 	{"contents", "all"},
 };
 
@@ -210,10 +244,23 @@ static void make_absolute(char pattern[HF_PATH_MAX])
 	hf_fmt(pattern + n, HF_PATH_MAX - n, "/%s", relative);
 }
 
+/* Has the pattern another name for each dump of a process? */
+static bool differ(const char *pattern)
+{
+	for (const char *p = pattern; (p = strchr(p, '%')) && p[1]; p += 2) {
+		if (p[1] == 'n' || p[1] == 't')
+			return true;
+	}
+	return false;
+}
+
 enum hf_status hf_config_parse(struct hf_config *config, const char *text, struct hf_err *err)
 {
-	*config = (struct hf_config){
-		.signal = SIGUSR2, .on_oom = true, .max_dumps = 16, .limit_s = DEFAULT_LIMIT_S};
+	*config = (struct hf_config){.signal = SIGUSR2,
+		.on_oom = true,
+		.keep = DEFAULT_KEEP,
+		.max_dumps = NOT_GIVEN,
+		.limit_s = DEFAULT_LIMIT_S};
 	hf_fmt(config->pattern, sizeof(config->pattern), "%s", "%e.%p.%n.hfd");
 	int64_t n = hf_sys_read_file("/proc/self/comm", config->program, sizeof(config->program));
 	if (n > 0 && config->program[n - 1] == '\n')
@@ -221,6 +268,13 @@ enum hf_status hf_config_parse(struct hf_config *config, const char *text, struc
 	for (char *p = config->program; *p; p++)
 		*p = *p == '/' || (unsigned char)*p < ' ' ? '_' : *p;
 	enum hf_status status = parse_pairs(config, text, err);
+	config->max_given = config->max_dumps != NOT_GIVEN;
+	if (!config->max_given)
+		config->max_dumps = DEFAULT_MAX;
+	if (!status && config->every_s && !differ(config->pattern))
+		status = hf_err_set(err, HF_E_USAGE,
+			"every=%lu: out=%s needs %%n or %%t, for names that differ",
+			config->every_s, config->pattern);
 	if (!status) {
 		make_absolute(config->pattern);
 		make_absolute(config->profile);

@@ -13,7 +13,11 @@
 struct hf_config {
 	int signal; /* number, 0: none */
 	bool on_exit, on_oom, on_crash;
+	uint64_t rss_bytes;      /* 0: off */
+	uint64_t cgroup_percent; /* 0: off */
+	uint64_t every_s, keep;  /* every_s 0: off */
 	uint64_t max_dumps;
+	bool max_given;
 	uint64_t limit_s;          /* of a dump; 0: none */
 	char pattern[HF_PATH_MAX]; /* absolute */
 	char program[64];          /* for %e */

@@ -21,6 +21,9 @@ extern const struct hf_trigger hf_trigger_signal;
 extern const struct hf_trigger hf_trigger_exit;
 extern const struct hf_trigger hf_trigger_oom;
 extern const struct hf_trigger hf_trigger_crash;
+extern const struct hf_trigger hf_trigger_rss;
+extern const struct hf_trigger hf_trigger_cgroup;
+extern const struct hf_trigger hf_trigger_every;
 
 /* Start all of them; hf_trigger_dump() makes dumps from now on. */
 void hf_triggers_start(const struct hf_config *config);
@@ -29,6 +32,8 @@ bool hf_triggers_active(void);
 
 /* One dump: hf_capture() with the configuration. -ENOSYS before the start. errno stays. */
 int hf_trigger_dump(const struct hf_capture_request *request);
+/* The same for a thread that has no errno. */
+int hf_trigger_capture(const struct hf_capture_request *request);
 /* One line on stderr about a dump that nobody asked for at that moment: where it is. What went
  * wrong has been said. */
 void hf_trigger_announce(int result, const char *trigger);

@@ -3,12 +3,16 @@
 
 #include "base/fmt.h"
 #include "frontend/trigger.h"
+#include "frontend/watch.h"
 
 static const struct hf_trigger *const triggers[] = {
 	&hf_trigger_signal,
 	&hf_trigger_exit,
 	&hf_trigger_oom,
 	&hf_trigger_crash,
+	&hf_trigger_rss,
+	&hf_trigger_cgroup,
+	&hf_trigger_every,
 };
 
 static const struct hf_config *config; /* NULL: not started */
@@ -18,6 +22,7 @@ void hf_triggers_start(const struct hf_config *c)
 	config = c;
 	for (size_t i = 0; i < sizeof(triggers) / sizeof(triggers[0]); i++)
 		triggers[i]->start(c);
+	hf_watch_start();
 }
 
 bool hf_triggers_active(void)
@@ -25,10 +30,15 @@ bool hf_triggers_active(void)
 	return config;
 }
 
+int hf_trigger_capture(const struct hf_capture_request *request)
+{
+	return config ? hf_capture(config, request) : -ENOSYS;
+}
+
 int hf_trigger_dump(const struct hf_capture_request *request)
 {
 	int saved = errno;
-	int result = config ? hf_capture(config, request) : -ENOSYS;
+	int result = hf_trigger_capture(request);
 	errno = saved;
 	return result;
 }

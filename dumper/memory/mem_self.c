@@ -4,12 +4,16 @@
  * that a guard page looks swapped). So a swapped page is only touched after process_vm_readv()
  * could read it.
  *
+ * A process that is not dumpable any more (it has changed its user) may not open pagemap: then
+ * mincore(2) tells, which does not know of swapped pages.
+ *
  * Pages of shared mappings are not copied by fork() and show as absent in a snapshot until touched;
  * they are read by process_vm_readv(), which fails where a load would raise SIGBUS.
  *
  * A look at pagemap costs as much as reading thousands of words, and lists of free chunks lead all
  * over the heap: residency is remembered, a bit a page, by blocks of 8 MiB.
  */
+#include <errno.h>
 #include <sys/uio.h>
 
 #include "base/checked.h"
@@ -34,7 +38,7 @@ struct block {
 
 struct mem_self {
 	struct hf_mem mem;
-	int pagemap;
+	int pagemap; /* or -1 */
 	long pid;
 	bool is_twin;         /* in pages of its own; pagemap is not its own */
 	struct block *blocks; /* N_BLOCKS, by number % N_BLOCKS; pages of their own, untouched until
@@ -61,6 +65,19 @@ static bool usable(struct mem_self *self, uint64_t entry, uint64_t page)
 	return (entry & SWAPPED) && copy_from_self(self, page, &byte, 1);
 }
 
+/* What pagemap would say of the pages of one private mapping in [start, end). Pages of files may
+ * lie behind the end of the file: they are looked at as swapped ones are. */
+static void ask_mincore(struct mem_self *self, const struct hf_map *map, uint64_t start,
+	uint64_t end, uint64_t *entries)
+{
+	unsigned char resident[BLOCK_PAGES];
+	bool known = hf_syscall3(SYS_mincore, start, end - start, resident) >= 0;
+	for (uint64_t i = 0; i < (end - start) / HF_PAGE; i++) {
+		bool is_file = map->inode != 0;
+		entries[i] = is_file ? SWAPPED : known && (resident[i] & 1) ? PRESENT : 0;
+	}
+}
+
 /* The block of addr, from pagemap if it is not remembered. */
 static const struct block *block_of(struct mem_self *self, uint64_t addr)
 {
@@ -69,8 +86,9 @@ static const struct block *block_of(struct mem_self *self, uint64_t addr)
 	if (block->number == number + 1)
 		return block;
 	*block = (struct block){.number = number + 1};
-	int64_t got = hf_sys_pread_full(
-		self->pagemap, self->entries, sizeof(self->entries), start / HF_PAGE * 8);
+	int64_t got = self->pagemap < 0 ? (int64_t)sizeof(self->entries)
+					: hf_sys_pread_full(self->pagemap, self->entries,
+						  sizeof(self->entries), start / HF_PAGE * 8);
 	const uint64_t end = start + (got > 0 ? (uint64_t)got / 8 * HF_PAGE : 0);
 	const struct hf_maps *maps = self->mem.maps;
 	for (size_t i = hf_maps_lower(maps, start); i < hf_maps_count(maps); i++) {
@@ -80,6 +98,9 @@ static const struct block *block_of(struct mem_self *self, uint64_t addr)
 		if (!(map->perms & HF_PERM_R) || (map->perms & HF_PERM_SHARED))
 			continue;
 		uint64_t page = map->start > start ? map->start : start;
+		if (self->pagemap < 0)
+			ask_mincore(self, map, page, map->end < end ? map->end : end,
+				self->entries + (page - start) / HF_PAGE);
 		for (; page < map->end && page < end; page += HF_PAGE) {
 			uint64_t k = (page - start) / HF_PAGE;
 			if (usable(self, self->entries[k], page))
@@ -174,7 +195,7 @@ static void self_destroy(struct hf_mem *mem)
 	hf_page_free(self->blocks, BLOCKS_SIZE);
 	if (self->is_twin)
 		hf_page_free(self, sizeof(*self));
-	else
+	else if (self->pagemap >= 0)
 		hf_sys_close(self->pagemap);
 }
 
@@ -202,11 +223,12 @@ enum hf_status hf_mem_self(
 	if (!self)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to read with");
 	int fd = hf_sys_open_read("/proc/self/pagemap");
-	if (fd < 0)
+	if (fd < 0 && fd != -EACCES)
 		return hf_err_sys(err, HF_E_IO, -fd, "cannot open /proc/self/pagemap");
 	struct block *blocks = hf_page_alloc(BLOCKS_SIZE);
 	if (!blocks) {
-		hf_sys_close(fd);
+		if (fd >= 0)
+			hf_sys_close(fd);
 		return hf_err_set(err, HF_E_NOMEM, "no memory to read with");
 	}
 	self->mem = (struct hf_mem){&self_ops, maps};

@@ -52,9 +52,14 @@ refused("not a number of seconds", "sql", "x.hfdb", "--time-limit", "soon")
 refused("one of the two", "sql", "x.hfdb", "--json", "--csv", "SELECT 1")
 refused("no such file", "report", "/nonexistent/x.hfdb", code=3)
 
-# Capture options: what this version's library lacks is refused, never ignored.
-for option in (["--at-rss", "1G"], ["--at-cgroup", "90"], ["--every", "5"]):
-    refused("not in this version", "run", *option, "--", "true")
+# Capture options: wrong ones are refused, and what this version's library lacks, never ignored.
+refused("not a size", "run", "--at-rss", "much", "--", "true")
+refused("not a percentage", "run", "--at-cgroup", "101", "--", "true")
+refused("not a percentage", "run", "--at-cgroup", "0", "--", "true")
+refused("not a number from 1", "run", "--every", "0", "--", "true")
+refused("not a number from 1", "run", "--every", "5", "--keep", "0", "--", "true")
+refused("goes with --every", "run", "--keep", "3", "--", "true")
+refused("names that differ", "run", "--every", "5", "-o", "x.%p.hfd", "--", "true")
 refused("not a size", "run", "--sample", "much", "--", "true")
 refused("not a number of seconds", "run", "--timeout", "soon", "--", "true")
 refused("one of them", "run", "--sample", "4K", "--exact", "--", "true")

@@ -12,3 +12,10 @@ hf_stress_test(redis_long long redis 100000)
 hf_stress_test(nginx_long long nginx 30)
 hf_stress_test(sqlite_long long sqlite 2000000)
 hf_stress_test(busy_long long busy 20000 $<TARGET_FILE:busy> $<TARGET_FILE:busy_plugin>)
+
+# Dumps by memory and by time.
+foreach(scenario rss fork cgroup_v1 cgroup_v2 every most several uid descriptors chroot cost)
+	add_test(NAME watch_${scenario} COMMAND Python3::Interpreter ${here}/watch_test.py
+		$<TARGET_FILE:holdfast> $<TARGET_FILE:watch_target> ${scenario})
+	set_tests_properties(watch_${scenario} PROPERTIES LABELS quick TIMEOUT 300 SKIP_RETURN_CODE 77)
+endforeach()

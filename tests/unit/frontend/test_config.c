@@ -43,6 +43,19 @@ static void test_keys(void **state)
 	assert_true(config.on_crash);
 	assert_false(config.on_oom);
 	assert_string_equal(config.pattern, "/tmp/a.%p");
+	assert_false(config.every_s || config.rss_bytes || config.cgroup_percent);
+	assert_true(config.max_given);
+	assert_int_equal(
+		hf_config_parse(&config, "rss=512M,cgroup=90%,every=60,keep=3", &err), HF_OK);
+	assert_int_equal(config.rss_bytes, 512 << 20);
+	assert_int_equal(config.cgroup_percent, 90);
+	assert_int_equal(config.every_s, 60);
+	assert_int_equal(config.keep, 3);
+	assert_false(config.max_given);
+	assert_int_equal(
+		hf_config_parse(&config, "rss=0,cgroup=off,every=0,out=/d/%p,max=17", &err), HF_OK);
+	assert_false(config.every_s || config.rss_bytes || config.cgroup_percent);
+	assert_int_equal(config.max_dumps, 17);
 	assert_int_equal(hf_config_parse(&config, "signal=off", &err), HF_OK);
 	assert_int_equal(config.signal, 0);
 }
@@ -52,7 +65,9 @@ static void test_wrong(void **state)
 	(void)state;
 	static const char *const wrong[] = {"sginal=USR1", "signal=KILL", "signal=NOPE",
 		"exit=maybe", "max=x", "timeout=-1", "timeout=soon", "exit", "crash=maybe",
-		"sample=x", "sample=2G", "profile=", "contents=all", "rss=1G", "out="};
+		"sample=x", "sample=2G", "profile=", "contents=all", "rss=1X", "cgroup=0%",
+		"cgroup=101", "every=x", "keep=0", "every=1,out=/d/%p", "every=1,out=/d/%%n",
+		"out="};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		if (hf_config_parse(&config, wrong[i], &err) != HF_E_USAGE)
 			fail_msg("%s was taken", wrong[i]);
