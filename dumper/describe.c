@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/fmt.h"
 #include "base/sys.h"
+#include "memory/pagemap.h"
 
 void hf_describe_token(uint8_t token[HF_FORMAT_TOKEN_SIZE])
 {
@@ -189,23 +190,6 @@ static enum hf_mapping_kind mapping_kind(const struct hf_describe *d, const stru
 	return map->inode ? HF_MAPPING_FILE : HF_MAPPING_OTHER;
 }
 
-/* Resident bytes by pagemap bit 63 (present). */
-static uint64_t resident_bytes(int pagemap, const struct hf_map *map)
-{
-	uint64_t entries[1024], n = (map->end - map->start) / HF_PAGE, bytes = 0;
-	for (uint64_t at = 0; at < n;) {
-		uint64_t want = n - at < 1024 ? n - at : 1024;
-		int64_t got = hf_sys_pread_full(
-			pagemap, entries, want * 8, (map->start / HF_PAGE + at) * 8);
-		if (got < 8)
-			break;
-		for (int64_t i = 0; i < got / 8; i++)
-			bytes += entries[i] >> 63 ? HF_PAGE : 0;
-		at += (uint64_t)got / 8;
-	}
-	return bytes;
-}
-
 static int open_pagemap(const char *proc_dir)
 {
 	char path[64];
@@ -237,7 +221,7 @@ void hf_describe_mappings(const struct hf_describe *d)
 		int fd = snapshot >= 0 && copied ? snapshot : target;
 		uint64_t rss = 0;
 		if (kind != HF_MAPPING_KERNEL && fd >= 0)
-			rss = resident_bytes(fd, map);
+			rss = hf_pagemap_present(fd, map->start, map->end);
 		hf_write_mapping(d->writer, map->start, map->end - map->start, map->perms, kind,
 			rss, map->offset, map->path);
 	}

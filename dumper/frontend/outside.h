@@ -50,6 +50,22 @@ enum hf_status hf_outside_ctl(const struct hf_outside_options *options,
 enum hf_status hf_outside_open(struct hf_sink_file *file, const char *output, const char *program,
 	int pid, const char *ending, struct hf_err *err);
 
+/* File systems that depend on a server (FUSE, a network), and which of them do not answer. */
+struct hf_served_dev {
+	uint32_t dev; /* as in struct hf_map */
+	bool asked, silent;
+	char type[32], path[128]; /* path of a file that the process has mapped */
+};
+
+struct hf_served {
+	struct hf_vec devs; /* of struct hf_served_dev */
+};
+
+void hf_served_init(struct hf_served *served, int pid);
+void hf_served_deinit(struct hf_served *served);
+/* Mark the mappings whose files must not be waited for; asks each server once, for two seconds. */
+void hf_served_mark(struct hf_served *served, struct hf_maps *maps, const char *proc_dir);
+
 /* What libholdfast.so has in the target, if it is there. */
 struct hf_outside_library {
 	uint64_t code;     /* an address in its image, 0: it is not there */

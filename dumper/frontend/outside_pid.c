@@ -27,6 +27,7 @@ struct capture {
 	struct hf_glibc_locks locks;
 	struct hf_outside_library library;
 	struct hf_vec findings;
+	struct hf_served served;
 	char comm[32], proc_dir[32], snapshot_dir[32], root_dir[32];
 	char root[PATH_MAX]; /* hf_namespace_root() */
 	int pid_inside;      /* as the process knows itself */
@@ -69,6 +70,17 @@ static void note_problems(struct capture *c)
 			"%u threads did not stop in time: their registers are not known",
 			r->not_stopped);
 		add_finding(c, HF_PARTIAL, text);
+	}
+	for (size_t i = 0; i < c->served.devs.n; i++) {
+		const struct hf_served_dev *dev = hf_vec_at(&c->served.devs, i);
+		if (!dev->silent)
+			continue;
+		hf_fmt(text, sizeof(text),
+			"%s: its file system (%s) does not answer; what is not in memory of its "
+			"files "
+			"was not read",
+			dev->path, dev->type);
+		add_finding(c, HF_WARNING, text);
 	}
 	uint64_t copied = 0, rss = 0;
 	if (!r->in_place)
@@ -140,6 +152,8 @@ static enum hf_status write_dump(struct capture *c, struct hf_err *err)
 	snprintf(c->snapshot_dir, sizeof(c->snapshot_dir), "/proc/%d", r->read_pid);
 	enum hf_status status = hf_maps_read(&c->maps, c->snapshot_dir, &c->pool, err);
 	if (!status)
+		hf_served_mark(&c->served, &c->maps, c->proc_dir);
+	if (!status)
 		status = hf_mem_remote(&c->maps, r->read_pid, c->proc_pid, &c->pool, &c->mem, err);
 	if (status)
 		return status;
@@ -183,6 +197,7 @@ static void find_locks(struct capture *c)
 	struct hf_mem *mem = NULL;
 	if (hf_maps_read(&maps, c->proc_dir, &c->pool, NULL))
 		return;
+	hf_served_mark(&c->served, &maps, c->proc_dir);
 	if (!hf_mem_remote(&maps, c->proc_pid, c->proc_pid, &c->pool, &mem, NULL))
 		hf_glibc_locks_find(mem, &c->pool, &c->locks);
 	hf_mem_destroy(mem);
@@ -222,6 +237,7 @@ static enum hf_status capture(struct capture *c, struct hf_err *err)
 	snprintf(c->root_dir, sizeof(c->root_dir), "/proc/%d/root", c->proc_pid);
 	hf_namespace_root(c->proc_pid, c->root, sizeof(c->root));
 	c->pid_inside = hf_namespace_tid(pid, pid);
+	hf_served_init(&c->served, c->proc_pid);
 	find_locks(c);
 	c->remote = (struct hf_remote){.pid = pid,
 		.proc_pid = c->proc_pid,
@@ -251,9 +267,11 @@ enum hf_status hf_outside_pid(const struct hf_outside_options *options,
 	hf_pool_init(&c.pool, NULL, 0);
 	hf_outside_library_init(&c.library);
 	hf_vec_init(&c.findings, sizeof(struct hf_walk_finding));
+	hf_vec_init(&c.served.devs, sizeof(struct hf_served_dev));
 	hf_vec_init(&c.maps.maps, sizeof(struct hf_map));
 	enum hf_status status = capture(&c, err);
 	hf_mem_destroy(c.mem);
+	hf_served_deinit(&c.served);
 	hf_maps_deinit(&c.maps);
 	hf_vec_deinit(&c.findings);
 	hf_outside_library_deinit(&c.library);

@@ -137,6 +137,7 @@ enum hf_status hf_images_read(struct hf_images *images, struct hf_mem *mem, stru
 		image.path = cut_deleted(&image, map->path, pool);
 		image.inode = map->inode;
 		image.dev = map->dev;
+		image.silent = map->silent;
 		struct hf_image *slot = hf_vec_push(&images->images);
 		if (!slot)
 			return hf_err_set(err, HF_E_NOMEM, "no memory for the list of modules");

@@ -29,6 +29,7 @@ struct hf_segment {
 struct hf_image {
 	const char *path; /* as mapped; " (deleted)" cut off and remembered in deleted */
 	bool deleted;
+	bool silent;        /* as in struct hf_map: its file is not opened */
 	uint64_t base, end; /* first mapped byte, end of the last segment */
 	uint64_t head_end;  /* end of the mapping that starts at base */
 	uint64_t bias;      /* address in the process - address in the file */

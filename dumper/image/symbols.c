@@ -129,7 +129,7 @@ enum hf_status hf_symbols_open(struct hf_symbols *s, const struct hf_image *imag
 	*s = (struct hf_symbols){0};
 	enum hf_status status =
 		hf_err_set(err, HF_E_NOTFOUND, "%s: cannot be opened for symbols", image->path);
-	for (enum place place = 0; status && place < N_PLACES; place++) {
+	for (enum place place = 0; status && !image->silent && place < N_PLACES; place++) {
 		int fd = open_at(place, image, files);
 		if (fd < 0)
 			continue;

@@ -25,6 +25,8 @@ struct hf_map {
 	uint64_t inode;   /* 0: no file */
 	uint32_t dev;     /* major << 20 | minor; HF_DEV_NONE */
 	uint32_t perms;   /* enum hf_perm bits */
+	bool silent;      /* the server of its file system does not answer: what is not in memory
+			     cannot be had */
 	const char *path; /* as listed, "" for none; in the pool */
 };
 

@@ -11,6 +11,7 @@
 #include "base/fmt.h"
 #include "base/page_alloc.h"
 #include "base/sys.h"
+#include "memory/pagemap.h"
 
 enum {
 	MAX_WINDOW = 512 << 10,
@@ -39,24 +40,6 @@ static size_t copy(struct mem_remote *m, uint64_t addr, void *buf, size_t size)
 {
 	int64_t n = hf_sys_pread_full(m->memory, buf, size, addr);
 	return n > 0 ? (size_t)n : 0;
-}
-
-static enum hf_status remote_read(
-	struct hf_mem *mem, uint64_t addr, void *buf, size_t size, struct hf_err *err)
-{
-	size_t done = 0;
-	while (done < size) {
-		size_t n = copy(
-			(struct mem_remote *)mem, addr + done, (char *)buf + done, size - done);
-		if (!n)
-			break;
-		done += n;
-	}
-	if (done == size)
-		return HF_OK;
-	if (err)
-		err->at = addr;
-	return hf_err_set(err, HF_E_CORRUPT, "no %zu readable bytes at 0x%lx", size, addr);
 }
 
 /* A guard page looks swapped before Linux 6.15; reading it fails, which is looked at anyway. */
@@ -105,6 +88,44 @@ static uint64_t run_end(
 	return at < limit ? at : limit;
 }
 
+/* Reading must not wait for anybody. A page that is missing from private memory without a file is
+ * zeros: it is not touched, since it may be that of a userfaultfd that nobody serves. One of shared
+ * memory, or of a file whose server is silent, cannot be had. All others come from files. */
+static size_t read_page(
+	struct mem_remote *m, const struct hf_map *map, uint64_t addr, void *buf, size_t size)
+{
+	bool shared = map->perms & HF_PERM_SHARED, anonymous = hf_map_is_anonymous(map);
+	bool careful = anonymous || shared || map->silent;
+	uint64_t left = careful ? HF_PAGE - addr % HF_PAGE : map->end - addr;
+	size = left < size ? left : size;
+	if (!careful || is_resident(m, hf_align_down(addr, HF_PAGE), shared || map->silent))
+		return copy(m, addr, buf, size);
+	if (!anonymous || shared)
+		return 0;
+	memset(buf, 0, size);
+	return size;
+}
+
+static enum hf_status remote_read(
+	struct hf_mem *mem, uint64_t addr, void *buf, size_t size, struct hf_err *err)
+{
+	size_t done = 0;
+	while (done < size) {
+		const struct hf_map *map = hf_maps_find(mem->maps, addr + done);
+		size_t n = map ? read_page((struct mem_remote *)mem, map, addr + done,
+					 (char *)buf + done, size - done)
+			       : 0;
+		if (!n)
+			break;
+		done += n;
+	}
+	if (done == size)
+		return HF_OK;
+	if (err)
+		err->at = addr;
+	return hf_err_set(err, HF_E_CORRUPT, "no %zu readable bytes at 0x%lx", size, addr);
+}
+
 static uint64_t wanted(const struct hf_reader *r, uint64_t page)
 {
 	uint64_t size = r->win.end - r->win.start;
@@ -121,10 +142,13 @@ static void window_of(struct hf_reader *r, uint64_t addr, const struct hf_map *m
 	bool shared = map->perms & HF_PERM_SHARED;
 	uint64_t page = hf_align_down(addr, HF_PAGE), limit = map->end;
 	if (!is_resident(m, page, shared)) {
-		/* Far enough to cross sparse memory in long steps, in bounded time. */
-		const uint64_t max = 1ull << 30;
-		limit = limit - page > max ? page + max : limit;
-		r->win = (struct hf_window){page, run_end(m, page, limit, false, shared), NULL};
+		/* Sparse memory is crossed in long steps. */
+		const uint64_t max = 16 << 20;
+		uint64_t near = limit - page > max ? page + max : limit;
+		uint64_t end = run_end(m, page, near, false, shared);
+		if (end == near && near < limit)
+			end = hf_pagemap_next(shared ? m->target_pagemap : m->pagemap, end, limit);
+		r->win = (struct hf_window){page, end, NULL};
 		return;
 	}
 	if (!r->buf) {

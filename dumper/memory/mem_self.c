@@ -20,6 +20,7 @@
 #include "base/page_alloc.h"
 #include "base/sys.h"
 #include "memory/memory.h"
+#include "memory/pagemap.h"
 
 enum {
 	BLOCK_PAGES = 2048,
@@ -149,6 +150,9 @@ static void window_private(
 		start -= HF_PAGE;
 	while (end < hi && is_usable(block, end) == resident)
 		end += HF_PAGE;
+	/* Sparse memory is crossed in long steps. */
+	if (!resident && end == last && end < map->end)
+		end = hf_pagemap_next(self->pagemap, end, map->end);
 	*win = (struct hf_window){start, end, resident ? (const uint8_t *)start : NULL};
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/sys.h"
 #include "stop/inject.h"
+#include "stop/mounts.h"
 #include "stop/namespaces.h"
 #include "stop/permission.h"
 #include "stop/tracees.h"
@@ -47,6 +48,7 @@ struct guard {
 	int nice;
 	struct hf_tracee *caller; /* of the clone */
 	unsigned n_slow;          /* times that it was seen asleep */
+	bool keep_files;          /* of the snapshot: closing them may wait for a server */
 	bool nested;              /* the target is in a pid namespace of its own */
 };
 
@@ -206,44 +208,6 @@ static bool adopt(struct guard *g)
 	return g->child.stopped && hf_ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_EXITKILL) == 0;
 }
 
-/* It dies with us, the kernel may kill it before others, it stands behind the target, and it holds
- * none of the target's descriptors. */
-static void strip(struct guard *g)
-{
-	char path[64];
-	setpriority(PRIO_PROCESS, (id_t)g->child.thread.tid, g->nice);
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", g->child.thread.tid);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		hf_sys_write_full(fd, "1000", 4);
-		close(fd);
-	}
-	enum { CLOSE_RANGE = 436, UNSHARE = 2 };
-	struct hf_inject in = {
-		.tracee = &g->child, .insn = g->insn, .options = PTRACE_O_EXITKILL | g->options};
-	uint64_t args[6] = {0, ~0u, UNSHARE};
-	hf_inject_run(&in, CLOSE_RANGE, args);
-}
-
-/* Kill the snapshot and take its end as its tracer; the target's own wait is still to come. */
-static bool end_child(struct guard *g)
-{
-	int tid = g->child.thread.tid, status = 0;
-	if (tid <= 0)
-		return false;
-	long early = hf_wait(tid, &status, WNOHANG);
-	bool lost = early == tid && !WIFSTOPPED(status);
-	if (!lost && early >= 0) {
-		kill(tid, SIGKILL);
-		long rc;
-		do
-			rc = hf_wait(tid, &status, 0);
-		while (rc == -EINTR || (rc == tid && WIFSTOPPED(status)));
-	}
-	g->child.thread.tid = 0;
-	return lost || early < 0;
-}
-
 static void on_alarm(int signal)
 {
 	(void)signal;
@@ -257,18 +221,39 @@ static void set_timer(long ms)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+/* Kill the snapshot and take its end as its tracer; the target's own wait is still to come. One
+ * that waits for a server in the kernel ends some time later, without us. */
+static bool end_child(struct guard *g)
+{
+	int tid = g->child.thread.tid, status = 0;
+	if (tid <= 0)
+		return false;
+	long early = hf_wait(tid, &status, WNOHANG);
+	bool lost = early == tid && !WIFSTOPPED(status);
+	uint64_t deadline = hf_sys_monotonic_ns() + FINISH_TIMEOUT_MS * 1000000ull;
+	for (bool ended = lost || early < 0; !ended && hf_sys_monotonic_ns() < deadline;) {
+		kill(tid, SIGKILL);
+		set_timer(SLOW_TICK_MS);
+		long rc = hf_wait(tid, &status, 0);
+		set_timer(0);
+		ended = rc != -EINTR && !(rc == tid && WIFSTOPPED(status));
+	}
+	g->child.thread.tid = 0;
+	return lost || early < 0;
+}
+
 /* A fork of large memory is busy. One that sleeps may wait for a thread that we hold: the monitor
  * of a userfaultfd that is told of forks (UFFD_FEATURE_EVENT_FORK). So the others are let go. */
-static void clone_is_slow(void *ctx)
+static bool clone_is_slow(void *ctx)
 {
 	struct guard *g = ctx;
 	char state = hf_thread_state(g->pid, g->caller->thread.tid);
 	if (state != 'D' && state != 'S') {
 		g->n_slow = g->n_slow < SLOW_TICKS ? 0 : g->n_slow;
-		return;
+		return false;
 	}
 	if (++g->n_slow != SLOW_TICKS)
-		return;
+		return false;
 	for (size_t i = 0; i < g->tracees.list.n; i++) {
 		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
 		if (t == g->caller || !t->stopped)
@@ -276,6 +261,7 @@ static void clone_is_slow(void *ctx)
 		t->stopped = hf_ptrace(PTRACE_CONT, t->thread.tid, 0, t->signal) < 0;
 		t->signal = 0;
 	}
+	return false;
 }
 
 /* The threads have run meanwhile: the snapshot is of no moment. */
@@ -346,6 +332,41 @@ static void make_snapshot(struct guard *g)
 	g->child_pid_in_target = (int)in.result;
 	g->child = (struct hf_tracee){.thread.tid = in.child, .seized = true};
 	g->report.read_pid = in.child;
+}
+
+/* Closing may wait for a server that does not answer (a flush of a file of FUSE or NFS): the
+ * snapshot can be read all the same. */
+static bool closing_is_slow(void *ctx)
+{
+	struct guard *g = ctx;
+	return ++g->n_slow >= SLOW_TICKS;
+}
+
+/* It dies with us, the kernel may kill it before others, it stands behind the target, and it holds
+ * none of the target's descriptors. */
+static void strip(struct guard *g)
+{
+	char path[64];
+	setpriority(PRIO_PROCESS, (id_t)g->child.thread.tid, g->nice);
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", g->child.thread.tid);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		hf_sys_write_full(fd, "1000", 4);
+		close(fd);
+	}
+	enum { CLOSE_RANGE = 436, UNSHARE = 2 };
+	struct hf_inject in = {.tracee = &g->child,
+		.insn = g->insn,
+		.options = PTRACE_O_EXITKILL | g->options,
+		.slow = closing_is_slow,
+		.ctx = g};
+	uint64_t args[6] = {0, ~0u, UNSHARE};
+	if (g->keep_files)
+		return;
+	g->n_slow = 0;
+	set_timer(SLOW_TICK_MS);
+	hf_inject_run(&in, CLOSE_RANGE, args);
+	set_timer(0);
 }
 
 static void release(struct guard *g)
@@ -471,10 +492,21 @@ static void name_threads(struct guard *g)
 	}
 }
 
+static bool has_served_files(struct guard *g)
+{
+	struct hf_vec mounts;
+	hf_vec_init(&mounts, sizeof(struct hf_mount));
+	hf_mounts_served(g->request->proc_pid, &mounts);
+	bool found = hf_mounts_open(g->request->proc_pid, &mounts);
+	hf_vec_deinit(&mounts);
+	return found;
+}
+
 static void serve(struct guard *g)
 {
 	struct hf_guard_end end = {0};
 	g->insn = hf_inject_find(g->request->proc_pid);
+	g->keep_files = has_served_files(g);
 	g->report.err.status = stop(g, &g->report.err);
 	if (g->report.err.status) {
 		hf_tracees_release(&g->tracees);

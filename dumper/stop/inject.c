@@ -80,8 +80,8 @@ static int next_stop(struct hf_inject *in)
 	int status;
 	long rc;
 	while ((rc = hf_wait(tracee->thread.tid, &status, 0)) == -EINTR) {
-		if (in->slow)
-			in->slow(in->ctx);
+		if (in->slow && in->slow(in->ctx))
+			return -ETIMEDOUT;
 	}
 	if (rc > 0 && WIFSTOPPED(status))
 		return status;

@@ -22,9 +22,10 @@ struct hf_inject {
 	uint64_t insn;            /* of hf_inject_find */
 	long options;             /* PTRACE_O_* to have set during the call, and after it */
 	/* Called again and again while the call takes long and waits for something: whoever it
-	 * waits for may be a thread that the caller holds. Needs a timer that interrupts system
+	 * waits for may be a thread that the caller holds. True: give it up; the thread stays in
+	 * the call, and is fit for nothing but to be killed. Needs a timer that interrupts system
 	 * calls. May be NULL. */
-	void (*slow)(void *ctx);
+	bool (*slow)(void *ctx);
 	void *ctx;
 	int child;   /* out: of a clone, as its tracer sees it; 0: none */
 	long result; /* out: what the call returned to the thread */

@@ -64,21 +64,27 @@ int hf_permission_live_task(int pid)
 	return found;
 }
 
+/* By the auxiliary vector, whose entries are as wide as the program's words: its first type, a
+ * small number, has zeros above it in a 64-bit program alone. (The program's file may be on a file
+ * system that does not answer.) */
 static enum hf_status check_class(int pid, struct hf_err *err)
 {
+	enum { WORD = 4 };
 	char path[64];
-	unsigned char ident[16] = {0};
+	uint32_t auxv[WORD] = {0};
 	int live = hf_permission_live_task(pid);
-	snprintf(path, sizeof(path), "/proc/%d/exe", live ? live : pid);
+	snprintf(path, sizeof(path), "/proc/%d/auxv", live ? live : pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	ssize_t n = fd < 0 ? -1 : read(fd, auxv, sizeof(auxv));
+	int why = errno;
+	if (fd >= 0)
+		close(fd);
+	if (!live || n == 0)
 		return hf_err_set(err, HF_E_UNSUPPORTED,
 			"process %d has no memory of its own (a kernel thread or a zombie)", pid);
-	if (fd < 0)
-		return hf_permission_explain(pid, errno, err);
-	ssize_t n = read(fd, ident, sizeof(ident));
-	close(fd);
-	if (n >= 5 && memcmp(ident, "\177ELF", 4) == 0 && ident[4] != 2)
+	if (n < 0)
+		return hf_permission_explain(pid, why, err);
+	if (n < (ssize_t)sizeof(auxv) || auxv[1] || auxv[0] == 0)
 		return hf_err_set(err, HF_E_UNSUPPORTED,
 			"process %d is a 32-bit program; only 64-bit ones can be dumped", pid);
 	return HF_OK;

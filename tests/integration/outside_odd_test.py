@@ -15,7 +15,8 @@ import time
 from outside_kit import LIBC, NOBODY, Skip, Target, as_nobody, expect, need_root, open_to_all, run
 
 N_OBJECTS = 50
-TIMEOUT_S = 20
+TIMEOUT_S = 60
+MNT_DETACH = 2
 
 
 class Odd(Target):
@@ -251,9 +252,11 @@ class Fuse:
             with contextlib.suppress(OSError):
                 os.write(self.fd, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
 
-    def close(self):
-        os.close(self.fd)
-        LIBC.umount2(self.dir.encode(), 2)
+    def abort(self):
+        """Whoever waits hears of it."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
 
 
 def hanging(holdfast, folder, target):
@@ -269,10 +272,13 @@ def hanging(holdfast, folder, target):
             dump(tool_of(holdfast), t, f"{folder}/x.hfd")
             t.check_whole(1)
             print(reasons(check(holdfast, t, f"{folder}/x.hfd")))
+            fuse.abort()  # even its end waits for the server: closing a file does
             t.finish()
     finally:
         server.join()
-        fuse.close()
+        fuse.abort()
+        rc = LIBC.umount2(fuse.dir.encode(), MNT_DETACH)
+        expect(rc == 0, f"cannot unmount {fuse.dir}: {os.strerror(ctypes.get_errno())}")
 
 
 if __name__ == "__main__":
