@@ -192,6 +192,58 @@ static enum hf_status find_types(struct load *load, struct hf_err *err)
 	return status;
 }
 
+/* Libraries whose own variables interest nobody. */
+static bool is_system(const char *path)
+{
+	static const char *const names[] = {"libc.so", "libc-", "libstdc++", "libm.so", "ld-linux",
+		"libpthread", "libgcc_s", "libholdfast", NULL};
+	const char *slash = strrchr(path, '/');
+	for (const char *const *name = names; *name; name++) {
+		if (slash && !strncmp(slash + 1, *name, strlen(*name)))
+			return true;
+	}
+	return path[0] != '/';
+}
+
+/* The module whose types would say most: the program; or else what most variables are of. HF_NONE:
+ * nothing that matters is missing. */
+static uint32_t untyped_module(struct load *load)
+{
+	const struct hf_heap *heap = &load->heap;
+	const char *exe = hf_heap_property(heap, "exe");
+	size_t most = 0;
+	uint32_t found = HF_NONE;
+	for (uint32_t m = 0; m < heap->modules.n; m++) {
+		const char *path = heap->modules.at[m].path;
+		bool is_exe = exe && !strcmp(path, exe);
+		size_t n = 0;
+		if (is_system(path))
+			continue;
+		for (size_t i = 0; i < heap->roots.n; i++)
+			n += heap->roots.at[i].module == m;
+		bool missing = hf_debug_module(load->files, m)->state != HF_DEBUG_OK;
+		if (is_exe && missing)
+			return m;
+		if (n > most) {
+			most = n;
+			found = missing ? m : HF_NONE;
+		}
+	}
+	return found;
+}
+
+/* One line where debug information is missing. */
+static void advise(struct load *load)
+{
+	uint32_t module = untyped_module(load);
+	const char *advice = module == HF_NONE ? "" : hf_debug_advice(load->files, module);
+	if (!advice[0])
+		return;
+	hf_heap_finding(&load->heap, HF_INFO, 0, "types and field names: %s", advice);
+	if (load->options->message)
+		load->options->message(load->options->ctx, advice);
+}
+
 /* Names of variables, types, fields and allocation sites. */
 static enum hf_status find_names(struct load *load, const char *path, struct hf_err *err)
 {
@@ -212,6 +264,8 @@ static enum hf_status find_names(struct load *load, const char *path, struct hf_
 		hf_sites_names(load->sites, &load->names);
 	if (!status)
 		status = find_types(load, err);
+	if (!status)
+		advise(load);
 	if (!status)
 		status = name_variables(load, err);
 	if (!status)

@@ -235,37 +235,6 @@ static bool open_dwarf(struct hf_debug_files *files, struct module *m, struct hf
 	return true;
 }
 
-/* What to do about it. */
-static void advise(struct hf_debug_files *files, struct module *m, const char *path)
-{
-	static const char *const states[] = {
-		[HF_DEBUG_MISSING] = "has no debug information",
-		[HF_DEBUG_NO_FILE] = "is not on this machine",
-		[HF_DEBUG_REFUSED] = "is another build by now (other build id)",
-		[HF_DEBUG_DAMAGED] = "has damaged debug information",
-	};
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	const char *what = states[m->public.state];
-	char package[128];
-	int n = snprintf(m->advice, sizeof(m->advice), "%.120s %s", name, what);
-	size_t room = sizeof(m->advice) - (size_t)n;
-	char *to = m->advice + n;
-	if (m->public.state == HF_DEBUG_DAMAGED)
-		snprintf(to, room, ": install it again");
-	else if (hf_debuginfod_wanted() && !files->no_debuginfod && !hf_debuginfod_present())
-		snprintf(to, room, ": apt install libdebuginfod1, DEBUGINFOD_URLS is set");
-	else if (m->public.state == HF_DEBUG_MISSING &&
-		 hf_debug_package(files->sysroot, path, package, sizeof(package)))
-		snprintf(to, room, ": apt install %s%s", package,
-			!strcmp(package, "libc6") ? "-dbg" : "-dbgsym");
-	else if (m->public.state == HF_DEBUG_MISSING)
-		snprintf(to, room, ": build it with -g, or give --debug-dir");
-	else
-		snprintf(to, room, ": give --sysroot or --debug-dir");
-	m->public.advice = m->advice;
-}
-
 static bool same_build(const struct hf_heap_module *h, const struct hf_debug_file *file)
 {
 	return file->build_id_size == h->build_id_size &&
@@ -294,11 +263,8 @@ static void look(struct hf_debug_files *files, struct module *m, const struct hf
 	char *deleted = strstr(path, " (deleted)");
 	if (deleted && !deleted[sizeof(" (deleted)") - 1])
 		*deleted = 0;
-	m->public = (struct hf_debug_module){.state = HF_DEBUG_NO_MODULE,
-		.path = "",
-		.debug_path = "",
-		.advice = "",
-		.bias = h->bias};
+	m->public = (struct hf_debug_module){
+		.state = HF_DEBUG_NO_MODULE, .path = "", .debug_path = "", .bias = h->bias};
 	if (path[0] != '/')
 		return;
 	struct wanted w = {.files = files,
@@ -322,8 +288,6 @@ static void look(struct hf_debug_files *files, struct module *m, const struct hf
 	Elf *debug = m->debug.elf;
 	m->public.symbols = debug && hf_debug_has_section(debug, ".symtab") ? debug : m->main.elf;
 	m->public.state = ok ? HF_DEBUG_OK : damaged ? HF_DEBUG_DAMAGED : m->public.state;
-	if (!ok)
-		advise(files, m, path);
 }
 
 const struct hf_debug_module *hf_debug_module(struct hf_debug_files *files, uint32_t module)
@@ -334,6 +298,42 @@ const struct hf_debug_module *hf_debug_module(struct hf_debug_files *files, uint
 		look(files, m, &files->heap->modules.at[module]);
 	}
 	return &m->public;
+}
+
+/* What to do about it. */
+const char *hf_debug_advice(struct hf_debug_files *files, uint32_t module)
+{
+	struct module *m = &files->modules[module];
+	const char *path = files->heap->modules.at[module].path;
+	enum hf_debug_state state = hf_debug_module(files, module)->state;
+	static const char *const states[] = {
+		[HF_DEBUG_MISSING] = "has no debug information",
+		[HF_DEBUG_NO_FILE] = "is not on this machine",
+		[HF_DEBUG_REFUSED] = "is another build by now (other build id)",
+		[HF_DEBUG_DAMAGED] = "has damaged debug information",
+	};
+	if (m->advice[0] || state == HF_DEBUG_OK || state == HF_DEBUG_NO_MODULE)
+		return m->advice;
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	const char *what = states[state];
+	char package[128];
+	int n = snprintf(m->advice, sizeof(m->advice), "%.120s %s", name, what);
+	size_t room = sizeof(m->advice) - (size_t)n;
+	char *to = m->advice + n;
+	if (state == HF_DEBUG_DAMAGED)
+		snprintf(to, room, ": install it again");
+	else if (hf_debuginfod_wanted() && !files->no_debuginfod && !hf_debuginfod_present())
+		snprintf(to, room, ": apt install libdebuginfod1, DEBUGINFOD_URLS is set");
+	else if (state == HF_DEBUG_MISSING &&
+		 hf_debug_package(files->sysroot, path, package, sizeof(package)))
+		snprintf(to, room, ": apt install %s%s", package,
+			!strcmp(package, "libc6") ? "-dbg" : "-dbgsym");
+	else if (state == HF_DEBUG_MISSING)
+		snprintf(to, room, ": build it with -g, or give --debug-dir");
+	else
+		snprintf(to, room, ": give --sysroot or --debug-dir");
+	return m->advice;
 }
 
 bool hf_debug_next_unit(

@@ -46,11 +46,9 @@ struct hf_debug_module {
 	Elf *elf;     /* the module's own file, or NULL */
 	Elf *symbols; /* the file with the fullest symbol table (.symtab before .dynsym), or NULL */
 	Dwarf *dwarf; /* or NULL */
-	uint64_t bias;          /* is added to an address of any of them */
-	const char *path;       /* of elf; "" if there is none */
-	const char *debug_path; /* of dwarf; "" if there is none */
-	/* What is missing and how to get it, one line without a full stop; "" if nothing is. */
-	const char *advice;
+	uint64_t bias;            /* is added to an address of any of them */
+	const char *path;         /* of elf; "" if there is none */
+	const char *debug_path;   /* of dwarf; "" if there is none */
 	uint32_t n_units_missing; /* of split DWARF: .dwo files that are not there, as far as known
 				   */
 };
@@ -67,6 +65,9 @@ void hf_debug_files_destroy(struct hf_debug_files *files);
 size_t hf_debug_n_modules(const struct hf_debug_files *files);
 /* Of a module of the heap, by its index. Looks for the files on the first call; never NULL. */
 const struct hf_debug_module *hf_debug_module(struct hf_debug_files *files, uint32_t module);
+
+/* What is missing of a module and how to get it, one line without a full stop; "" if nothing is. */
+const char *hf_debug_advice(struct hf_debug_files *files, uint32_t module);
 
 /* The units of a module's DWARF, one by one: start with *cu NULL; false: no more. *ret_unit is the
  * unit's DIE, of split DWARF the one in the .dwo file; units whose .dwo is missing are passed over

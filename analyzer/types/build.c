@@ -246,6 +246,13 @@ static uint32_t of_die(struct hf_types *types, uint32_t module, Dwarf_Die *die, 
 		return 0;
 	}
 	for (int i = 0; i < MAX_PEEL; i++) {
+		Dwarf_Attribute signature;
+		/* a stub for what a type unit defines */
+		if (dwarf_attr(&at, DW_AT_signature, &signature) &&
+			dwarf_formref_die(&signature, &next)) {
+			at = next;
+			continue;
+		}
 		int tag = dwarf_tag(&at);
 		bool is_alias = tag == DW_TAG_typedef || tag == DW_TAG_template_alias;
 		if (!is_alias && tag != DW_TAG_const_type && tag != DW_TAG_volatile_type &&

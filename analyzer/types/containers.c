@@ -209,10 +209,80 @@ static void raw_table(
 			if (!strcmp(m[k].name, "ctrl")) {
 				link_member(types, &members[i], "(table)",
 					members[i].offset + m[k].offset, inner);
+				members[i].flags |= HF_MEMBER_PAST;
 				return;
 			}
 		}
 	}
+}
+
+/* Names */
+
+static const char *const shorter[][2] = {{"std::__cxx11::", "std::"}, {"alloc::vec::", ""},
+	{"alloc::string::", ""}, {"alloc::boxed::", ""}, {"alloc::rc::", ""}, {"alloc::sync::", ""},
+	{"core::cell::", ""}, {"core::option::", ""}, {"core::result::", ""},
+	{"alloc::collections::btree::map::", ""}, {"alloc::collections::vec_deque::", ""},
+	{"std::collections::hash::map::", ""}, {"std::collections::hash::set::", ""}};
+
+/* Arguments that are what they are anyway. */
+static bool is_default(const char *argument)
+{
+	static const char *const defaults[] = {"std::allocator<", "std::char_traits<", "std::less<",
+		"std::hash<", "std::equal_to<", "std::default_delete<", "alloc::alloc::Global",
+		"std::collections::hash::map::RandomState", "std::hash::random::RandomState",
+		"(__gnu_cxx::_Lock_policy)", NULL};
+	return starts_with_any(argument, defaults);
+}
+
+/* The end of a template argument: the "," or ">" behind it. */
+static const char *argument_end(const char *p)
+{
+	for (int depth = 0; *p; p++) {
+		if (*p == '<' || *p == '(')
+			depth++;
+		else if ((*p == '>' || *p == ',') && !depth)
+			break;
+		else if (*p == '>' || *p == ')')
+			depth--;
+	}
+	return p;
+}
+
+/* From left to right, argument lists by the way; so it nests as deep as it likes. */
+void hf_container_short_name(const char *name, char *ret, size_t size)
+{
+	size_t n = 0;
+	bool word = false; /* inside one */
+	while (*name && n + 1 < size) {
+		size_t i, n_shorter = sizeof(shorter) / sizeof(shorter[0]);
+		for (i = 0; i < n_shorter && (word || !starts(name, shorter[i][0])); i++)
+			;
+		if (i < n_shorter) {
+			name += strlen(shorter[i][0]);
+			n += (size_t)snprintf(ret + n, size - n, "%s", shorter[i][1]);
+			n = n < size ? n : size - 1;
+			continue;
+		}
+		if (*name == ',' && is_default(name + 1 + strspn(name + 1, " "))) {
+			name = argument_end(name + 1);
+			continue;
+		}
+		if (*name == ' ' && name[1] == '>') {
+			name++;
+			continue;
+		}
+		word = (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') ||
+		       *name == '_' || *name == ':' || (*name >= '0' && *name <= '9');
+		ret[n++] = *name++;
+		/* what all the world calls a string */
+		static const char string[] = "std::basic_string<char>";
+		size_t length = sizeof(string) - 1;
+		if (n >= length && !memcmp(ret + n - length, string, length)) {
+			n -= length;
+			n += (size_t)snprintf(ret + n, size - n, "std::string");
+		}
+	}
+	ret[n] = 0;
 }
 
 /* The array of members has room for 4 more than there are (build.c). */

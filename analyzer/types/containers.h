@@ -15,5 +15,7 @@ uint8_t hf_container_flags(const char *name);
 /* Put the members of a container's type right; they may only become fewer or change. */
 void hf_container_members(
 	struct hf_types *types, uint32_t type, size_t *n, struct hf_type_member *members);
+/* Write the short form of a type's name to ret. */
+void hf_container_short_name(const char *name, char *ret, size_t size);
 /* A node whose value is a pair of key and value. */
 bool hf_container_is_map_node(const char *name);

@@ -67,6 +67,11 @@ static uint32_t fit(struct hf_typing *y, uint32_t object, uint32_t type, enum hf
 		*ret_how = HF_TYPED_OPAQUE;
 		return type;
 	}
+	/* a lone pointer is hardly ever allocated: of several only one may be in use */
+	if (t->kind == HF_TYPE_POINTER && has >= t->size) {
+		*ret_how = HF_TYPED_ARRAY;
+		return hf_types_array(y->types, type, 0);
+	}
 	if (fits_exactly(y, object, t->size)) {
 		*ret_how = HF_TYPED_EXACT;
 		return type;
@@ -213,6 +218,27 @@ static bool propose_container(struct hf_typing *y, uint32_t object, uint64_t off
 		type = container_of(y, object, offset, pointee);
 	hf_typing_set(y, object, type, how);
 	return type != 0;
+}
+
+bool hf_typing_is_text(const struct hf_typing *y, uint32_t object, const struct hf_type_slot *slot)
+{
+	const struct hf_heap *heap = y->heap;
+	const struct hf_type *t = &y->types->at[slot->pointee];
+	size_t first;
+	if (!slot->bytes || heap->edge_offset[object] != heap->edge_offset[object + 1] ||
+		hf_heap_modrefs_of(heap, object, &first))
+		return false;
+	return !hf_type_is_record(t) || !fits_exactly(y, object, t->size);
+}
+
+void hf_typing_propose_past(
+	struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee, enum hf_typed by)
+{
+	uint64_t size = y->types->at[pointee].size;
+	enum hf_typed how = by <= HF_TYPED_GUESS ? HF_TYPED_GUESS : HF_TYPED_ARRAY;
+	/* hashbrown: what is left over goes before the first */
+	if (size && offset >= size && offset % size == 0)
+		hf_typing_set(y, object, hf_types_array(y->types, pointee, 0), how);
 }
 
 void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,

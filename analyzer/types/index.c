@@ -74,8 +74,8 @@ static bool static_place(Dwarf_Die *die, Dwarf_Attribute *location, struct hf_ty
 			memcpy(&ret->addr, p + 1, 8);
 		else if (*p == DW_OP_const4u && block.length == 6)
 			memcpy(&ret->addr, p + 1, 4);
-		else
-			return false;
+		else if (*p != DW_OP_constx && *p != DW_OP_GNU_const_index)
+			return false; /* of split DWARF: nobody asks for the offset */
 		return true;
 	}
 	if (*p != DW_OP_addrx && *p != DW_OP_GNU_addr_index)

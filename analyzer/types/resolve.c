@@ -22,7 +22,7 @@ struct way {
 	uint64_t offset; /* left, into type */
 	uint64_t base;   /* of type in the outermost one */
 	uint64_t array, stride;
-	bool indexed, hidden, keyed, chosen, in_node;
+	bool indexed, hidden, keyed, chosen, in_node, past;
 	char name[NAME_SIZE];
 };
 
@@ -59,7 +59,11 @@ static void append_member(struct way *w, const struct hf_type *in, const struct 
 	}
 	if ((in->flags & HF_TYPE_HIDDEN) && w->hidden)
 		return;
-	append(w, w->name[0] ? ".%s" : "%s", m->name);
+	/* Rust's tuples count their members: __0 */
+	const char *name = m->name;
+	if (name[0] == '_' && name[1] == '_' && name[2] >= '0' && name[2] <= '9')
+		name += 2;
+	append(w, w->name[0] ? ".%s" : "%s", name);
 }
 
 static void enter_array(struct way *w, const struct hf_types *types, const struct hf_type *t)
@@ -131,9 +135,9 @@ struct search {
 	struct hf_types *types;
 	struct way way[MAX_WAYS];
 	int n;
-	struct hf_type_slot best;
-	char best_name[NAME_SIZE];
-	bool found;
+	struct hf_type_slot best, bytes;
+	char best_name[NAME_SIZE], bytes_name[NAME_SIZE], equal_name[NAME_SIZE];
+	bool found, has_bytes, has_equal;
 };
 
 static int order(const struct hf_types *types, const struct hf_type_slot *s)
@@ -147,11 +151,23 @@ static void arrive(struct search *s, const struct way *w)
 {
 	struct hf_type_slot slot = {.offset = w->indexed ? w->array : w->base,
 		.stride = w->stride,
+		.past = w->past,
 		.certain = !w->chosen};
 	judge(s->types, w, &slot);
-	/* within the element: the index is taken of the array's start, the rest is in the name */
-	if (s->found && order(s->types, &slot) <= order(s->types, &s->best))
+	if (slot.what == HF_SLOT_BYTES && slot.pointee && !s->has_bytes) {
+		s->has_bytes = true;
+		s->bytes = slot;
+		memcpy(s->bytes_name, w->name, NAME_SIZE);
+	}
+	int difference = s->found ? order(s->types, &slot) - order(s->types, &s->best) : 1;
+	if (!difference && slot.pointee == s->best.pointee && slot.what == HF_SLOT_POINTER &&
+		!s->has_equal && strcmp(w->name, s->best_name)) {
+		s->has_equal = true;
+		memcpy(s->equal_name, w->name, NAME_SIZE);
+	}
+	if (difference <= 0)
 		return;
+	s->has_equal = false;
 	s->found = true;
 	s->best = slot;
 	memcpy(s->best_name, w->name, NAME_SIZE);
@@ -179,6 +195,7 @@ static void enter_members(struct search *s, const struct way *at)
 		w.depth++;
 		w.offset -= m->offset;
 		w.base += m->offset;
+		w.past |= (m->flags & HF_MEMBER_PAST) != 0;
 		append_member(&w, outer, m);
 		s->way[s->n++] = w;
 		covering++;
@@ -206,12 +223,42 @@ static void search(struct search *s)
 	}
 }
 
+/* Two members of a union that lead to the same: "shape.{Round.0|Many.parts}". */
+static void join_names(struct search *s)
+{
+	size_t same = 0;
+	char text[2 * NAME_SIZE + 8];
+	for (size_t i = 0; s->best_name[i] && s->best_name[i] == s->equal_name[i]; i++) {
+		if (s->best_name[i] == '.' || s->best_name[i] == ']')
+			same = i + 1;
+	}
+	if (s->best_name[same] == '.')
+		same++;
+	snprintf(text, sizeof(text), "%.*s{%s|%s}", (int)same, s->best_name, s->best_name + same,
+		s->equal_name + same);
+	if (strlen(text) < NAME_SIZE)
+		memcpy(s->best_name, text, strlen(text) + 1);
+}
+
+static uint32_t add_slot(struct hf_types *types, const struct hf_type_slot *slot, const char *name)
+{
+	struct hf_type_slot copy = *slot;
+	copy.name = hf_bump_text(&types->pool, name, strlen(name));
+	if (!copy.name || !hf_grow((void **)&types->slots, types->n_slots, &types->cap_slots,
+				  sizeof(*types->slots))) {
+		types->no_memory = true;
+		return 0;
+	}
+	types->slots[types->n_slots] = copy;
+	return (uint32_t)types->n_slots++;
+}
+
 static uint32_t resolve(struct hf_types *types, uint32_t type, uint64_t offset)
 {
 	static struct search s; /* large; used by one call at a time */
 	s.types = types;
 	s.n = 1;
-	s.found = false;
+	s.found = s.has_bytes = s.has_equal = false;
 	s.way[0] = (struct way){.type = type, .offset = offset};
 	search(&s);
 	if (!s.found) {
@@ -221,14 +268,18 @@ static uint32_t resolve(struct hf_types *types, uint32_t type, uint64_t offset)
 	} else if (!s.best_name[0] && (types->at[type].flags & HF_TYPE_HIDDEN)) {
 		snprintf(s.best_name, NAME_SIZE, "(data)");
 	}
-	s.best.name = hf_bump_text(&types->pool, s.best_name, strlen(s.best_name));
-	if (!s.best.name || !hf_grow((void **)&types->slots, types->n_slots, &types->cap_slots,
-				    sizeof(*types->slots))) {
-		types->no_memory = true;
-		return 0;
+	/* the buckets of a hash table */
+	const struct hf_type *node = &types->at[s.best.pointee];
+	if (!strcmp(s.best_name, "[]") && node->name &&
+		!strncmp(node->name, "std::__detail::_Hash_node<", 26)) {
+		snprintf(s.best_name, NAME_SIZE, "(bucket)");
+		s.best.stride = 0;
 	}
-	types->slots[types->n_slots] = s.best;
-	return (uint32_t)types->n_slots++;
+	if (s.has_equal)
+		join_names(&s);
+	if (s.has_bytes && s.best.what == HF_SLOT_POINTER)
+		s.best.bytes = add_slot(types, &s.bytes, s.bytes_name);
+	return add_slot(types, &s.best, s.best_name);
 }
 
 /* Where elements repeat, one stands for all. */

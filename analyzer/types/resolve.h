@@ -25,8 +25,10 @@ struct hf_type_slot {
 	uint64_t offset;  /* of the field in the type */
 	uint64_t stride;  /* of its "[]"; 0: it has none */
 	uint32_t pointee; /* of POINTER: what it points to; of BYTES: 0 or a byte */
+	uint32_t bytes;   /* another member of a union here is a char *: its slot; 0: none */
 	uint32_t field;   /* of hf_names, + 1; 0: none yet. The user's */
 	uint8_t what;     /* enum hf_slot_what */
+	bool past;        /* points behind the last of an array of them */
 	bool certain;     /* known to be one: no union left a choice */
 };
 

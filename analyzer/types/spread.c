@@ -1,5 +1,6 @@
 /* From typed roots along the edges. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "types/typing.h"
 
@@ -8,10 +9,26 @@ enum {
 	SITE_PERCENT = 90, /* … that are of one type */
 };
 
-static void spread_word(struct hf_typing *y, uint32_t type, enum hf_typed how, uint64_t offset,
-	uint32_t dst, uint64_t dst_offset)
+/* src: the object that the word is in, or HF_NONE. */
+static void spread_word(struct hf_typing *y, uint32_t type, enum hf_typed how, uint32_t src,
+	uint64_t offset, uint32_t dst, uint64_t dst_offset)
 {
 	const struct hf_type_slot *slot = hf_type_slot(y->types, type, offset);
+	if (hf_typing_is_text(y, dst, slot))
+		slot = &y->types->slots[slot->bytes];
+	const struct hf_type *pointee = &y->types->at[slot->pointee];
+	if (slot->past) {
+		hf_typing_propose_past(y, dst, dst_offset, slot->pointee, how);
+		return;
+	}
+	if (slot->what == HF_SLOT_POINTER && src != HF_NONE && pointee->name &&
+		!strncmp(pointee->name, "dyn ", 4)) {
+		uint32_t dynamic = hf_typing_dynamic(y, src, offset);
+		if (dynamic) {
+			hf_typing_propose(y, dst, dst_offset, dynamic, type, how);
+			return;
+		}
+	}
 	if (slot->what == HF_SLOT_POINTER || (slot->what == HF_SLOT_BYTES && slot->pointee))
 		hf_typing_propose(y, dst, dst_offset, slot->pointee, type, how);
 }
@@ -32,7 +49,7 @@ static void spread_queue(struct hf_typing *y)
 		if (t->kind == HF_TYPE_ARRAY && y->types->at[t->target].kind == HF_TYPE_BASE)
 			continue;
 		for (uint64_t e = heap->edge_offset[src]; e < heap->edge_offset[src + 1]; e++)
-			spread_word(y, type, how, hf_heap_src_off(heap, e), heap->edge_dst[e],
+			spread_word(y, type, how, src, hf_heap_src_off(heap, e), heap->edge_dst[e],
 				hf_heap_dst_off(heap, e));
 	}
 }
@@ -47,7 +64,7 @@ static void spread_roots(struct hf_typing *y)
 			uint32_t type = r->variable != HF_NONE ? y->variable_type[r->variable] : 0;
 			bool fixed = r->kind == HF_ROOT_GLOBAL || r->kind == HF_ROOT_STATIC;
 			if (type && fixed == !pass)
-				spread_word(y, type, HF_TYPED_EXACT,
+				spread_word(y, type, HF_TYPED_EXACT, HF_NONE,
 					r->addr - heap->variables.at[r->variable].addr, r->object,
 					r->offset);
 		}

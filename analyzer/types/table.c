@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "types/build.h"
+#include "types/containers.h"
 #include "types/index.h"
 #include "types/resolve.h"
 
@@ -162,6 +163,14 @@ const char *hf_types_name(struct hf_types *types, uint32_t type)
 	name = hf_bump_text(&types->pool, text, (size_t)n);
 	if (name)
 		types->at[type].name = name;
+	return name ? name : "?";
+}
+
+const char *hf_types_short_name(struct hf_types *types, uint32_t type)
+{
+	char text[1200];
+	hf_container_short_name(hf_types_name(types, type), text, sizeof(text));
+	const char *name = hf_bump_text(&types->pool, text, strlen(text));
 	return name ? name : "?";
 }
 

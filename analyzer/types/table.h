@@ -72,6 +72,7 @@ struct hf_type {
 enum hf_member_flags {
 	HF_MEMBER_BASE = 1, /* a base class */
 	HF_MEMBER_BITS = 2, /* a bit-field */
+	HF_MEMBER_PAST = 4, /* points behind the last element of an array */
 };
 
 struct hf_type_member {
@@ -126,6 +127,9 @@ uint32_t hf_types_array(struct hf_types *types, uint32_t target, uint64_t count)
 /* A type that only has a name. */
 uint32_t hf_types_named(struct hf_types *types, const char *name, enum hf_type_kind kind);
 
+/* The same for people: without the arguments of templates that are defaults, std::string and
+ * std::map<K, V> instead of what they stand for, Vec<T> instead of alloc::vec::Vec<T>. */
+const char *hf_types_short_name(struct hf_types *types, uint32_t type);
 /* "struct session *[]"; lives as long as the table. Never NULL ("void" for 0). */
 const char *hf_types_name(struct hf_types *types, uint32_t type);
 /* "struct", "pointer" … */

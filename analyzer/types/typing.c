@@ -115,7 +115,7 @@ static uint32_t type_row(struct hf_typing *y, uint32_t type)
 	struct hf_names_type named = {.size_bytes = size,
 		.kind = hf_types_kind_name(t->kind),
 		.origin = origin_of(y->types, type)};
-	named.name = hf_types_name(y->types, type);
+	named.name = hf_types_short_name(y->types, type);
 	y->names_types[y->n_names_types++] = named;
 	return *row = (uint32_t)y->n_names_types;
 }
@@ -170,6 +170,8 @@ static void name_edges(struct hf_typing *y)
 			continue;
 		for (uint64_t e = heap->edge_offset[src]; e < heap->edge_offset[src + 1]; e++) {
 			uint32_t id = hf_type_slot_id(y->types, type, hf_heap_src_off(heap, e));
+			if (hf_typing_is_text(y, heap->edge_dst[e], &y->types->slots[id]))
+				id = y->types->slots[id].bytes;
 			y->edge_field[e] = field_row(y, type, id);
 			if (is_doubtful(y, src, &y->types->slots[id]))
 				y->doubtful[e / 64] |= 1ull << (e % 64);
@@ -190,6 +192,8 @@ static void name_roots(struct hf_typing *y)
 		uint64_t offset = r->addr - v->addr;
 		const struct hf_type_slot *s =
 			hf_type_slot(y->types, y->variable_type[r->variable], offset);
+		if (hf_typing_is_text(y, r->object, s))
+			s = &y->types->slots[s->bytes];
 		hf_type_slot_text(s, offset, field, sizeof(field));
 		if (!field[0] && offset)
 			continue;    /* [+0x18] says more */

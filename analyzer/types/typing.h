@@ -86,5 +86,15 @@ enum hf_status hf_typing_result(struct hf_typing *typing, struct hf_names *names
  * `pointee`; source: the type of what the word is in, 0: none; by: how well that is known. */
 void hf_typing_propose(struct hf_typing *typing, uint32_t object, uint64_t offset, uint32_t pointee,
 	uint32_t source, enum hf_typed by);
+/* The same for a pointer behind the last of several. */
+void hf_typing_propose_past(struct hf_typing *typing, uint32_t object, uint64_t offset,
+	uint32_t pointee, enum hf_typed by);
+/* A union of a char * and another pointer: is it the former? What has no words that point anywhere
+ * is text sooner than it is a struct of pointers that are all NULL. */
+bool hf_typing_is_text(
+	const struct hf_typing *typing, uint32_t object, const struct hf_type_slot *slot);
+/* The type behind a Rust trait object whose pointer is the word at offset of src, by its vtable; 0:
+ * not known. */
+uint32_t hf_typing_dynamic(struct hf_typing *typing, uint32_t src, uint64_t offset);
 /* The object is that. Spreads later if it is news. */
 void hf_typing_set(struct hf_typing *typing, uint32_t object, uint32_t type, enum hf_typed how);

@@ -38,6 +38,33 @@ static const struct hf_type_variable *covering(struct hf_typing *y, uint32_t mod
 	return NULL;
 }
 
+uint32_t hf_typing_dynamic(struct hf_typing *y, uint32_t src, uint64_t offset)
+{
+	const struct hf_heap *heap = y->heap;
+	size_t first, n = hf_heap_modrefs_of(heap, src, &first);
+	for (size_t i = first; i < first + n; i++) {
+		const struct hf_heap_modref *r = &heap->modrefs.at[i];
+		if (hf_heap_modref_src_off(heap, i) != offset + 8)
+			continue;
+		const struct hf_type_index *x = hf_type_index(y->types, r->module);
+		uint64_t bias = hf_debug_module(y->types->files, r->module)->bias;
+		uint64_t addr =
+			heap->modules.at[r->module].base + hf_heap_modref_module_off(heap, i);
+		uint32_t table;
+		Dwarf_Attribute attr;
+		Dwarf_Die die, of;
+		/* the vtable's type says whose it is */
+		if (!x || !covering(y, r->module, x, addr - bias, &table))
+			return 0;
+		die = y->types->at[table].die;
+		return die.addr && dwarf_attr(&die, DW_AT_containing_type, &attr) &&
+				       dwarf_formref_die(&attr, &of)
+			       ? hf_types_of_die(y->types, r->module, &of)
+			       : 0;
+	}
+	return 0;
+}
+
 static const char *linkage_name(Dwarf_Die *die)
 {
 	Dwarf_Attribute attr;

@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 		return 1;
 	const struct hf_debug_module *m = hf_debug_module(files, 0);
 	printf("state %s\nelf %s\ndebug %s\nadvice %s\n", states[m->state], m->path, m->debug_path,
-		m->advice);
+		hf_debug_advice(files, 0));
 	Dwarf_Die unit;
 	for (Dwarf_CU *cu = NULL; hf_debug_next_unit(files, 0, &cu, &unit);) {
 		Dwarf_Die child;

@@ -120,7 +120,8 @@ static void test_cached(void **state)
 	db = db_open(cache);
 	assert_int_not_equal(db_int(db, "PRAGMA user_version"), 99);
 	sqlite3_close(db);
-	assert_string_equal(messages, "");
+	/* what the load advises, nothing of the cache */
+	assert_int_equal(strncmp(messages, "synthetic is not on this machine", 32), 0);
 }
 
 static void test_in_the_way(void **state)
