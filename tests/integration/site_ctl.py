@@ -26,7 +26,7 @@ def holdfast(folder, *args, status=0):
     run = subprocess.run([HOLDFAST, *args], cwd=folder, capture_output=True, text=True, timeout=60)
     if run.returncode != status:
         sys.exit(f"{args}: {run.returncode} instead of {status}: {run.stdout}{run.stderr}")
-    return run.stdout + run.stderr
+    return run.stdout if "--json" in args else run.stdout + run.stderr
 
 
 def expect(text, words):
