@@ -27,7 +27,7 @@ BUILD_PACKAGES="
 "
 # What the tests and the demo use besides; nginx and redis are among the programs that are dumped,
 # wrk gives nginx work, gdb makes core files of live processes; dwz and libdebuginfod1 have their
-# tests.
+# tests, as have allocators other than glibc's; golang-go brings pprof.
 TEST_PACKAGES="
 	libcmocka-dev
 	python3
@@ -40,6 +40,10 @@ TEST_PACKAGES="
 	gdb
 	dwz
 	libdebuginfod1
+	libjemalloc2
+	libtcmalloc-minimal4
+	libmimalloc2.0
+	golang-go
 "
 
 # shellcheck disable=SC2086 # one word a package

@@ -10,6 +10,7 @@
  * comes from a small static buffer, whose addresses the filter knows; it is never given back.
  */
 #include "site/hooks.h"
+#include "site/hooks_inside.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,10 +23,6 @@
 #include "site/modules.h"
 #include "site/record.h"
 
-#define HF_API  __attribute__((visibility("default")))
-#define SLOW    __attribute__((noinline, cold))
-#define RARE(c) __builtin_expect(!!(c), 0)
-
 enum {
 	EARLY_SIZE = 32 << 10,
 	EARLY_HEADER = 16, /* before each early block: its size */
@@ -37,7 +34,7 @@ enum {
 static _Alignas(4096) char early[EARLY_SIZE];
 static uint32_t early_used;
 
-static bool is_early(const void *p)
+bool hf_hooks_early(const void *p)
 {
 	return (const char *)p >= early && (const char *)p < early + EARLY_SIZE;
 }
@@ -198,28 +195,10 @@ static void *first_pvalloc(size_t size)
 
 /* The hooks. */
 
-static inline bool is_sampled(size_t size)
+void *hf_hooks_next_malloc(void)
 {
-	if (RARE(size >= hf_site_thread.countdown))
-		return true;
-	hf_site_thread.countdown -= size;
-	return false;
+	return resolve() ? (void *)next.malloc : NULL;
 }
-
-static inline bool may_be_recorded(const void *p)
-{
-	return RARE(hf_site_all || __atomic_load_n(&hf_site_filter[hf_site_filter_index(p)],
-					   __ATOMIC_RELAXED) != 0);
-}
-
-/* The function's caller: functions that use this are compiled with a frame pointer, and are jumped
- * to, or inlined, so that their frame is directly below the program's. */
-#define CALLER                                                                                     \
-	(struct hf_context)                                                                        \
-	{                                                                                          \
-		(uint64_t) __builtin_return_address(0), (uint64_t)__builtin_frame_address(0) + 16, \
-			*(const uint64_t *)__builtin_frame_address(0)                              \
-	}
 
 static void (*on_failure)(const char *function, size_t size_bytes);
 
@@ -294,8 +273,8 @@ SLOW static void *slow_realloc(void *p, size_t size, bool sampled, const char *f
 {
 	struct hf_context caller = CALLER;
 	struct hf_live_object old;
-	bool recorded = may_be_recorded(p) && !is_early(p) && hf_site_freed(p, &old);
-	void *q = is_early(p) ? realloc_early(p, size) : next.realloc(p, size);
+	bool recorded = may_be_recorded(p) && !hf_hooks_early(p) && hf_site_freed(p, &old);
+	void *q = hf_hooks_early(p) ? realloc_early(p, size) : next.realloc(p, size);
 	if (!q && recorded && size)
 		hf_site_undo_freed(&old);
 	return sampled ? allocated(q, function, size, &caller) : checked(q, function, size);
@@ -324,7 +303,7 @@ HF_API void *reallocarray(void *p, size_t n, size_t size)
 
 SLOW static void slow_free(void *p)
 {
-	if (is_early(p))
+	if (hf_hooks_early(p))
 		return;
 	hf_site_freed(p, NULL);
 	next.free(p);

@@ -162,3 +162,10 @@ bool hf_modules_table(struct hf_site_store *s, uint64_t pc, struct hf_cfi_table 
 		remember(s, &f, pc);
 	return f.eh_frame && segment_of(&f, ret);
 }
+
+bool hf_modules_same(const void *a, const void *b)
+{
+	struct found x = {0}, y = {0};
+	return hf_modules_init() && find_object((void *)(uintptr_t)a, &x) == 0 &&
+	       find_object((void *)(uintptr_t)b, &y) == 0 && x.map_start == y.map_start;
+}

@@ -17,3 +17,5 @@ bool hf_modules_table(struct hf_site_store *s, uint64_t pc, struct hf_cfi_table 
 int hf_modules_find(const struct hf_site_store *s, uint64_t pc);
 /* In a forked child: nobody else is adding a module. */
 void hf_modules_forked(void);
+/* Do two addresses belong to one module? Before or after hf_modules_init(), which it calls. */
+bool hf_modules_same(const void *a, const void *b);

@@ -20,13 +20,13 @@ foreach(frame 8 72)
 	target_link_options(site_plugin_${frame} PRIVATE -Wl,--build-id)
 endforeach()
 
-foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled switched)
+foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads ending sampled switched)
 	add_test(NAME site_${scenario} COMMAND site_self ${scenario})
 endforeach()
 add_test(NAME site_modules COMMAND site_self modules
 	$<TARGET_FILE:site_plugin_8> $<TARGET_FILE:site_plugin_72>)
 add_test(NAME site_killed COMMAND site_self killed ${CMAKE_CURRENT_BINARY_DIR}/site_killed.sites)
-foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads sampled switched modules
+foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads ending sampled switched modules
 		killed)
 	set_tests_properties(site_${scenario} PROPERTIES LABELS quick TIMEOUT 120)
 endforeach()
@@ -50,6 +50,15 @@ endforeach()
 site_targets_test(c 2 _exit)
 site_targets_test(c 4 kill)
 site_targets_test(cxx 4 abort)
+foreach(allocator jemalloc.so.2 tcmalloc_minimal.so.4 mimalloc.so.2.0)
+	foreach(target c cxx)
+		string(REGEX REPLACE "[.].*" "" name ${allocator})
+		add_test(NAME site_${name}_${target} COMMAND Python3::Interpreter
+			${CMAKE_CURRENT_SOURCE_DIR}/site_targets.py $<TARGET_FILE:holdfast_so>
+			$<TARGET_FILE:site_reader> $<TARGET_FILE:site_target_${target}> 4 exit lib${allocator})
+		set_tests_properties(site_${name}_${target} PROPERTIES LABELS full TIMEOUT 120 SKIP_RETURN_CODE 77)
+	endforeach()
+endforeach()
 add_test(NAME site_pprof COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_pprof.py
 	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:site_reader> $<TARGET_FILE:site_target_c>)
 set_tests_properties(site_pprof PROPERTIES LABELS full TIMEOUT 120 SKIP_RETURN_CODE 77)
@@ -73,3 +82,8 @@ site_names_test(cpp_target cpp_target.cc cpp)
 add_test(NAME site_ctl COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_ctl.py
 	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_reader> $<TARGET_FILE:site_target_c>)
 set_tests_properties(site_ctl PROPERTIES LABELS quick TIMEOUT 120)
+foreach(sample 0 512K 1)
+	add_test(NAME site_cxx_${sample} COMMAND ${CMAKE_COMMAND} -E env LD_PRELOAD=$<TARGET_FILE:holdfast_so>
+		HOLDFAST=signal=off,oom=off,sample=${sample} $<TARGET_FILE:site_cxx_host> $<TARGET_FILE:site_cxx_module>)
+	set_tests_properties(site_cxx_${sample} PROPERTIES LABELS quick TIMEOUT 60)
+endforeach()

@@ -173,6 +173,17 @@ static void functions(void)
 	free(p);
 	CHECK(asprintf((char **)&q, "%d", 1234) == 4 && is_recorded(q));
 	free(q);
+	FILE *file = fopen("/proc/self/status", "r");
+	char *line = NULL;
+	size_t room = 0;
+	CHECK(file && is_recorded(file) && getline(&line, &room, file) > 0);
+	CHECK(object_of(line).size_bytes == room);
+	fclose(file);
+	CHECK(!is_recorded(file));
+	free(line);
+	p = malloc(777);
+	CHECK(malloc_usable_size(p) >= 777 && malloc_usable_size(p) < 800);
+	free(p);
 	/* sizes around those that take two slots */
 	for (uint64_t size = (1 << 20) - 3; size < (1 << 20) + 3; size++) {
 		p = leaf(size);
@@ -561,6 +572,40 @@ static void threads(void)
 	CHECK(n < 100 && !hf_site_store()->lost_objects && !hf_site_store()->lost_stacks);
 }
 
+NOINLINE void *leave_one(void *arg)
+{
+	void **ret = arg;
+	*ret = middle(90);
+	STAY;
+	return (void *)(intptr_t)gettid();
+}
+
+/* Threads that end leave their objects, and their place to the next. */
+static void ending(void)
+{
+	enum { N = 3000 };
+	static void *left[N];
+	static int tid[N];
+	for (int i = 0; i < N; i++) {
+		pthread_t thread;
+		void *result;
+		CHECK(pthread_create(&thread, NULL, leave_one, &left[i]) == 0);
+		pthread_join(thread, &result);
+		tid[i] = (int)(intptr_t)result;
+		/* every other object is freed by a thread that did not allocate it */
+		if (i % 2)
+			free(left[i]);
+	}
+	for (int i = 0; i < N; i++) {
+		CHECK(is_recorded(left[i]) == (i % 2 == 0) || i % 2);
+		if (i % 2)
+			continue;
+		CHECK(object_of(left[i]).tid == tid[i] && depth_of(left[i], "leave_one") == 2);
+	}
+	const struct hf_site_store *s = hf_site_store();
+	CHECK(s->n_workers < 64 && !s->lost_objects && !s->lost_nested);
+}
+
 /* On, over, and off again; what was recorded before stays as it was. */
 NOINLINE void fill_look(void)
 {
@@ -655,7 +700,7 @@ int main(int argc, char **argv)
 			void (*run)(void);
 		} scenarios[] = {{"functions", functions}, {"frames", frames}, {"by_rbp", by_rbp},
 			{"ways", ways}, {"signals", signals}, {"coroutines", coroutines},
-			{"jit", jit}, {"forks", forks}, {"threads", threads}};
+			{"jit", jit}, {"forks", forks}, {"threads", threads}, {"ending", ending}};
 		for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
 			if (strcmp(what, scenarios[i].name) == 0) {
 				start(1, NULL);

@@ -30,8 +30,10 @@ static unsigned n_threads;
 static pthread_barrier_t barrier;
 
 #ifdef __cplusplus
-enum { KINDS = 2 };
-static const char *const leaf_name[KINDS] = {"leaf_new", "leaf_malloc"};
+#	include <new>
+enum { KINDS = 5, ALIGNED = 64 };
+static const char *const leaf_name[KINDS] = {
+	"leaf_new", "leaf_malloc", "leaf_array", "leaf_nothrow", "leaf_over"};
 
 static NOINLINE void *leaf_new(size_t size)
 {
@@ -40,12 +42,39 @@ static NOINLINE void *leaf_new(size_t size)
 	return p;
 }
 
-static void release(void *p, unsigned kind)
+static NOINLINE void *leaf_array(size_t size)
+{
+	void *p = ::operator new[](size);
+	STAY;
+	return p;
+}
+
+static NOINLINE void *leaf_nothrow(size_t size)
+{
+	void *p = ::operator new(size, std::nothrow);
+	STAY;
+	return p;
+}
+
+static NOINLINE void *leaf_over(size_t size)
+{
+	void *p = ::operator new[](size, std::align_val_t(ALIGNED), std::nothrow);
+	STAY;
+	return p;
+}
+
+static void release(void *p, size_t size, unsigned kind)
 {
 	if (kind == 0)
-		::operator delete(p);
-	else
+		::operator delete(p, size);
+	else if (kind == 1)
 		free(p);
+	else if (kind == 2)
+		::operator delete[](p);
+	else if (kind == 3)
+		::operator delete(p, std::nothrow);
+	else
+		::operator delete[](p, std::align_val_t(ALIGNED));
 }
 #else
 enum { KINDS = 4 };
@@ -75,8 +104,10 @@ static NOINLINE void *leaf_aligned(size_t size)
 	return p;
 }
 
-static void release(void *p, unsigned kind)
+static void release(void *p, size_t size, unsigned kind)
 {
+	(void)size;
+	(void)kind;
 	free(p);
 }
 #endif
@@ -92,7 +123,11 @@ static NOINLINE void *leaf(size_t size, unsigned kind)
 {
 	void *p;
 #ifdef __cplusplus
-	p = kind ? leaf_malloc(size) : leaf_new(size);
+	p = kind == 0   ? leaf_new(size)
+	    : kind == 1 ? leaf_malloc(size)
+	    : kind == 2 ? leaf_array(size)
+	    : kind == 3 ? leaf_nothrow(size)
+			: leaf_over(size);
 #else
 	p = kind == 0   ? leaf_calloc(size)
 	    : kind == 1 ? leaf_malloc(size)
@@ -137,13 +172,18 @@ static NOINLINE void work(struct object *slots, unsigned *seed)
 	for (int i = 0; i < STEPS / ROUNDS; i++) {
 		struct object *o = &slots[rand_r(seed) % SLOTS];
 		if (o->hidden)
-			release((void *)~o->hidden, o->kind);
+			release((void *)~o->hidden, o->size, o->kind);
 		unsigned r = rand_r(seed) % 1000;
 		o->size = r ? 1 + r * r / 500 : (3u << 20) + (unsigned)rand_r(seed) % 1000;
 		o->tid = gettid();
 		o->depth = (unsigned)rand_r(seed) % MAX_DEPTH;
 		o->way = (unsigned)rand_r(seed) % (1u << o->depth);
 		o->kind = (unsigned)rand_r(seed) % KINDS;
+#ifdef __cplusplus
+		/* libstdc++ asks malloc for no other sizes */
+		if (o->kind == 4)
+			o->size = (o->size + ALIGNED - 1) / ALIGNED * ALIGNED;
+#endif
 		o->hidden = ~(uintptr_t)chain(o->size, o->way, o->depth, o->kind);
 	}
 }

@@ -1,0 +1,40 @@
+/*
+ * What the files of the hooks share. Inside site_hooks alone.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "site/record.h"
+
+#define HF_API  __attribute__((visibility("default")))
+#define SLOW    __attribute__((noinline, cold))
+#define RARE(c) __builtin_expect(!!(c), 0)
+
+static inline bool is_sampled(size_t size)
+{
+	if (RARE(size >= hf_site_thread.countdown))
+		return true;
+	hf_site_thread.countdown -= size;
+	return false;
+}
+
+static inline bool may_be_recorded(const void *p)
+{
+	return RARE(hf_site_all || __atomic_load_n(&hf_site_filter[hf_site_filter_index(p)],
+					   __ATOMIC_RELAXED) != 0);
+}
+
+/* The function's caller: functions that use this are compiled with a frame pointer, and are jumped
+ * to, or inlined, so that their frame is directly below the program's. */
+#define CALLER                                                                                     \
+	(struct hf_context)                                                                        \
+	{                                                                                          \
+		(uint64_t) __builtin_return_address(0), (uint64_t)__builtin_frame_address(0) + 16, \
+			*(const uint64_t *)__builtin_frame_address(0)                              \
+	}
+
+/* Is it memory from before the next definitions were known? */
+bool hf_hooks_early(const void *p);
+/* The next definition of malloc; NULL: it is being looked up. */
+void *hf_hooks_next_malloc(void);
