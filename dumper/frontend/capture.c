@@ -38,6 +38,10 @@ struct hf_capture_report {
 	int result; /* 0 or a negative errno value */
 };
 
+enum {
+	N_REPORTS = REPORT_SIZE / sizeof(struct hf_capture_report) - 1
+}; /* the last one is for sync */
+
 static struct {
 	bool ready;
 	/* pid << 32 | tid of who is making a dump, or 0: a forked child must not inherit it */
@@ -164,6 +168,11 @@ static void note_problems(struct work *w, const struct hf_snapshot *s)
 			"no snapshot could be forked (%s): the process stood still during the "
 			"whole dump",
 			hf_strerror(s->fork_errno), 0);
+	if (s->unforked_bytes)
+		add_finding(w, HF_INFO,
+			"%s%lu bytes of memory that fork does not copy (MADV_DONTFORK, "
+			"MADV_WIPEONFORK) were read from the process itself",
+			"", s->unforked_bytes);
 	if (s->missing_bytes)
 		add_finding(w, HF_PARTIAL, HF_TEXT_DONTFORK, "", s->missing_bytes);
 }
@@ -447,8 +456,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	}
 	hf_pool_init(&pool, state.pool_memory, POOL_SIZE);
 	find_locks(&pool);
-	struct hf_capture_report *report =
-		&state.reports[state.serial++ % (REPORT_SIZE / sizeof(struct hf_capture_report))];
+	struct hf_capture_report *report = &state.reports[state.serial++ % N_REPORTS];
 	*report = (struct hf_capture_report){0};
 	struct work w = {.request = request,
 		.report = report,
@@ -468,6 +476,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.max_retries = MAX_RETRIES,
 		.background = !request->wait,
 		.hold = request->hold,
+		.sync = &state.reports[N_REPORTS].done,
 		.limit_s = config->limit_s ? config->limit_s + 1 : 0,
 		.keep_fd = stderr_is_ours() ? 2 : -1,
 	};

@@ -14,12 +14,16 @@
 #include "stop/limit.h"
 #include "stop/room.h"
 #include "stop/tracees.h"
+#include "stop/unforked.h"
 
 enum {
 	RETRY_PAUSE_NS = 20000,    /* how long threads run on when an allocator lock was held */
 	RETRY_BUDGET_NS = 3000000, /* after which the moment is taken as it is */
 	SNAPSHOT_NICE = 5,
+	SYNC_PAUSE_NS = 20000,
 };
+
+static const uint64_t SYNC_TIMEOUT_NS = 3000000000;
 
 struct collector {
 	struct hf_snapshot *snapshot;
@@ -97,17 +101,48 @@ static int run_work(struct hf_snapshot *s)
 	return s->work(s);
 }
 
+/* What fork leaves out is read while the threads stand still. The collector sees whether there is
+ * any and tells the snapshot, which tells when it is done. Both wait for a bounded time. */
+enum sync { SYNC_WAIT, SYNC_NONE, SYNC_COPY, SYNC_DONE };
+
+static int wait_while(const int *sync, int value)
+{
+	const uint64_t until = hf_sys_monotonic_ns() + SYNC_TIMEOUT_NS;
+	int now;
+	while ((now = __atomic_load_n(sync, __ATOMIC_ACQUIRE)) == value &&
+		hf_sys_monotonic_ns() < until)
+		hf_sys_sleep_ns(SYNC_PAUSE_NS);
+	return now;
+}
+
+static void tell(int *sync, int value)
+{
+	__atomic_store_n(sync, value, __ATOMIC_RELEASE);
+}
+
+static void copy_unforked(struct hf_snapshot *s)
+{
+	struct hf_unforked result;
+	if (wait_while(s->sync, SYNC_WAIT) != SYNC_COPY)
+		return;
+	hf_unforked_copy(s->target_pid, s->pool, &result);
+	s->missing_bytes = result.missing_bytes;
+	s->unforked_bytes = result.copied_bytes;
+	tell(s->sync, SYNC_DONE);
+}
+
 static void fork_snapshot(struct collector *c)
 {
 	struct hf_snapshot *s = c->snapshot;
-	uint64_t copied = 0, rss;
+	struct hf_unforked_sizes sizes;
 	hf_process_sizes(s->target_pid, &s->vm_bytes, &s->rss_bytes);
+	hf_unforked_sizes(s->target_pid, &sizes);
+	tell(s->sync, SYNC_WAIT);
 	long pid = hf_syscall5(SYS_clone, 0, 0, 0, 0, 0);
 	if (pid == 0) {
-		s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
-		hf_process_sizes((int)hf_syscall0(SYS_getpid), &copied, &rss);
-		s->missing_bytes = copied && s->vm_bytes > copied ? s->vm_bytes - copied : 0;
 		prepare_snapshot_process(c->nice + (s->background ? SNAPSHOT_NICE : 0));
+		copy_unforked(s);
+		s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
 		hf_syscall1(SYS_exit_group, run_work(s) & 0xff);
 	}
 	if (pid < 0) {
@@ -116,6 +151,11 @@ static void fork_snapshot(struct collector *c)
 		set_nice(c->nice);
 		s->result = run_work(s);
 		pid = 0;
+	} else if (hf_unforked_differ(&sizes, (int)pid)) {
+		tell(s->sync, SYNC_COPY);
+		wait_while(s->sync, SYNC_COPY);
+	} else {
+		tell(s->sync, SYNC_NONE);
 	}
 	s->pid = (int)pid;
 }

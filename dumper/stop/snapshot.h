@@ -45,6 +45,7 @@ struct hf_snapshot {
 	uint32_t max_retries;
 	bool background;  /* nobody waits for the work: it steps back behind the target */
 	bool hold;        /* the threads stand still until the work is done */
+	int *sync;        /* a word that forked processes share */
 	uint32_t limit_s; /* for all but the work, which has one of its own; 0: none */
 	int keep_fd;      /* the one descriptor that stays open for messages (stderr), or -1 */
 	/* out, filled before work() runs */
@@ -56,7 +57,8 @@ struct hf_snapshot {
 	uint32_t not_stopped;         /* threads whose registers could not be had */
 	int trace_errno;              /* why */
 	uint64_t rss_bytes, vm_bytes; /* at the stop; 0: not known */
-	uint64_t missing_bytes;       /* of memory that fork does not copy (MADV_DONTFORK) */
+	uint64_t missing_bytes;       /* of memory that fork does not copy: could not be had */
+	uint64_t unforked_bytes;      /* of such memory: read from the target */
 	uint64_t time_ns;             /* CLOCK_REALTIME of the stop */
 	uint64_t stop_ns;             /* how long the threads stood still, the fork included */
 	/* out, for the caller of hf_snapshot_take */
