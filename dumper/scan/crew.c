@@ -45,8 +45,13 @@ enum hf_status crew_muster(
 		struct crew_member *member = &crew->members[i];
 		*member = (struct crew_member){.crew = crew, .number = i};
 		if (crew->writer &&
-			hf_batch_create(crew->writer, wait_for_turn, member, &member->batch, err))
-			break;
+			hf_batch_create(crew->writer, wait_for_turn, member, &member->batch, err)) {
+			if (i)
+				break;
+			/* There is hardly any memory: one alone needs no batch of its own. */
+			member->batch = hf_batch_of_writer(crew->writer);
+			size = 1;
+		}
 		if (own && !(member->own = own(ctx, i))) {
 			hf_batch_destroy(member->batch);
 			break;

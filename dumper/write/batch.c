@@ -38,9 +38,15 @@ enum hf_status hf_batch_create(struct hf_writer *writer, void (*turn)(void *ctx)
 	return HF_OK;
 }
 
+struct hf_batch *hf_batch_of_writer(struct hf_writer *writer)
+{
+	hf_batch_flush(&writer->batch);
+	return &writer->batch;
+}
+
 void hf_batch_destroy(struct hf_batch *b)
 {
-	if (b)
+	if (b && b != &b->writer->batch)
 		hf_page_free(b, struct_size() + hf_batch_memory_size());
 }
 

@@ -18,6 +18,8 @@ struct hf_batch; /* opaque; lives in pages */
  */
 enum hf_status hf_batch_create(struct hf_writer *writer, void (*turn)(void *ctx), void *ctx,
 	struct hf_batch **ret, struct hf_err *err);
+/* The writer's own, for one thread that can have no other; hf_batch_destroy() leaves it alone. */
+struct hf_batch *hf_batch_of_writer(struct hf_writer *writer);
 /* What was not flushed is lost. NULL is fine. */
 void hf_batch_destroy(struct hf_batch *batch);
 /* Close the open blocks and hand everything to the writer. */
