@@ -19,3 +19,19 @@ foreach(scenario rss fork cgroup_v1 cgroup_v2 every most several uid descriptors
 		$<TARGET_FILE:holdfast> $<TARGET_FILE:watch_target> ${scenario})
 	set_tests_properties(watch_${scenario} PROPERTIES LABELS quick TIMEOUT 300 SKIP_RETURN_CODE 77)
 endforeach()
+
+function(hf_attack_test name label scenario target)
+	add_test(NAME attack_${name} COMMAND Python3::Interpreter ${here}/attack_test.py
+		$<TARGET_FILE:holdfast> ${scenario} $<TARGET_FILE:${target}> ${ARGN})
+	set_tests_properties(attack_${name} PROPERTIES LABELS ${label} TIMEOUT 1500 SKIP_RETURN_CODE 77
+		ENVIRONMENT "PYTHONPATH=${PROJECT_SOURCE_DIR}/tests/targets")
+endfunction()
+hf_attack_test(kill quick kill heap_target 30)
+hf_attack_test(kill_long long kill heap_target 500)
+hf_attack_test(in_a_row quick in_a_row heap_target 50)
+hf_attack_test(in_a_row_long long in_a_row heap_target 1000)
+hf_attack_test(api quick api odd_program 50)
+hf_attack_test(api_long long api odd_program 1000)
+foreach(scenario triggers descriptors namespaces setuid)
+	hf_attack_test(${scenario} quick ${scenario} odd_program)
+endforeach()
