@@ -14,7 +14,7 @@
 #pragma once
 #include "graph/reach.h"
 #include "store/btree.h"
-#include "store/output.h"
+#include "output/output.h"
 #include "store/rows.h"
 
 struct hf_store_options {

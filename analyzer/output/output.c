@@ -1,4 +1,4 @@
-#include "store/output.h"
+#include "output/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
