@@ -140,6 +140,20 @@ static const struct hf_option diff_options[] = {
 	END,
 };
 
+static const struct hf_option export_options[] = {
+	{"format", 0, "FORMAT", "pprof (go tool pprof reads it) or svg (a flame graph)", 0},
+	{NULL, 'o', "FILE", "the file to write; - is standard output", 0},
+	{"what", 0, "WHAT", "live: bytes that live (default), or retained", 0},
+	END,
+};
+
+static const struct hf_option symbolize_options[] = {
+	{NULL, 'o', "FILE", "the file to write (default: PROFILE itself)", 0},
+	{"debug-dir", 0, "DIR", "where separate debug files are, before the usual places",
+		HF_OPTION_REPEATS},
+	END,
+};
+
 static const struct hf_option sql_options[] = {
 	{"json", 0, NULL, "rows as JSON", 0},
 	{"csv", 0, NULL, "rows as CSV", 0},
@@ -179,9 +193,11 @@ const struct hf_command hf_commands[] = {
 	{"info", "FILE", "header, totals, what is missing", report_options, 1, 1, hf_cmd_info, 0},
 	{"verify", "FILE", "check every checksum and invariant", report_options, 1, 1,
 		hf_cmd_verify, 0},
+	{"export", "INPUT --format FORMAT -o FILE [--what WHAT]",
+		"the heap by site, for other tools", export_options, 1, 1, hf_cmd_export, 0},
+	{"symbolize", "PROFILE [-o FILE]", "functions and lines into a heap profile",
+		symbolize_options, 1, 1, hf_cmd_symbolize, 0},
 	{.name = "serve", .usage = "", .summary = "", .flags = HF_COMMAND_LATER},
-	{.name = "export", .usage = "", .summary = "", .flags = HF_COMMAND_LATER},
-	{.name = "symbolize", .usage = "", .summary = "", .flags = HF_COMMAND_LATER},
 	{0},
 };
 

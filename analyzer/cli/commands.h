@@ -27,6 +27,8 @@ int hf_cmd_tree(const struct hf_args *args);
 int hf_cmd_refs(const struct hf_args *args);
 int hf_cmd_leaks(const struct hf_args *args);
 int hf_cmd_diff(const struct hf_args *args);
+int hf_cmd_export(const struct hf_args *args);
+int hf_cmd_symbolize(const struct hf_args *args);
 int hf_cmd_sql(const struct hf_args *args);
 int hf_cmd_info(const struct hf_args *args);
 int hf_cmd_verify(const struct hf_args *args);

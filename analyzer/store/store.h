@@ -13,8 +13,8 @@
  */
 #pragma once
 #include "graph/reach.h"
-#include "store/btree.h"
 #include "output/output.h"
+#include "store/btree.h"
 #include "store/rows.h"
 
 struct hf_store_options {

@@ -1,4 +1,4 @@
-/* Texts kept once each, and mangled names with what they mean. Inside symbolize/ only. */
+/* Texts kept once each, and mangled names with what they mean. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

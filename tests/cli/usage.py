@@ -32,7 +32,7 @@ refused("which command")
 refused("did you mean leaks", "leeks", "x")
 refused("did you mean report", "reprot")
 refused("no such command; see", "frobnicate")
-for later in ("serve", "export", "symbolize"):
+for later in ("serve",):
     refused("not in this version", later)
 refused("no such option", "report", "--frob", "x")
 refused("no such option", "report", "-q", "x")

@@ -87,3 +87,11 @@ foreach(sample 0 512K 1)
 		HOLDFAST=signal=off,oom=off,sample=${sample} $<TARGET_FILE:site_cxx_host> $<TARGET_FILE:site_cxx_module>)
 	set_tests_properties(site_cxx_${sample} PROPERTIES LABELS quick TIMEOUT 60)
 endforeach()
+
+# Exports by site.
+foreach(name export export_pprof)
+	add_test(NAME ${name} COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/export_test.py
+		$<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c> ${PROJECT_SOURCE_DIR}/testdata/profiles
+		$<$<STREQUAL:${name},export_pprof>:--go>)
+	set_tests_properties(${name} PROPERTIES LABELS quick TIMEOUT 120 SKIP_RETURN_CODE 77)
+endforeach()

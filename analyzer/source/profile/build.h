@@ -5,9 +5,12 @@
 #pragma once
 #include "profile/profile.h"
 
+struct hf_profile_raw;
+
 struct profile_build {
 	struct hf_profile profile;
-	const char *name; /* of the file, for messages */
+	const char *name;           /* of the file, for messages */
+	struct hf_profile_raw *raw; /* keeps what pprof's reader unpacks; NULL: nobody wants it */
 	struct hf_err *err;
 	size_t cap_mappings, cap_functions, cap_lines, cap_locations, cap_frames, cap_sites;
 	/* stack → site; and address → location, for texts */

@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "profile/raw.h"
 #include "profile/readers.h"
-/* generated from profile.proto */
-#include "profile.pb-c.h"
 
 /* Ids of a table, sorted, with their places in it. */
 struct id {
@@ -25,9 +24,8 @@ enum value { ALLOC_OBJECTS, ALLOC_SPACE, INUSE_OBJECTS, INUSE_SPACE, N_VALUES };
 struct reader {
 	struct profile_build *b;
 	HfPb__Profile *pb;
-	uint64_t memory; /* taken by protobuf-c */
-	ProtobufCAllocator allocator;
-	const char **strings; /* copies, made when first asked for */
+	struct hf_profile_raw own; /* where nobody keeps it */
+	const char **strings;      /* copies, made when first asked for */
 	struct ids mappings, functions, locations;
 	uint32_t *stack;
 	int value[N_VALUES]; /* index of a sample type, or -1 */
@@ -35,10 +33,10 @@ struct reader {
 
 static void *budget_alloc(void *ctx, size_t size)
 {
-	struct reader *r = ctx;
-	if (size > 4 * HF_PROFILE_MAX_BYTES - r->memory)
+	struct hf_profile_raw *raw = ctx;
+	if (size > 4 * HF_PROFILE_MAX_BYTES - raw->memory)
 		return NULL;
-	r->memory += size;
+	raw->memory += size;
 	return malloc(size ? size : 1);
 }
 
@@ -47,10 +45,17 @@ static void budget_free(void *ctx, void *p)
 	free(p);
 }
 
+void hf_profile_raw_deinit(struct hf_profile_raw *raw)
+{
+	ProtobufCAllocator allocator = {budget_alloc, budget_free, raw};
+	if (raw->pb)
+		hf_pb__profile__free_unpacked(raw->pb, &allocator);
+	raw->pb = NULL;
+}
+
 static void reader_deinit(struct reader *r)
 {
-	if (r->pb)
-		hf_pb__profile__free_unpacked(r->pb, &r->allocator);
+	hf_profile_raw_deinit(&r->own);
 	free(r->strings);
 	free(r->mappings.at);
 	free(r->functions.at);
@@ -347,8 +352,9 @@ static enum hf_status read_all(struct reader *r)
 enum hf_status profile_read_pprof(struct profile_build *b, const uint8_t *data, size_t size)
 {
 	_cleanup_(reader_deinit) struct reader r = {.b = b};
-	r.allocator = (ProtobufCAllocator){budget_alloc, budget_free, &r};
-	r.pb = hf_pb__profile__unpack(&r.allocator, size, data);
+	struct hf_profile_raw *raw = b->raw ? b->raw : &r.own;
+	ProtobufCAllocator allocator = {budget_alloc, budget_free, raw};
+	r.pb = raw->pb = hf_pb__profile__unpack(&allocator, size, data);
 	if (!r.pb || !r.pb->n_sample_type || !r.pb->n_string_table ||
 		r.pb->string_table[0].len != 0)
 		return hf_err_set(

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "profile/inflate.h"
+#include "profile/raw.h"
 #include "profile/readers.h"
 
 static void free_bytes(uint8_t **p)
@@ -39,13 +40,14 @@ static enum hf_status parse_plain(struct profile_build *b, const uint8_t *data, 
 						 : profile_read_jemalloc(b, text, size);
 }
 
-enum hf_status hf_profile_parse(
-	const void *data, size_t size, const char *name, struct hf_profile *ret, struct hf_err *err)
+static enum hf_status parse(const void *data, size_t size, const char *name, struct hf_profile *ret,
+	struct hf_profile_raw *raw, struct hf_err *err)
 {
 	struct hf_err mine;
 	_cleanup_(profile_build_deinit) struct profile_build b;
 	_cleanup_(free_bytes) uint8_t *plain = NULL;
 	profile_build_init(&b, name, err ? err : &mine);
+	b.raw = raw;
 	size_t plain_size = size;
 	enum hf_status status = HF_OK;
 	if (size > HF_PROFILE_MAX_BYTES)
@@ -58,7 +60,8 @@ enum hf_status hf_profile_parse(
 	return status ? status : profile_finish(&b, ret);
 }
 
-enum hf_status hf_profile_read(const char *path, struct hf_profile *ret, struct hf_err *err)
+enum hf_status hf_profile_read_raw(
+	const char *path, struct hf_profile *ret, struct hf_profile_raw *raw, struct hf_err *err)
 {
 	struct stat st;
 	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -81,7 +84,18 @@ enum hf_status hf_profile_read(const char *path, struct hf_profile *ret, struct 
 		if (part < 0)
 			return hf_err_sys(err, HF_E_IO, errno, "%s", path);
 	}
-	return hf_profile_parse(data, n, path, ret, err);
+	return parse(data, n, path, ret, raw, err);
+}
+
+enum hf_status hf_profile_parse(
+	const void *data, size_t size, const char *name, struct hf_profile *ret, struct hf_err *err)
+{
+	return parse(data, size, name, ret, NULL, err);
+}
+
+enum hf_status hf_profile_read(const char *path, struct hf_profile *ret, struct hf_err *err)
+{
+	return hf_profile_read_raw(path, ret, NULL, err);
 }
 
 char *hf_profile_path_of(const char *dump_path)
