@@ -32,13 +32,15 @@ struct load {
 };
 
 /* What runs beside the dominators: the edges are written, which needs nothing of the graph; then
- * holders are found, once it is known what is reachable. */
+ * holders are found, once it is known what is reachable and the search of the dominators is over:
+ * the search takes more memory than what follows it. */
 struct side {
 	struct load *load;
 	pthread_t thread;
 	bool started;
-	sem_t reached;      /* posted when reach and heads are there, or will never be */
-	atomic_bool failed; /* they will not */
+	sem_t turn; /* posted when it is the holders' turn, or never will be */
+	bool posted;
+	atomic_bool failed; /* it never will be */
 	enum hf_status status;
 	struct hf_err err;
 };
@@ -94,7 +96,7 @@ static void *side_run(void *arg)
 	struct side *side = arg;
 	struct load *load = side->load;
 	side->status = write_edges(load, &side->err);
-	while (sem_wait(&side->reached) && errno == EINTR)
+	while (sem_wait(&side->turn) && errno == EINTR)
 		;
 	if (!side->status && !atomic_load(&side->failed))
 		side->status = hf_analysis_held(&load->analysis, on_side_stage, load, &side->err);
@@ -104,7 +106,7 @@ static void *side_run(void *arg)
 static void side_start(struct side *side, struct load *load)
 {
 	*side = (struct side){.load = load};
-	sem_init(&side->reached, 0, 0);
+	sem_init(&side->turn, 0, 0);
 	side->started = pthread_create(&side->thread, NULL, side_run, side) == 0;
 }
 
@@ -117,12 +119,27 @@ static enum hf_status side_join(struct side *side, enum hf_status status, struct
 		pthread_join(side->thread, NULL);
 	else if (!status)
 		side_run(side);
-	sem_destroy(&side->reached);
+	sem_destroy(&side->turn);
 	if (status || !side->status)
 		return status;
 	if (err)
 		*err = side->err;
 	return side->status;
+}
+
+static void side_turn(struct side *side)
+{
+	if (!side->posted)
+		sem_post(&side->turn);
+	side->posted = true;
+}
+
+static bool on_dominators(void *ctx, const char *stage, uint64_t done, uint64_t total)
+{
+	struct side *side = ctx;
+	if (!strcmp(stage, "dominators"))
+		side_turn(side);
+	return on_stage(side->load, stage, done, total);
 }
 
 /* Edges written, and every result over the graph. */
@@ -131,10 +148,10 @@ static enum hf_status edges_and_graph(struct load *load, struct hf_err *err)
 	struct side side;
 	side_start(&side, load);
 	enum hf_status status = hf_analysis_reach(&load->analysis, on_stage, load, err);
-	atomic_store(&side.failed, status != HF_OK);
-	sem_post(&side.reached);
 	if (!status)
-		status = hf_analysis_dominators(&load->analysis, on_stage, load, err);
+		status = hf_analysis_dominators(&load->analysis, on_dominators, &side, err);
+	atomic_store(&side.failed, status != HF_OK);
+	side_turn(&side);
 	if (!status)
 		on_stage(load, "holders", 0, 0);
 	return side_join(&side, status, err);

@@ -36,7 +36,7 @@ struct pending {
 struct search {
 	const struct hf_graph *g;
 	struct hf_graph_dfs *dfs;
-	struct record *record; /* [n_objects + 1] */
+	struct record *record; /* [n_objects + 1], in the scratch memory */
 	uint64_t *base;        /* [(n_objects >> base_shift) + 1] of the offsets in records */
 	unsigned base_shift;
 	struct pending *stack; /* a mapping that can hold all edges; pages are used on demand */
@@ -78,7 +78,8 @@ static inline uint32_t number_node(struct search *s, uint32_t node, uint32_t par
 {
 	uint32_t number = s->dfs->n++;
 	s->dfs->vertex[number] = node;
-	s->dfs->dom[number] = (struct hf_graph_dom){parent, least};
+	s->dfs->idom[number] = parent;
+	s->dfs->semi[number] = least;
 	return number;
 }
 
@@ -239,7 +240,6 @@ static enum hf_status search_leaks(
 
 static void search_deinit(struct search *s)
 {
-	free(s->record);
 	free(s->base);
 	if (s->stack)
 		munmap(s->stack, s->stack_bytes);
@@ -269,9 +269,8 @@ static bool make_bases(struct search *s, uint64_t max_edges)
 static bool search_init(struct search *s, uint64_t n_heads, uint64_t block_edges)
 {
 	const struct hf_graph *g = s->g;
-	s->record = hf_graph_alloc(g->n_objects + 1ull, sizeof(*s->record));
 	uint64_t n_pending = hf_graph_n_edges(g), bytes;
-	if (!s->record || !make_bases(s, block_edges) ||
+	if (!make_bases(s, block_edges) ||
 		!hf_add_u64(n_pending, g->n_roots + n_heads, &n_pending) ||
 		!hf_mul_u64(n_pending + 1, sizeof(*s->stack), &bytes))
 		return false;
@@ -307,15 +306,18 @@ static bool chunks_init(struct hf_graph_dfs *dfs, uint64_t n_nodes, const struct
 }
 
 enum hf_status hf_graph_dfs_init(struct hf_graph_dfs *ret, const struct hf_graph *g,
-	const struct hf_graph_heads *heads, uint64_t block_edges, struct hf_err *err)
+	const struct hf_graph_heads *heads, uint64_t block_edges, void *scratch, struct hf_err *err)
 {
+	_Static_assert(sizeof(struct record) + sizeof(*ret->semi) == HF_GRAPH_SCRATCH, "");
 	uint64_t n_nodes = 1ull + g->n_objects + g->n_variables;
 	_cleanup_(hf_graph_dfs_deinit) struct hf_graph_dfs dfs = {0};
 	_cleanup_(search_deinit) struct search s = {
 		.g = g, .dfs = &dfs, .n_edges = hf_graph_n_edges(g)};
 	dfs.vertex = hf_graph_alloc(n_nodes, sizeof(*dfs.vertex));
-	dfs.dom = hf_graph_alloc(n_nodes, sizeof(*dfs.dom));
-	if (!dfs.vertex || !dfs.dom || !chunks_init(&dfs, n_nodes, g) ||
+	dfs.idom = hf_graph_alloc(n_nodes, sizeof(*dfs.idom));
+	dfs.semi = (uint32_t *)((struct record *)scratch + n_nodes);
+	s.record = scratch;
+	if (!dfs.vertex || !dfs.idom || !chunks_init(&dfs, n_nodes, g) ||
 		!search_init(&s, heads->n, block_edges))
 		return hf_graph_nomem(err, STAGE);
 	number_node(&s, HF_GRAPH_NONE, 0, 0);
@@ -342,6 +344,6 @@ void hf_graph_dfs_deinit(struct hf_graph_dfs *dfs)
 {
 	hf_graph_dfs_drop_arcs(dfs);
 	free(dfs->vertex);
-	free(dfs->dom);
+	free(dfs->idom);
 	*dfs = (struct hf_graph_dfs){0};
 }

@@ -112,15 +112,15 @@ static void semidominators_of_bucket(struct hf_graph_dfs *dfs, struct cell *cell
 	const struct bucket *b, uint32_t first, uint32_t end)
 {
 	for (uint32_t v = end; v-- > first;) {
-		uint32_t semi = dfs->dom[v].semi;
+		uint32_t semi = dfs->semi[v];
 		for (uint64_t k = b->start[v - first + 1]; k-- > b->start[v - first];) {
 			prefetch_path(cell, b->u, k);
 			uint32_t label = evaluate(cell, b->u[k], v);
 			if (label < semi)
 				semi = label;
 		}
-		dfs->dom[v].semi = semi;
-		cell[v] = (struct cell){dfs->dom[v].idom, semi};
+		dfs->semi[v] = semi;
+		cell[v] = (struct cell){dfs->idom[v], semi};
 	}
 }
 
@@ -160,15 +160,15 @@ static struct jump jump_from(const struct jump *jump, uint32_t idom)
 
 static void immediate_dominators(struct hf_graph_dfs *dfs, struct jump *jump)
 {
-	struct hf_graph_dom *dom = dfs->dom;
+	uint32_t *idom = dfs->idom;
 	/* The virtual root jumps to itself; no other node has rank 0, so nothing is merged with it.
 	 */
 	jump[0] = (struct jump){0, 0};
 	for (uint32_t v = 1; v < dfs->n; v++) {
-		uint32_t semi = dom[v].semi, x = dom[v].idom;
+		uint32_t semi = dfs->semi[v], x = idom[v];
 		while (x > semi)
-			x = jump[x].jump >= semi ? jump[x].jump : dom[x].idom;
-		dom[v].idom = x;
+			x = jump[x].jump >= semi ? jump[x].jump : idom[x];
+		idom[v] = x;
 		jump[v] = jump_from(jump, x);
 	}
 }
@@ -185,25 +185,26 @@ static void retained(
 		node[v] = (struct hf_graph_dominance){0, 0, HF_GRAPH_NONE};
 	for (uint32_t v = dfs->n; v-- > 1;) {
 		if (v > HF_GRAPH_PREFETCH) {
-			uint32_t soon = v - HF_GRAPH_PREFETCH, idom = dfs->dom[soon].idom;
+			uint32_t soon = v - HF_GRAPH_PREFETCH, idom = dfs->idom[soon];
 			__builtin_prefetch(&node[dfs->vertex[soon]], 1);
 			if (idom)
 				__builtin_prefetch(&node[dfs->vertex[idom]], 1);
 		}
-		if (dfs->dom[v].idom == 0)
+		if (dfs->idom[v] == 0)
 			continue;
 		struct hf_graph_dominance *d = &node[dfs->vertex[v]];
-		d->idom = dfs->vertex[dfs->dom[v].idom];
+		d->idom = dfs->vertex[dfs->idom[v]];
 		node[d->idom].retained_size += d->retained_size;
 		node[d->idom].retained_count += d->retained_count;
 	}
 }
 
-/* cells: zeroed, because prefetch_path() follows cells that are not set yet. */
 static enum hf_status number_dominators(
 	struct hf_graph_dfs *dfs, const struct hf_graph *g, void *cells, struct hf_err *err)
 {
 	_Static_assert(sizeof(struct cell) == sizeof(struct jump), "one array serves both");
+	/* prefetch_path() follows cells that are not set yet. */
+	memset(cells, 0, dfs->n * sizeof(struct cell));
 	enum hf_status st = semidominators(dfs, g, cells, err);
 	if (st)
 		return st;
@@ -216,17 +217,15 @@ enum hf_status hf_graph_dominators_init(struct hf_graph_dominators *ret, const s
 	const struct hf_graph_heads *heads, struct hf_err *err)
 {
 	_cleanup_(hf_graph_dfs_deinit) struct hf_graph_dfs dfs = {0};
-	enum hf_status st = hf_graph_dfs_init(&dfs, g, heads, HF_GRAPH_BLOCK_EDGES, err);
-	if (st)
-		return st;
-	/* The result's memory serves as scratch first. */
-	_Static_assert(sizeof(*ret->node) >= sizeof(struct cell), "cells fit where results go");
+	/* The result's memory serves as scratch before. */
+	_Static_assert(sizeof(*ret->node) >= HF_GRAPH_SCRATCH, "the scratch fits in");
 	uint64_t n_nodes = (uint64_t)g->n_objects + g->n_variables;
-	_cleanup_free_ struct hf_graph_dominance *node =
-		hf_graph_zalloc(n_nodes + 1, sizeof(*node));
+	_cleanup_free_ struct hf_graph_dominance *node = hf_graph_alloc(n_nodes + 1, sizeof(*node));
 	if (!node)
 		return hf_graph_nomem(err, STAGE);
-	st = number_dominators(&dfs, g, node, err);
+	enum hf_status st = hf_graph_dfs_init(&dfs, g, heads, HF_GRAPH_BLOCK_EDGES, node, err);
+	if (!st)
+		st = number_dominators(&dfs, g, node, err);
 	if (st)
 		return st;
 	retained(&dfs, g, node);

@@ -23,7 +23,7 @@ struct hf_graph_dominators {
 					  * root word belongs to has zero sizes and no idom */
 };
 
-/* heads are those of the unreachable part (hf_graph_heads_init). Peak beside input and result: 28
+/* heads are those of the unreachable part (hf_graph_heads_init). Peak beside input and result: 8
  * bytes an object, and 8 bytes for every edge that leads back or across in the search (about half
  * of them) and for every edge that waits on the stack. */
 enum hf_status hf_graph_dominators_init(struct hf_graph_dominators *ret, const struct hf_graph *g,

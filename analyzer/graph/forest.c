@@ -25,19 +25,16 @@ void hf_graph_forest_deinit(struct hf_graph_forest *f)
 	f->wait = NULL;
 }
 
-static inline void reached(
-	struct hf_graph_forest *f, uint32_t object, uint32_t up, struct hf_graph_link link)
+static inline void reached(struct hf_graph_forest *f, uint32_t object, struct hf_graph_link link)
 {
 	f->link[object] = link;
-	if (f->up)
-		f->up[f->n] = up;
 	f->order[f->n++] = object;
 }
 
 void hf_graph_forest_start(struct hf_graph_forest *f, uint32_t object, uint32_t tag)
 {
 	if (bit_claim(f->seen, object))
-		reached(f, object, HF_GRAPH_NONE, (struct hf_graph_link){HF_GRAPH_NONE, tag, 0});
+		reached(f, object, (struct hf_graph_link){HF_GRAPH_NONE, tag, 0});
 }
 
 /* Ask early for the link, the offset and the edges of objects that will be looked at soon. GCC
@@ -80,7 +77,7 @@ static inline void expand(struct hf_graph_forest *f, bool by_doubt)
 			continue;
 		}
 		bit_set(f->seen, v);
-		reached(f, v, position, link);
+		reached(f, v, link);
 	}
 }
 
@@ -107,7 +104,7 @@ static void admit(struct hf_graph_forest *f, struct hf_graph_link link)
 {
 	struct hf_graph_wait w = f->wait[f->wait_head++];
 	bit_set(f->seen, w.object);
-	reached(f, w.object, w.up, link);
+	reached(f, w.object, link);
 }
 
 /* One more doubtful edge on the path. The targets that wait are in ascending order of (depth,

@@ -33,10 +33,15 @@ static void add(struct hf_graph_sum *to, struct hf_graph_sum what)
 }
 
 static inline __attribute__((always_inline)) void prefetch_sums(
-	const struct hf_graph_held *held, uint32_t object)
+	const struct hf_graph_held *held, const uint32_t *order, uint32_t i)
 {
-	__builtin_prefetch(&held->size[object], 1);
-	__builtin_prefetch(&held->count[object], 1);
+	if (i >= 2 * HF_GRAPH_PREFETCH)
+		__builtin_prefetch(&held->link[order[i - 2 * HF_GRAPH_PREFETCH]]);
+	if (i < HF_GRAPH_PREFETCH)
+		return;
+	uint32_t soon = order[i - HF_GRAPH_PREFETCH];
+	__builtin_prefetch(&held->size[soon], 1);
+	__builtin_prefetch(&held->count[soon], 1);
 }
 
 /* Against the order of the search: an object is complete when it is added to its parent. Children
@@ -50,16 +55,15 @@ static void sum_up(
 		held->count[i] = 1;
 	}
 	for (uint32_t i = f->n; i-- > 0;) {
-		if (i >= HF_GRAPH_PREFETCH)
-			prefetch_sums(held, f->order[i - HF_GRAPH_PREFETCH]);
+		prefetch_sums(held, f->order, i);
 		uint32_t object = f->order[i];
+		struct hf_graph_link link = held->link[object];
 		struct hf_graph_sum sum = {held->size[object], held->count[object]};
-		if (f->up[i] != HF_GRAPH_NONE) {
-			uint32_t parent = f->order[f->up[i]];
-			held->size[parent] += sum.size;
-			held->count[parent] += (uint32_t)sum.count;
+		if (link.parent != HF_GRAPH_NONE) {
+			held->size[link.parent] += sum.size;
+			held->count[link.parent] += (uint32_t)sum.count;
 		} else if (i < n_reachable) {
-			add(&held->root[held->link[object].root], sum);
+			add(&held->root[link.root], sum);
 		} else {
 			add(&held->leaked, sum);
 		}
@@ -75,11 +79,10 @@ static enum hf_status hold_all(struct hf_graph_held *held, const struct hf_graph
 {
 	_cleanup_free_ uint64_t *seen = hf_graph_zalloc(bitmap_words(g->n_objects), sizeof(*seen));
 	_cleanup_free_ uint32_t *order = hf_graph_alloc(g->n_objects, sizeof(*order));
-	_cleanup_free_ uint32_t *up = hf_graph_alloc(g->n_objects, sizeof(*up));
-	if (!seen || !order || !up)
+	if (!seen || !order)
 		return hf_graph_nomem(err, STAGE);
 	_cleanup_(hf_graph_forest_deinit) struct hf_graph_forest f = {
-		.seen = seen, .link = held->link, .order = order, .up = up};
+		.seen = seen, .link = held->link, .order = order};
 	enum hf_status st = hf_graph_forest_init(&f, g, STAGE, true, err);
 	uint32_t n_reachable = 0;
 	if (!st)

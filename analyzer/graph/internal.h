@@ -69,7 +69,6 @@ struct hf_graph_forest {
 	uint64_t *seen;             /* bitmap over objects */
 	struct hf_graph_link *link; /* [n_objects] */
 	uint32_t *order;            /* [n_objects] objects in the order they were reached */
-	uint32_t *up;               /* [n_objects] or NULL: position of the parent in order */
 	uint32_t n;                 /* objects reached so far */
 	uint32_t head;              /* how many of them were looked at */
 	uint64_t *queued;           /* bitmap: target of a doubtful edge that waits */
@@ -77,7 +76,7 @@ struct hf_graph_forest {
 	uint32_t wait_head, wait_tail;
 };
 
-/* seen, link, order and up belong to the caller; seen must be clear, link need not be set. */
+/* seen, link and order belong to the caller; seen must be clear, link need not be set. */
 enum hf_status hf_graph_forest_init(struct hf_graph_forest *f, const struct hf_graph *g,
 	const char *stage, bool by_doubt, struct hf_err *err);
 void hf_graph_forest_deinit(struct hf_graph_forest *f);
