@@ -1,6 +1,6 @@
 #!/bin/sh
 # Holdfast in a minute: a server grows and no leak checker complains, because everything is still
-# held. Who holds it? Builds what is missing, starts tests/targets/leaky_server.c with the library
+# held. Who holds it, and who allocated it? Builds what is missing, starts tests/targets/leaky_server.c with the library
 # preloaded, drives it over loopback, takes a heap dump while it serves, and asks.
 set -eu
 cd "$(dirname "$0")"
@@ -61,9 +61,9 @@ quietly cmake --build --preset "$PRESET" --target holdfast holdfast_so holdfast-
 
 cd "$scratch"
 dump=server.hfd
-say "A server, started with the library preloaded"
-echo "$ holdfast run -o server.hfd -- leaky_server"
-"$bin/holdfast" run -o "$dump" -- "$bin/leaky_server" >"server.out" &
+say "A server, started with the library preloaded; it records where memory is allocated"
+echo "$ holdfast run --exact -o server.hfd -- leaky_server"
+"$bin/holdfast" run --exact -o "$dump" -- "$bin/leaky_server" >"server.out" &
 server=$!
 wait_for grep -q 'listening on port' "server.out"
 port=$(sed -n 's/listening on port //p' "server.out")
@@ -79,13 +79,15 @@ say "A heap dump, while more of them do"
 echo "$ kill -USR2 $server"
 kill -USR2 "$server"
 wait_for test -e "$dump"
+wait_for test -e server.hfp.pb.gz # the profile with the stacks, beside it
 wait "$client" || fail "the server stopped answering"
 client=''
 cat "client.out"
 echo "server.hfd: $(du -h --apparent-size "$dump" | cut -f 1)"
 
 say "What fills the memory?"
-show holdfast report "$dump"
+show holdfast report "$dump" | tee "report.out"
+grep -q 'allocated at load_avatar (leaky_server.c:' "report.out" || fail "the report does not say who allocated it"
 
 say "Who holds one of these objects? The largest below the biggest holder, say:"
 address=$("$bin/holdfast" sql "$dump" --csv "
@@ -93,6 +95,7 @@ address=$("$bin/holdfast" sql "$dump" --csv "
 	WHERE r.variable_id = (SELECT id FROM variable ORDER BY held_size DESC LIMIT 1)
 	AND o.held_count = 1 ORDER BY o.size DESC, o.id LIMIT 1" | tail -n 1)
 show holdfast who "$dump" "$address" | tee "who.out"
+grep -q 'allocated at load_avatar (leaky_server.c:' "who.out" || fail "the answer does not name load_avatar"
 grep -q g_sessions "who.out" || fail "the answer does not name g_sessions"
 
 say "g_sessions: sessions are put in at login, and nobody ever takes them out."

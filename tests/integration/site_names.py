@@ -116,6 +116,7 @@ def check_cpp(holdfast, target, source):
     manifest = holdfast.folder / "manifest"
     subprocess.run([*holdfast.run_command("--exact"), target, "--manifest", manifest], check=True)
     dump = holdfast.wait_for_dump()
+    holdfast.wait_for_dump("*.hfp.pb.gz")  # comes after it
     # Its own operator new calls t_new.
     holdfast("load", dump, "--allocator", "t_new*")
     rows = holdfast.json("sql", dump, "SELECT function, file, line, count, leak_count FROM site_summary "

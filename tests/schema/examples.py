@@ -3,7 +3,8 @@
 
     examples.py HOLDFAST GEN_DUMP SCHEMA_MD [EXTENSION]
 
-The queries run in holdfast's own shell; those that need no function of ours also in Python's sqlite3 module; all of them
+The queries run in holdfast's own shell; those about allocation sites over the database
+that the tests of the reports draw; those that need no function of ours also in Python's sqlite3 module; all of them
 in the plain sqlite3 shell with the extension loaded, if its path is given.
 """
 import os
@@ -78,7 +79,14 @@ def main():
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         check_documented(document, db)
+        sited = os.path.join(directory, "sited.hfdb")
+        here = os.path.dirname(os.path.abspath(__file__))
+        run(sys.executable, os.path.join(here, "../golden/fixture.py"), os.path.join(here, "../../schema"), sited, "sited")
+        plain, plain_db = path, db
         for i, query in enumerate(examples(document), 1):
+            # Those about sites are asked of a heap that has some.
+            path = sited if re.search(r"\bsite(_|\b)", query) and "leak_summary" not in query else plain
+            db = sqlite3.connect(path) if path == sited else plain_db
             # A header and a row at least.
             if len(run(holdfast, "sql", path, query, "--csv").splitlines()) < 2:
                 sys.exit(f"example {i} gives nothing: {query}")
@@ -87,8 +95,8 @@ def main():
             if extension:
                 shell = run("sqlite3", path, ".load " + extension.removesuffix(".so"), query)
                 assert shell.strip(), query
-        db.close()
-        check_updates(path, directory)
+        plain_db.close()
+        check_updates(plain, directory)
 
 
 if __name__ == "__main__":
