@@ -9,6 +9,7 @@
 struct dump {
 	const struct hf_dump_input *in;
 	struct hf_images images;
+	struct hf_image_files files;
 	struct hf_index index;
 	struct hf_walk walk;
 	struct hf_layout layout;
@@ -58,6 +59,7 @@ static enum hf_status find_objects(struct dump *d, struct hf_err *err)
 	d->walk.maps = d->in->maps;
 	d->walk.images = &d->images;
 	d->walk.threads = threads;
+	d->walk.files = &d->files;
 	d->walk.n_threads = n;
 	d->walk.own = d->in->own;
 	d->walk.n_own = d->in->n_own;
@@ -86,9 +88,7 @@ static enum hf_status find_areas(struct dump *d, struct hf_err *err)
 
 static enum hf_status find_roots(struct dump *d, struct hf_err *err)
 {
-	const struct hf_image_files files = {
-		d->in->snapshot_dir ? d->in->snapshot_dir : d->in->proc_dir, d->in->root_dir};
-	return hf_roots_find(&d->roots, &d->layout, &d->index, d->in->pool, &files, err);
+	return hf_roots_find(&d->roots, &d->layout, &d->index, d->in->pool, &d->files, err);
 }
 
 static enum hf_status write_file(struct dump *d, struct hf_err *err)
@@ -116,8 +116,8 @@ static enum hf_status write_file(struct dump *d, struct hf_err *err)
 	hf_describe_checks(&about, &totals);
 	status = hf_writer_finish(d->writer, err);
 	if (!status && hf_writer_partial(d->writer))
-		return hf_err_set(
-			err, HF_E_PARTIAL, "the dump is partial; `holdfast info` says why");
+		return hf_err_set(err, HF_E_PARTIAL, "the dump is partial: %s",
+			hf_writer_partial_reason(d->writer));
 	return status;
 }
 
@@ -135,7 +135,9 @@ enum hf_status hf_dump_write(const struct hf_dump_input *input, struct hf_err *e
 {
 	static enum hf_status (*const steps[])(struct dump *, struct hf_err *) = {open_writer,
 		find_threads, find_images, find_objects, find_areas, find_roots, write_file};
-	struct dump d = {.in = input};
+	struct dump d = {.in = input,
+		.files = {input->snapshot_dir ? input->snapshot_dir : input->proc_dir,
+			input->root_dir}};
 	enum hf_status status = HF_OK;
 	hf_index_init(&d.index);
 	hf_vec_init(&d.threads.threads, sizeof(struct hf_thread));

@@ -27,7 +27,7 @@ BUILD_PACKAGES="
 "
 # What the tests and the demo use besides; nginx and redis are among the programs that are dumped,
 # wrk gives nginx work, gdb makes core files of live processes; dwz and libdebuginfod1 have their
-# tests, as have allocators other than glibc's; golang-go brings pprof.
+# tests, as have allocators other than glibc's, and musl; golang-go brings pprof.
 TEST_PACKAGES="
 	libcmocka-dev
 	python3
@@ -44,6 +44,7 @@ TEST_PACKAGES="
 	libtcmalloc-minimal4
 	libmimalloc2.0
 	golang-go
+	musl-tools
 "
 
 # shellcheck disable=SC2086 # one word a package

@@ -3,28 +3,37 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "image/symbols.h"
+
+enum { N_NAMES = 2 };
 
 struct other {
 	const char *name;
-	const char *file;      /* start of a module's file name */
-	const char *symbol[2]; /* that a module defines and exports, NULL-filled */
+	const char *file;            /* start of a module's file name */
+	const char *symbol[N_NAMES]; /* that a module defines and exports, NULL-filled */
+	const char *data[N_NAMES]; /* starts of names of data, for what is linked into a program and
+				exports nothing, NULL-filled */
 };
 
 static const struct other others[] = {
-	{"jemalloc", "libjemalloc", {"je_malloc_conf", "mallctlbymib"}},
-	{"tcmalloc", "libtcmalloc", {"tc_malloc", "TCMallocInternalMalloc"}},
-	{"mimalloc", "libmimalloc", {"mi_malloc", "mi_heap_malloc"}},
-	{"snmalloc", "libsnmalloc", {"sn_malloc", "sn_rust_alloc"}},
-	{"rpmalloc", "librpmalloc", {"rpmalloc", "rpmalloc_initialize"}},
-	{"hardened_malloc", "libhardened_malloc", {NULL}},
-	{"scudo", "libscudo", {"__scudo_print_stats", NULL}},
-	{"musl's malloc", "ld-musl-", {NULL}},
-	{"musl's malloc", "libc.musl-", {NULL}},
-	{"AddressSanitizer", "libasan", {"__asan_init", NULL}},
-	{"Go's runtime", NULL, {"runtime.mallocgc", NULL}},
+	{"jemalloc", "libjemalloc", {"je_malloc_conf", "mallctlbymib"},
+		{"je_arenas", "_rjem_je_arenas"}},
+	{"tcmalloc", "libtcmalloc", {"tc_malloc", "TCMallocInternalMalloc"},
+		{"_ZN8tcmalloc", NULL}},
+	{"mimalloc", "libmimalloc", {"mi_malloc", "mi_heap_malloc"}, {"_mi_heap_", NULL}},
+	{"snmalloc", "libsnmalloc", {"sn_malloc", "sn_rust_alloc"}, {"_ZN8snmalloc", NULL}},
+	{"rpmalloc", "librpmalloc", {"rpmalloc", "rpmalloc_initialize"}, {NULL}},
+	{"hardened_malloc", "libhardened_malloc", {NULL}, {NULL}},
+	{"scudo", "libscudo", {"__scudo_print_stats", NULL}, {"_ZN5scudo", NULL}},
+	{"musl's malloc", "ld-musl-", {NULL}, {"__malloc_context", "__malloc_replaced"}},
+	{"musl's malloc", "libc.musl-", {NULL}, {NULL}},
+	{"AddressSanitizer", "libasan", {"__asan_init", NULL}, {"_ZN6__asan", NULL}},
+	{"PartitionAlloc", NULL, {NULL}, {"_ZN14partition_alloc", "_ZN4base18PartitionRoot"}},
+	{"Go's runtime", NULL, {"runtime.mallocgc", NULL}, {"runtime.mheap_", NULL}},
 };
 
-enum { N_OTHERS = sizeof(others) / sizeof(others[0]), MAX_NAME = 32 };
+enum { N_OTHERS = sizeof(others) / sizeof(others[0]), MAX_NAME = 32, GO = N_OTHERS - 1 };
+_Static_assert((int)N_OTHERS <= 32, "bits of a word");
 
 /* The dynamic symbol table of a module in memory (ELF gABI chapter 5; DT_GNU_HASH as GNU ld writes
  * it). Every look-up is bounded by what the hash table says. */
@@ -121,11 +130,56 @@ static bool is_here(struct hf_walk *walk, const struct other *other, const struc
 	const char *file = hf_image_basename(image->path);
 	if (other->file && strncmp(file, other->file, strlen(other->file)) == 0)
 		return true;
-	for (unsigned i = 0; i < 2 && dyn && other->symbol[i]; i++) {
+	for (unsigned i = 0; i < N_NAMES && dyn && other->symbol[i]; i++) {
 		if (exports(walk, dyn, other->symbol[i]))
 			return true;
 	}
 	return false;
+}
+
+/* Which of the others has data of its own in the module's file, by its symbols: bits. */
+static uint32_t by_data(struct hf_walk *walk, const struct hf_image *image)
+{
+	uint32_t found = 0;
+	struct hf_symbols symbols;
+	if (!walk->files || hf_symbols_open(&symbols, image, walk->files, NULL))
+		return 0;
+	for (uint64_t k = 0; k < symbols.n; k++) {
+		struct hf_symbol symbol;
+		if (!hf_symbols_get(&symbols, image, k, &symbol))
+			continue;
+		for (unsigned i = 0; i < N_OTHERS * N_NAMES; i++) {
+			const char *start = others[i / N_NAMES].data[i % N_NAMES];
+			if (start && strncmp(symbol.name, start, strlen(start)) == 0)
+				found |= 1u << (i / N_NAMES);
+		}
+	}
+	hf_symbols_close(&symbols);
+	return found;
+}
+
+/* Go's linker puts this in front of the writable data, and strip leaves it there
+ * (cmd/link/internal/ld/data.go, debug/buildinfo). */
+static bool is_go(struct hf_walk *walk, const struct hf_image *image)
+{
+	static const char magic[] = "\xff Go buildinf:";
+	enum { SIZE = sizeof(magic) - 1, STEP = 16, SEARCHED = 256 << 10 };
+	bool found = false;
+	struct hf_reader r;
+	hf_reader_init(&r, walk->mem);
+	for (uint32_t i = 0; i < image->n_segments && !found; i++) {
+		const struct hf_segment *segment = &image->segments[i];
+		uint64_t at = hf_align_up(segment->start, STEP);
+		for (uint64_t n = 0; n < SEARCHED && at + SIZE <= segment->end && !found;
+			n += STEP, at += STEP) {
+			char text[SIZE];
+			found = (segment->perms & HF_PERM_W) &&
+				hf_reader_copy(&r, at, text, SIZE) &&
+				memcmp(text, magic, SIZE) == 0;
+		}
+	}
+	hf_reader_deinit(&r);
+	return found;
 }
 
 /* A malloc that is neither glibc's nor one that is known: an allocator linked into the program, or
@@ -152,8 +206,11 @@ size_t hf_walk_name_others(struct hf_walk *walk)
 		const struct hf_image *image = hf_images_at(walk->images, m);
 		struct dynamic dyn;
 		bool has_dyn = read_dynamic(walk, image, &dyn), known = false;
+		uint32_t data = by_data(walk, image);
+		data |= (uint32_t)is_go(walk, image) << GO;
 		for (size_t i = 0; i < N_OTHERS; i++) {
-			if (named[i] || !is_here(walk, &others[i], image, has_dyn ? &dyn : NULL))
+			if (named[i] || (!is_here(walk, &others[i], image, has_dyn ? &dyn : NULL) &&
+						!(data >> i & 1)))
 				continue;
 			named[i] = known = true;
 			n++;

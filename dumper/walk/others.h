@@ -2,7 +2,8 @@
  * Allocators that are present but cannot be walked. Internal to walk/.
  *
  * Recognised by the name of a module's file and, for what is linked into a program or carries
- * another name, by symbols that the module exports. Async-signal-safe.
+ * another name, by symbols that the module exports or, in the symbol table of its file, has data
+ * of; Go by the mark that its linker leaves. Async-signal-safe.
  */
 #pragma once
 #include <stddef.h>

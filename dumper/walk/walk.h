@@ -62,6 +62,7 @@ struct hf_walk {
 	struct hf_mem *mem;
 	const struct hf_maps *maps;
 	const struct hf_images *images;
+	const struct hf_image_files *files; /* where theirs are; NULL: they are not looked at */
 	const struct hf_walk_thread *threads;
 	size_t n_threads;
 	const struct hf_walk_range *own; /* the dumper's memory, sorted: never a heap */

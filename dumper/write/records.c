@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/fmt.h"
 #include "write/state.h"
 
 /* The block that takes the next record of a section, with room for it; NULL: the writer has
@@ -201,8 +202,13 @@ void hf_write_label(struct hf_writer *w, uint32_t object, const char *label)
 void hf_write_counter(
 	struct hf_writer *w, const char *name, uint64_t allocator, uint64_t walked, bool must_match)
 {
-	if (must_match && allocator != walked)
+	if (must_match && allocator != walked) {
 		w->partial = true;
+		if (!w->reason[0])
+			hf_fmt(w->reason, sizeof(w->reason),
+				"%s: the allocator's own figure is %lu, the walk's %lu", name,
+				allocator, walked);
+	}
 	struct hf_block *block = open_block(w, &w->note, HF_SECTION_COUNTER);
 	if (!block)
 		return;
@@ -215,8 +221,11 @@ void hf_write_counter(
 void hf_write_finding(
 	struct hf_writer *w, enum hf_severity severity, uint64_t addr, const char *text)
 {
-	if (severity >= HF_PARTIAL)
+	if (severity >= HF_PARTIAL) {
 		w->partial = true;
+		if (!w->reason[0])
+			hf_fmt(w->reason, sizeof(w->reason), "%s", text);
+	}
 	struct hf_block *block = open_block(w, &w->note, HF_SECTION_FINDING);
 	if (!block)
 		return;

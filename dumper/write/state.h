@@ -52,6 +52,7 @@ struct hf_writer {
 	struct hf_sink *sink;
 	struct hf_err err; /* the first error; status HF_OK: none */
 	bool partial, finished;
+	char reason[HF_WRITER_REASON];    /* why partial, the first one */
 	uint64_t bytes;                   /* written */
 	uint64_t n_items[HF_SECTION_END]; /* in blocks that were written */
 	uint64_t index_offset;            /* of the last INDEX block */

@@ -101,6 +101,11 @@ bool hf_writer_partial(const struct hf_writer *w)
 	return w->partial;
 }
 
+const char *hf_writer_partial_reason(const struct hf_writer *w)
+{
+	return w->reason;
+}
+
 /* List a block that was written; there is room. */
 static void index_add(struct hf_writer *w, const struct hf_block_header *header, uint64_t offset)
 {

@@ -51,7 +51,10 @@ uint64_t hf_writer_bytes(const struct hf_writer *writer);
 /* Has the writer failed? For loops that would go on for long in vain. */
 bool hf_writer_failed(const struct hf_writer *writer);
 /* Has a finding of severity HF_PARTIAL or a failed check been written? */
+enum { HF_WRITER_REASON = 240 };
 bool hf_writer_partial(const struct hf_writer *writer);
+/* The first reason for that; "": it is not partial. */
+const char *hf_writer_partial_reason(const struct hf_writer *writer);
 
 /* One function a section; the parameters are its columns. Strings are copied, and cut at
  * HF_FORMAT_MAX_STRING. */

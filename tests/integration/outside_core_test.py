@@ -6,12 +6,11 @@ import os
 import pathlib
 import resource
 import shutil
-import sqlite3
 import struct
 import subprocess
 import time
 
-from outside_kit import Skip, Target, check_manifest, expect, gcore, heap_of, run, run_refused
+from outside_kit import Skip, Target, check_manifest, expect, gcore, heap_of, load_partial, run, run_refused
 
 PT_LOAD, PT_NOTE, NT_FILE, PF_W = 1, 4, 0x46494c45, 2
 PHDR = "<IIQQQQQQ"
@@ -58,12 +57,6 @@ class Core:
                     f.write(struct.pack(PHDR, *p))
                     n += 1
         expect(n, "no segment was left out: the test is wrong")
-
-
-def load_partial(holdfast, dump):
-    database = pathlib.Path(dump).with_suffix(".hfdb")
-    holdfast("load", dump, "-o", database, status=4)
-    return sqlite3.connect(f"file:{database}?mode=ro", uri=True)
 
 
 def facts_of(db):

@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -119,6 +120,12 @@ def check_manifest(holdfast, dump, manifest_path, n_threads, with_names=True):
         c.check(f"{len(c.manifest.roots)} roots and their names", c.roots())
     expect(c.n_problems == 0, "the dump does not agree with the manifest")
     return db
+
+
+def load_partial(holdfast, dump):
+    database = pathlib.Path(dump).with_suffix(".hfdb")
+    holdfast("load", dump, "-o", database, status=4)
+    return sqlite3.connect(f"file:{database}?mode=ro", uri=True)
 
 
 def gcore(folder, pid):
