@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/fmt.h"
@@ -58,7 +59,49 @@ static void temp_name(char *temp, const char *path, int try)
 	hf_fmt(temp, HF_PATH_MAX, "%.*s.%ld.%d.tmp", kept, path, hf_syscall0(SYS_getpid), try);
 }
 
-enum hf_status hf_sink_file_open(struct hf_sink_file *file, const char *path, struct hf_err *err)
+/* The name of an open file, for linkat(2). */
+static void proc_name(char ret[40], int fd)
+{
+	hf_fmt(ret, 40, "/proc/self/fd/%d", fd);
+}
+
+/* Without a name until it is whole, so that nothing stays of a dump whose writer is killed. Not
+ * every file system can do it; and to give it a name takes /proc. A descriptor, or negative. */
+static int create_unnamed(const char *path)
+{
+	char folder[HF_PATH_MAX], name[40], target[8];
+	const char *slash = strrchr(path, '/');
+	if (slash == path)
+		hf_fmt(folder, sizeof(folder), "/");
+	else
+		hf_fmt(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1,
+			slash ? path : ".");
+	int fd = (int)hf_syscall4(
+		SYS_openat, AT_FDCWD, folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fd;
+	proc_name(name, fd);
+	if (hf_syscall4(SYS_readlinkat, AT_FDCWD, name, target, sizeof(target)) > 0)
+		return fd;
+	hf_sys_close(fd);
+	return -ENOENT;
+}
+
+static int create_named(const char *path, char *temp)
+{
+	int fd = -EEXIST;
+	for (int try = 0; try < TEMP_TRIES && fd == -EEXIST; try++) {
+		temp_name(temp, path, try);
+		fd = (int)hf_syscall4(SYS_openat, AT_FDCWD, temp,
+			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
+	}
+	if (fd < 0)
+		temp[0] = 0;
+	return fd;
+}
+
+static enum hf_status open_file(
+	struct hf_sink_file *file, const char *path, bool named, struct hf_err *err)
 {
 	file->sink.write = sink_write;
 	file->fd = -1;
@@ -76,25 +119,27 @@ enum hf_status hf_sink_file_open(struct hf_sink_file *file, const char *path, st
 		(int)hf_syscall4(SYS_newfstatat, AT_FDCWD, path, &stat_buffer, AT_SYMLINK_NOFOLLOW);
 	if (status != -ENOENT)
 		return path_error(status == 0 ? -EEXIST : status, path, err);
-	for (int try = 0; try < TEMP_TRIES; try++) {
-		temp_name(file->temp, path, try);
-		file->fd = (int)hf_syscall4(SYS_openat, AT_FDCWD, file->temp,
-			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
-		if (file->fd != -EEXIST)
-			break;
-	}
-	if (file->fd < 0) {
-		status = file->fd;
-		file->fd = -1;
-		file->temp[0] = 0;
-		return path_error(status, path, err);
-	}
-	int high = (int)hf_syscall3(SYS_fcntl, file->fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
-	if (high >= 0) {
-		hf_sys_close(file->fd);
-		file->fd = high;
-	}
+	int fd = named ? -1 : create_unnamed(path);
+	if (fd < 0)
+		fd = create_named(path, file->temp);
+	if (fd < 0)
+		return path_error(fd, path, err);
+	int high = (int)hf_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+	if (high >= 0)
+		hf_sys_close(fd);
+	file->fd = high >= 0 ? high : fd;
 	return HF_OK;
+}
+
+enum hf_status hf_sink_file_open(struct hf_sink_file *file, const char *path, struct hf_err *err)
+{
+	return open_file(file, path, false, err);
+}
+
+enum hf_status hf_sink_file_open_named(
+	struct hf_sink_file *file, const char *path, struct hf_err *err)
+{
+	return open_file(file, path, true, err);
 }
 
 /* Give temp its final name unless something has that name. */
@@ -110,6 +155,24 @@ static int rename_new(const char *temp, const char *path)
 	return status;
 }
 
+static int close_whole(struct hf_sink_file *file)
+{
+	int status = hf_sys_close(file->fd);
+	file->fd = -1;
+	return status == -EINTR ? 0 : status; /* closed all the same */
+}
+
+static int link_unnamed(struct hf_sink_file *file)
+{
+	char name[40];
+	proc_name(name, file->fd);
+	int status = (int)hf_syscall5(
+		SYS_linkat, AT_FDCWD, name, AT_FDCWD, file->path, AT_SYMLINK_FOLLOW);
+	if (status == 0)
+		close_whole(file);
+	return status;
+}
+
 enum hf_status hf_sink_file_commit(struct hf_sink_file *file, struct hf_err *err)
 {
 	if (file->fd < 0)
@@ -117,17 +180,14 @@ enum hf_status hf_sink_file_commit(struct hf_sink_file *file, struct hf_err *err
 	int status = (int)hf_syscall1(SYS_fsync, file->fd);
 	if (status == -EINVAL || status == -EROFS)
 		status = 0; /* nothing to flush on such a file system */
-	if (status == 0) {
-		status = hf_sys_close(file->fd);
-		file->fd = -1;
-		if (status == -EINTR)
-			status = 0; /* closed all the same */
-	}
+	bool named = file->temp[0];
+	if (status == 0 && named)
+		status = close_whole(file);
 	if (status < 0) {
 		hf_sink_file_abort(file);
 		return hf_err_sys(err, HF_E_IO, -status, "cannot write %s", file->path);
 	}
-	status = rename_new(file->temp, file->path);
+	status = named ? rename_new(file->temp, file->path) : link_unnamed(file);
 	if (status < 0) {
 		hf_sink_file_abort(file);
 		return path_error(status, file->path, err);
