@@ -41,7 +41,7 @@ static const struct hf_glibc_layout layouts[] = {
 		.mp_mmapped_mem = 80,
 		.tcache_bins = 76,
 		.tcache_entries = 152,
-		.tcache_chunk = {0x300, 0x300},
+		.tcache_chunk = {0x300, 0x310},
 		.tcache_counts_free_slots = true,
 		.safe_linking = true,
 	},
@@ -57,7 +57,7 @@ static const struct hf_glibc_layout layouts[] = {
 		.mp_mmapped_mem = 80,
 		.tcache_bins = 64,
 		.tcache_entries = 128,
-		.tcache_chunk = {0x290, 0x290},
+		.tcache_chunk = {0x290, 0x2a0},
 		.safe_linking = true,
 	},
 	{
@@ -71,7 +71,7 @@ static const struct hf_glibc_layout layouts[] = {
 		.mp_mmapped_mem = 56,
 		.tcache_bins = 64,
 		.tcache_entries = 128,
-		.tcache_chunk = {0x290, 0x290},
+		.tcache_chunk = {0x290, 0x2a0},
 		.safe_linking = true,
 	},
 	{
@@ -85,7 +85,7 @@ static const struct hf_glibc_layout layouts[] = {
 		.mp_mmapped_mem = 56,
 		.tcache_bins = 64,
 		.tcache_entries = 128,
-		.tcache_chunk = {0x290, 0x290},
+		.tcache_chunk = {0x290, 0x2a0},
 	},
 };
 

@@ -40,11 +40,12 @@ struct hf_glibc_layout {
 	uint16_t mp_size;                 /* sizeof(struct malloc_par) */
 	uint16_t mp_thp_pagesize;         /* hp_pagesize follows; 0: neither */
 	uint16_t mp_n_mmaps;              /* n_mmaps_max, max_n_mmaps follow */
-	uint16_t mp_mmapped_mem;       /* max_mmapped_mem, sbrk_base, tcache_bins, tcache_max_bytes,
-					  tcache_count, tcache_unsorted_limit follow */
-	uint16_t tcache_bins;          /* lists in tcache_perthread_struct */
-	uint16_t tcache_entries;       /* offset of entries[], behind u16 counts[] */
-	uint16_t tcache_chunk[2];      /* sizes of the chunk that holds it */
+	uint16_t mp_mmapped_mem;  /* max_mmapped_mem, sbrk_base, tcache_bins, tcache_max_bytes,
+				     tcache_count, tcache_unsorted_limit follow */
+	uint16_t tcache_bins;     /* lists in tcache_perthread_struct */
+	uint16_t tcache_entries;  /* offset of entries[], behind u16 counts[] */
+	uint16_t tcache_chunk[2]; /* sizes of the chunk that holds it: a rest of 16 bytes stays with
+				     it */
 	bool tcache_counts_free_slots; /* counts[] says how many more fit */
 	bool safe_linking;             /* list links are next ^ (address of the link >> 12) */
 	bool mmapped_size_like_heap;   /* size of a mmapped chunk leaves out its first header,

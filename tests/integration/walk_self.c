@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -31,7 +32,7 @@
 
 enum {
 	TABLE_SLOTS = 1 << 23,
-	MAX_THREADS = 64,
+	MAX_THREADS = 128,
 	MAX_REPORTED = 20,
 };
 
@@ -732,6 +733,88 @@ static void scenario_orphans(void)
 	_exit(failures != 0);
 }
 
+/* A heap in pieces: mappings that touch but differ in name, locks and advice. */
+static void split_heap(uint64_t inside)
+{
+	const uint64_t page = 4096, at = inside & ~(page - 1);
+	madvise((void *)at, page, MADV_NOHUGEPAGE);
+	madvise((void *)(at + 4 * page), 2 * page, MADV_DONTDUMP);
+	mlock((void *)(at + 8 * page), page);
+	prctl(53 /* PR_SET_VMA */, 0 /* PR_SET_VMA_ANON_NAME */, at + 12 * page, page, "a name");
+}
+
+static void *split_thread_heap(void *arg)
+{
+	void **slots = arg;
+	add_thread();
+	churn(slots, SLOTS, 50000, 8);
+	for (unsigned i = 0; i < SLOTS; i += SLOTS / 20)
+		split_heap((uint64_t)(slots[i] ? slots[i] : malloc(100)));
+	pthread_barrier_wait(&arrived);
+	pthread_barrier_wait(&leave);
+	return NULL;
+}
+
+static void scenario_pieces(void)
+{
+	pthread_t thread;
+	void **slots = new_slots(SLOTS);
+	pthread_barrier_init(&arrived, NULL, 2);
+	pthread_barrier_init(&leave, NULL, 2);
+	pthread_create(&thread, NULL, split_thread_heap, new_slots(SLOTS));
+	churn(slots, SLOTS, 100000, 7);
+	for (unsigned i = 0; i < SLOTS; i += SLOTS / 20)
+		split_heap((uint64_t)(slots[i] ? slots[i] : malloc(100)));
+	pthread_barrier_wait(&arrived);
+	check("heaps in pieces");
+	pthread_barrier_wait(&leave);
+	pthread_join(thread, NULL);
+	churn(slots, SLOTS, 20000, 9);
+	truth->n_threads = 1;
+	check("heaps in pieces, grown");
+}
+
+/* Memory that must not be touched, or not all of it: guard regions, which look readable in the list
+ * of mappings, and huge mappings of which hardly anything is there. */
+static void scenario_guards(void)
+{
+	enum { MADV_GUARD_INSTALL_ = 102 };
+	const size_t tib = 1ull << 40;
+	void **slots = new_slots(SLOTS);
+	churn(slots, SLOTS, 20000, 11);
+	char *sparse = mmap(NULL, tib, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *shared = mmap(NULL, tib / 16, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	for (size_t at = 0; sparse != MAP_FAILED && at < tib; at += tib / 16)
+		sparse[at] = 1;
+	if (shared != MAP_FAILED)
+		shared[tib / 32] = 1;
+	unsigned n_guards = 0;
+	for (unsigned i = 0; i < 50; i++) {
+		char *map = mmap(
+			NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		memset(map, (int)i, 1 << 20);
+		for (unsigned k = 0; k < 256; k += 2)
+			n_guards += madvise(map + k * 4096, 4096, MADV_GUARD_INSTALL_) == 0;
+		slots[SLOTS - 1 - i] = slots[SLOTS - 1 - i] ? slots[SLOTS - 1 - i] : malloc(200000);
+	}
+	if (!n_guards)
+		say("no guard regions on this kernel\n");
+	uint64_t started = hf_sys_monotonic_ns();
+	check("guards and sparse mappings");
+	uint64_t ms = (hf_sys_monotonic_ns() - started) / 1000000;
+	if (ms > 10000) {
+		say("FAILED guards: %lu ms for sparse mappings\n", ms);
+		failures++;
+	}
+}
+
+static void scenario_many_threads(void)
+{
+	run_threads("100 threads", 100);
+}
+
 static void scenario_speed(void)
 {
 	/* 4 million objects, 64 bytes on average. */
@@ -1061,6 +1144,9 @@ static const struct {
 	{"block_brk", scenario_block_brk},
 	{"heaps", scenario_heaps},
 	{"orphans", scenario_orphans},
+	{"pieces", scenario_pieces},
+	{"guards", scenario_guards},
+	{"many_threads", scenario_many_threads},
 	{"damage", scenario_damage},
 	{"speed", scenario_speed},
 	{"race", scenario_race},
