@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "stop/namespaces.h"
+#include "stop/tracees.h"
 
 enum { CAP_SYS_PTRACE = 19 };
 
@@ -64,6 +66,24 @@ int hf_permission_live_task(int pid)
 	return found;
 }
 
+/* What a process without memory is: a kernel thread, or one that has ended. */
+static enum hf_status explain_no_memory(int pid, struct hf_err *err)
+{
+	unsigned long long kernel = 0, parent = 0;
+	char name[32];
+	if (status_number(pid, "Kthread", 10, &kernel) && kernel)
+		return hf_err_set(err, HF_E_UNSUPPORTED,
+			"process %d is a thread of the kernel: it has no memory of its own", pid);
+	if (hf_thread_state(pid, pid) != 'Z')
+		return hf_err_set(
+			err, HF_E_UNSUPPORTED, "process %d has no memory of its own", pid);
+	status_number(pid, "PPid", 10, &parent);
+	name_of((int)parent, name, sizeof(name));
+	return hf_err_set(err, HF_E_UNSUPPORTED,
+		"process %d is a zombie: it has ended, and its parent %d (%s) has not taken note",
+		pid, (int)parent, name);
+}
+
 /* By the auxiliary vector, whose entries are as wide as the program's words: its first type, a
  * small number, has zeros above it in a 64-bit program alone. (The program's file may be on a file
  * system that does not answer.) */
@@ -80,8 +100,7 @@ static enum hf_status check_class(int pid, struct hf_err *err)
 	if (fd >= 0)
 		close(fd);
 	if (!live || n == 0)
-		return hf_err_set(err, HF_E_UNSUPPORTED,
-			"process %d has no memory of its own (a kernel thread or a zombie)", pid);
+		return explain_no_memory(pid, err);
 	if (n < 0)
 		return hf_permission_explain(pid, why, err);
 	if (n < (ssize_t)sizeof(auxv) || auxv[1] || auxv[0] == 0)
@@ -102,14 +121,8 @@ enum hf_status hf_permission_check(int pid, struct hf_err *err)
 	return check_class(pid, err);
 }
 
-static bool has_capability(void)
-{
-	unsigned long long caps = 0;
-	return status_number(getpid(), "CapEff", 16, &caps) && (caps >> CAP_SYS_PTRACE & 1);
-}
-
 /* The files of a process that is not dumpable belong to root, whoever runs it. */
-static bool is_dumpable(int pid, unsigned long long uid)
+static bool is_dumpable(int pid, unsigned uid)
 {
 	char path[64];
 	struct stat st;
@@ -117,49 +130,92 @@ static bool is_dumpable(int pid, unsigned long long uid)
 	return stat(path, &st) != 0 || st.st_uid == uid;
 }
 
-enum hf_status hf_permission_explain(int pid, int sys_errno, struct hf_err *err)
+static void collect(int pid, struct hf_permission_facts *f)
 {
-	unsigned long long tracer = 0, uid = 0, scope = 0;
+	unsigned long long value;
 	char text[32];
-	if (sys_errno == ESRCH || sys_errno == ENOENT)
-		return hf_err_set(err, HF_E_NOTFOUND, "process %d has ended", pid);
-	if (sys_errno != EPERM && sys_errno != EACCES)
-		return hf_err_sys(err, HF_E_FAILED, sys_errno, "cannot stop process %d", pid);
-	if (status_number(pid, "TracerPid", 10, &tracer) && tracer) {
-		name_of((int)tracer, text, sizeof(text));
+	*f = (struct hf_permission_facts){.pid = pid, .dumpable = true, .own_uid = geteuid()};
+	if (status_number(pid, "TracerPid", 10, &value) && value) {
+		f->tracer = (int)value;
+		name_of(f->tracer, f->tracer_name, sizeof(f->tracer_name));
+	}
+	if (status_number(pid, "Uid", 10, &value)) {
+		f->uid = (unsigned)value;
+		f->dumpable = is_dumpable(pid, f->uid);
+	}
+	status_number(pid, "CapPrm", 16, &f->capabilities);
+	status_number(getpid(), "CapEff", 16, &f->own_capabilities);
+	f->other_user_namespace = hf_namespace_differs(pid, "user");
+	if (hf_sys_read_file("/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text)) > 0)
+		f->yama_scope = atoi(text);
+}
+
+enum hf_status hf_permission_reason(
+	const struct hf_permission_facts *f, int sys_errno, struct hf_err *err)
+{
+	bool may_all = f->own_capabilities >> CAP_SYS_PTRACE & 1;
+	if (f->tracer)
 		return hf_err_set(err, HF_E_PERM,
 			"not permitted: process %d is traced already, by %d (%s); end that first",
-			pid, (int)tracer, text);
-	}
-	if (status_number(pid, "Uid", 10, &uid) && uid != geteuid() && !has_capability())
+			f->pid, f->tracer, f->tracer_name);
+	if (f->yama_scope >= 3)
 		return hf_err_set(err, HF_E_PERM,
-			"not permitted: process %d is user %d's, this is user %d's; run as that "
-			"user or "
-			"as root",
-			pid, (int)uid, (int)geteuid());
-	if (!has_capability() && !is_dumpable(pid, uid))
+			"not permitted: kernel.yama.ptrace_scope is %d, which forbids it to all; "
+			"the "
+			"preloaded library needs no permission",
+			f->yama_scope);
+	if (may_all && f->other_user_namespace)
+		return hf_err_set(err, HF_E_PERM,
+			"not permitted: process %d is in another user namespace, over which the "
+			"CAP_SYS_PTRACE here has no power; run outside of both",
+			f->pid);
+	if (!may_all && f->uid != f->own_uid && f->own_uid == 0)
+		return hf_err_set(err, HF_E_PERM,
+			"not permitted: process %d is user %u's, and this root has no "
+			"CAP_SYS_PTRACE "
+			"(a container's root: give it that capability, or run outside)",
+			f->pid, f->uid);
+	if (!may_all && f->uid != f->own_uid)
+		return hf_err_set(err, HF_E_PERM,
+			"not permitted: process %d is user %u's, this is user %u's; run as that "
+			"user "
+			"or as root",
+			f->pid, f->uid, f->own_uid);
+	if (!may_all && !f->dumpable)
 		return hf_err_set(err, HF_E_PERM,
 			"not permitted: process %d is not dumpable (set-user-ID, file "
 			"capabilities, or "
 			"PR_SET_DUMPABLE 0); run as root",
-			pid);
-	if (hf_sys_read_file("/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text)) > 0)
-		scope = strtoull(text, NULL, 10);
-	if (scope == 3)
+			f->pid);
+	if (!may_all && f->capabilities & ~f->own_capabilities)
 		return hf_err_set(err, HF_E_PERM,
-			"not permitted: kernel.yama.ptrace_scope is 3, which forbids it to all; "
-			"the "
-			"preloaded library needs no permission");
-	if (scope && !has_capability())
+			"not permitted: process %d has capabilities that this one has not; run as "
+			"root",
+			f->pid);
+	if (!may_all && f->yama_scope)
 		return hf_err_set(err, HF_E_PERM,
-			"not permitted: kernel.yama.ptrace_scope is %d; run as root, or use the "
-			"preloaded library",
-			(int)scope);
+			"not permitted: kernel.yama.ptrace_scope is %d, which %s; run as root, or "
+			"use "
+			"the preloaded library",
+			f->yama_scope,
+			f->yama_scope == 1 ? "lets a process trace its children alone"
+					   : "asks for CAP_SYS_PTRACE");
 	return hf_err_set(err, HF_E_PERM,
 		"not permitted to trace process %d: %s CAP_SYS_PTRACE, and the kernel says: %s "
 		"(a security module, or a container's limits; the preloaded library needs no "
 		"permission)",
-		pid, has_capability() ? "there is" : "there is no", hf_strerror(sys_errno));
+		f->pid, may_all ? "there is" : "there is no", hf_strerror(sys_errno));
+}
+
+enum hf_status hf_permission_explain(int pid, int sys_errno, struct hf_err *err)
+{
+	struct hf_permission_facts facts;
+	if (sys_errno == ESRCH || sys_errno == ENOENT)
+		return hf_err_set(err, HF_E_NOTFOUND, "process %d has ended", pid);
+	if (sys_errno != EPERM && sys_errno != EACCES)
+		return hf_err_sys(err, HF_E_FAILED, sys_errno, "cannot stop process %d", pid);
+	collect(pid, &facts);
+	return hf_permission_reason(&facts, sys_errno, err);
 }
 
 static unsigned long long namespace_of(int pid)

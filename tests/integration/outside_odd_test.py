@@ -146,6 +146,19 @@ def strict(holdfast, folder, target):
         t.finish()
 
 
+def undumpable(holdfast, folder, target):
+    """A process that does not want to be looked at: its own user may not, root may."""
+    need_root()
+    tool, program = open_to_all(folder, holdfast), open_program(folder, target)
+    with Odd(program, folder, "undumpable", preexec_fn=as_nobody) as t:
+        _, text = dump(tool, t, f"{folder}/nobody.hfd", (5,), preexec_fn=as_nobody)
+        expect(f"process {t.pid} is not dumpable" in text, f"not said: {text}")
+        dump(tool, t, f"{folder}/root.hfd")
+        check(holdfast, t, f"{folder}/root.hfd")
+        t.check_whole(1)
+        t.finish()
+
+
 def open_program(folder, target):
     """A copy of a program where user nobody may run it."""
     copy = os.path.join(folder, "program")
@@ -282,7 +295,7 @@ def hanging(holdfast, folder, target):
 
 
 if __name__ == "__main__":
-    scenarios = {"strict": strict, "vfork": vfork, "vfork_thread": vfork_thread, "pids": pids, "storm": storm,
+    scenarios = {"strict": strict, "undumpable": undumpable, "vfork": vfork, "vfork_thread": vfork_thread, "pids": pids, "storm": storm,
                  "execs": execs, "hanging": hanging, "vsyscall": ordinary("vsyscall", 20)}
     for name in ("no_vdso", "names", "many", "reserve", "huge", "shrink", "resizing", "device", "uffd", "uffd_fork",
                  "headless"):

@@ -11,6 +11,7 @@ import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import time
 
@@ -144,6 +145,68 @@ def refused(holdfast, folder, target):
         t.finish()
     left = [n for n in os.listdir(folder) if ".tmp" in n]
     expect(not left, f"temporary files are left: {left}")
+
+
+def drop_ptrace():
+    """Root without CAP_SYS_PTRACE, as in a container."""
+    cap_sys_ptrace, pr_capbset_drop = 19, 24
+    LIBC.prctl(pr_capbset_drop, cap_sys_ptrace, 0, 0, 0)
+
+
+def i386_program(path):
+    """A 32-bit program that says "ready" and waits for ever: write(1, "ready\n", 6), then pause()."""
+    code = bytes.fromhex("b804000000 bb01000000 b97e800408 ba06000000 cd80 b81d000000 cd80 ebf7") + b"ready\n"
+    base, size = 0x08048000, 52 + 32 + len(code)
+    code = code.replace(bytes.fromhex("b97e800408"), b"\xb9" + (base + size - 6).to_bytes(4, "little"))
+    head = (b"\x7fELF\1\1\1" + bytes(9) + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + 84, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+            + struct.pack("<IIIIIIII", 1, 0, base, base, size, size, 5, 4096))
+    pathlib.Path(path).write_bytes(head + code)
+    os.chmod(path, 0o755)
+
+
+def refused_kinds(holdfast, folder, target):
+    """Tracers by name, zombies, threads of the kernel, 32-bit programs, dropped capabilities."""
+    need_root()
+    command = open_to_all(folder, holdfast)
+    out = f"{folder}/x.hfd"
+    with Target(target, folder) as t:
+        # As root, but without the capability; and a process of somebody else.
+        with Target(target, folder, preexec=as_nobody, name="nobody") as other:
+            run_refused([command, str(other.pid), "-o", out], "this root has no CAP_SYS_PTRACE", preexec_fn=drop_ptrace)
+            other.finish()
+        # gdb by its name.
+        gdb = subprocess.Popen(["gdb", "-nx", "-batch", "-p", str(t.pid), "-ex", "shell sleep 100"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               start_new_session=True) if shutil.which("gdb") else None
+        if gdb:
+            until = time.monotonic() + 30
+            while not t.tracer() and time.monotonic() < until:
+                time.sleep(0.01)
+            run_refused([command, str(t.pid), "-o", out], rf"traced already, by {gdb.pid} \(gdb\); end that first")
+            os.killpg(gdb.pid, signal.SIGKILL)
+            gdb.wait()
+        t.check_whole(1)
+        t.finish()
+    zombie = os.fork()
+    if not zombie:
+        os._exit(0)
+    os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
+    run_refused([command, str(zombie), "-o", out], rf"is a zombie: it has ended, and its parent {os.getpid()} \(", status=3)
+    os.waitpid(zombie, 0)
+    threads = [p for p in range(2, 100) if os.path.exists(f"/proc/{p}") and not os.path.exists(f"/proc/{p}/exe")
+               and "Kthread:\t1" in pathlib.Path(f"/proc/{p}/status").read_text(encoding="ascii")]
+    if threads:
+        run_refused([command, str(threads[0]), "-o", out], "is a thread of the kernel", status=3)
+    program = f"{folder}/i386"
+    i386_program(program)
+    try:
+        with subprocess.Popen([program], stdout=subprocess.PIPE) as process:
+            expect(process.stdout.readline() == b"ready\n", "the 32-bit program does not run")
+            run_refused([command, str(process.pid), "-o", out], "is a 32-bit program; only 64-bit ones", status=3)
+            process.kill()
+    except OSError as problem:
+        print(f"no 32-bit programs here: {problem}")
+    print(f"gdb: {bool(gdb)}, threads of the kernel: {len(threads)}")
 
 
 class SockFilter(ctypes.Structure):
@@ -309,5 +372,5 @@ def damaged(holdfast, folder, target):
 
 if __name__ == "__main__":
     run({"agree": agree, "static": build, "nopie": build, "stripped": build, "kill": kill, "many": many,
-         "refused": refused, "in_place": in_place, "stopped": stopped, "cores": cores, "kernel_core": kernel_core,
+         "refused": refused, "refused_kinds": refused_kinds, "in_place": in_place, "stopped": stopped, "cores": cores, "kernel_core": kernel_core,
          "damaged": damaged}, __doc__)

@@ -96,6 +96,11 @@ static void plain(void)
 {
 }
 
+static void undumpable(void)
+{
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
 /* Only read, write, _exit and sigreturn are allowed from here on; anything else kills. */
 static void strict(void)
 {
@@ -440,6 +445,7 @@ static const struct state {
 	void (*enter)(void);
 } states[] = {
 	{"plain", plain},
+	{"undumpable", undumpable},
 	{"strict", strict},
 	{"no_vdso", no_vdso},
 	{"vsyscall", vsyscall},
