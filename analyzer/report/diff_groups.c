@@ -216,7 +216,7 @@ static enum hf_status emit_groups(
 		{"old_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
 		{"new_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
 	};
-	char names[HF_DIFF_MAX_HEAPS][16];
+	char names[HF_DIFF_MAX_HEAPS][32];
 	for (size_t i = 0; series && i < diff->n_heaps; i++) {
 		snprintf(names[i], sizeof(names[i]), "size_%zu", i + 1);
 		columns[FIXED_COLUMNS + i] =
