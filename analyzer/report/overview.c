@@ -349,10 +349,11 @@ static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number,
 			(unsigned long long)hf_column_int(q, POINT_ADDR));
 	else {
 		int64_t below = hf_column_int(q, POINT_CHILDREN);
-		hf_emit_line(emit, "   piles up at 0x%llx (%s%s%s): %s object%s directly below",
+		hf_emit_line(emit, "   piles up at 0x%llx (%s): %s object%s below it",
 			(unsigned long long)hf_column_int(q, POINT_ADDR),
-			hf_human_size(size, (uint64_t)hf_column_int(q, POINT_SIZE)),
-			hf_column_null(q, POINT_TYPE) ? "" : " ", hf_column_text(q, POINT_TYPE),
+			hf_column_null(q, POINT_TYPE)
+				? hf_human_size(size, (uint64_t)hf_column_int(q, POINT_SIZE))
+				: hf_column_text(q, POINT_TYPE),
 			below ? hf_human_count(count, (uint64_t)below) : "no",
 			below == 1 ? "" : "s");
 	}
