@@ -12,6 +12,7 @@ enum rank {
 	RANK_TLS,
 	RANK_REGISTERED,
 	RANK_UNNAMED, /* static data that no symbol covers */
+	RANK_FRAME,   /* a variable of a frame, on a stack or in a register */
 	RANK_STACK,
 	RANK_MAPPING,
 	RANK_REGISTER,
@@ -19,20 +20,20 @@ enum rank {
 
 static uint8_t rank_of(const struct hf_heap *heap, const struct hf_heap_root *root)
 {
+	const struct hf_heap_variable *variable =
+		root->variable != HF_NONE ? &heap->variables.at[root->variable] : NULL;
 	switch (root->kind) {
 	case HF_ROOT_GLOBAL:
 	case HF_ROOT_STATIC:
-		return root->variable != HF_NONE && heap->variables.at[root->variable].name[0]
-			       ? RANK_NAMED
-			       : RANK_UNNAMED;
+		return variable && variable->name[0] ? RANK_NAMED : RANK_UNNAMED;
 	case HF_ROOT_TLS:
 		return RANK_TLS;
 	case HF_ROOT_REGISTERED:
 		return RANK_REGISTERED;
 	case HF_ROOT_STACK:
-		return RANK_STACK;
+		return variable && variable->declared ? RANK_FRAME : RANK_STACK;
 	case HF_ROOT_REGISTER:
-		return RANK_REGISTER;
+		return variable && variable->declared ? RANK_FRAME : RANK_REGISTER;
 	default:
 		return RANK_MAPPING;
 	}

@@ -9,6 +9,7 @@
 
 #include "analyzer/analysis.h"
 #include "base/cleanup.h"
+#include "frames/frames.h"
 #include "sites/sites.h"
 #include "source/dump/dump.h"
 #include "store/store.h"
@@ -23,6 +24,8 @@ struct load {
 	struct hf_sites *sites;
 	struct hf_types *types;
 	struct hf_typing *typing;
+	struct hf_symbolizer *symbolizer;
+	struct hf_frames *frames;
 	const char **variable_names; /* [heap.variables.n] */
 	const uint64_t *doubtful;    /* bitmap over edges, of typing */
 	struct hf_names names;
@@ -193,7 +196,7 @@ static enum hf_status name_variables(struct load *load, struct hf_err *err)
 	return HF_OK;
 }
 
-/* Types of objects; variables that debug information knows and symbols do not. */
+/* Types of objects; variables that debug information knows and symbols do not, of frames too. */
 static enum hf_status find_types(struct load *load, struct hf_err *err)
 {
 	on_stage(load, "types", 0, 0);
@@ -202,6 +205,11 @@ static enum hf_status find_types(struct load *load, struct hf_err *err)
 		status = hf_typing_create(&load->typing, load->types, &load->heap, err);
 	if (!status)
 		status = hf_typing_find_variables(load->typing, err);
+	if (!status)
+		status = hf_symbolizer_create(&load->symbolizer, load->files, err);
+	if (!status)
+		status = hf_frames_create(&load->frames, &load->heap, load->files, load->symbolizer,
+			load->typing, err);
 	if (!status)
 		status = hf_typing_find_classes(load->typing, err);
 	if (!status)
@@ -287,6 +295,8 @@ static enum hf_status find_names(struct load *load, const char *path, struct hf_
 		status = name_variables(load, err);
 	if (!status)
 		status = hf_typing_result(load->typing, &load->names, &load->doubtful, err);
+	if (!status)
+		status = hf_frames_names(load->frames, &load->names, err);
 	return status ? status : cancelled(load, err);
 }
 
@@ -331,6 +341,8 @@ static void load_deinit(struct load *load)
 {
 	if (load->has_store)
 		hf_store_deinit(&load->store);
+	hf_frames_destroy(load->frames);
+	hf_symbolizer_destroy(load->symbolizer);
 	hf_typing_destroy(load->typing);
 	hf_types_destroy(load->types);
 	hf_sites_destroy(load->sites);

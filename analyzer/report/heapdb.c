@@ -281,9 +281,13 @@ void hf_heapdb_root_label_of(struct hf_text *text, const char *name, const char 
 	const char *module, int64_t tid, const char *thread)
 {
 	hf_text_addf(text, "%s", name);
-	/* "registers of thread 12 (worker)" says it all. */
+	/* "registers of thread 12 (worker)" says it all, "thread worker › run() › buf" nearly. */
 	if (strstr(name, "of thread "))
 		return;
+	if (tid && !strncmp(name, "thread ", strlen("thread "))) {
+		hf_text_addf(text, "  %s, tid %lld", kind, (long long)tid);
+		return;
+	}
 	if (!strcmp(kind, "tls"))
 		kind = "thread-local";
 	else if (!strcmp(kind, "registered"))

@@ -76,6 +76,7 @@ struct hf_heap_variable {
 	uint64_t addr, size_bytes;
 	uint32_t kind;           /* enum hf_root_kind */
 	uint32_t module, thread; /* or HF_NONE */
+	bool declared;           /* of a frame: a variable of the source */
 };
 
 struct hf_heap_root {

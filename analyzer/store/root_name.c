@@ -55,7 +55,9 @@ void hf_root_name(char ret[HF_ROOT_NAME_SIZE], const struct hf_heap *heap,
 	const struct hf_names *names, uint32_t root)
 {
 	const struct hf_heap_root *r = &heap->roots.at[root];
-	if (r->kind == HF_ROOT_REGISTER) {
+	bool of_frame = names && names->variable_frame && r->variable != HF_NONE &&
+			names->variable_frame[r->variable];
+	if (r->kind == HF_ROOT_REGISTER && !of_frame) {
 		register_name(ret, r->addr);
 		return;
 	}

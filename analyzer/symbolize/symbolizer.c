@@ -96,3 +96,11 @@ size_t hf_symbolize(struct hf_symbolizer *s, uint32_t module, uint64_t pc,
 	set_name(s, symbol, &ret[n - 1]);
 	return n;
 }
+
+bool hf_symbolizer_function(struct hf_symbolizer *s, uint32_t module, uint64_t pc, Dwarf_Die *ret)
+{
+	if (module >= s->n_modules)
+		return false;
+	uint64_t address = pc - hf_debug_module(s->files, module)->bias;
+	return hf_units_function(&look(s, module)->units, address, ret);
+}

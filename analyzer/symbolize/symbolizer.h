@@ -30,3 +30,7 @@ void hf_symbolizer_destroy(struct hf_symbolizer *symbolizer);
  * less one), innermost first; at most max are given. 0: nothing is known. */
 size_t hf_symbolize(struct hf_symbolizer *symbolizer, uint32_t module, uint64_t pc,
 	struct hf_symbol_frame *ret, size_t max);
+
+/* The DIE of the function around pc; a function that was inlined there is inside of it. */
+bool hf_symbolizer_function(
+	struct hf_symbolizer *symbolizer, uint32_t module, uint64_t pc, Dwarf_Die *ret);

@@ -246,3 +246,14 @@ size_t hf_units_frames(
 	ret[n].name = function ? name_of(&function->die) : NULL;
 	return ret[n].name || ret[n].line || n ? n + 1 : 0;
 }
+
+bool hf_units_function(struct hf_units *units, uint64_t address, Dwarf_Die *ret)
+{
+	struct hf_unit *unit = unit_at(units, address);
+	if (unit && !unit->looked)
+		look(unit);
+	struct hf_unit_function *function = unit ? function_at(unit, address) : NULL;
+	if (function)
+		*ret = function->die;
+	return function != NULL;
+}

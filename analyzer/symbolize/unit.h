@@ -37,3 +37,5 @@ void hf_units_deinit(struct hf_units *units);
 /* The frames at an address of the file, innermost first; 0: none. */
 size_t hf_units_frames(
 	struct hf_units *units, uint64_t address, struct hf_unit_frame *ret, size_t max);
+/* The DIE of the function (not inlined) around an address of the file. */
+bool hf_units_function(struct hf_units *units, uint64_t address, Dwarf_Die *ret);

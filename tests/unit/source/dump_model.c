@@ -181,7 +181,7 @@ static void model_roots(struct hf_heap *heap, uint32_t n)
 		struct hf_heap_variable *v = hf_heap_push(&heap->variables);
 		*v = (struct hf_heap_variable){any_text(heap), any(), any(),
 			1 + (uint32_t)rnd() % 7, below_or_none(heap->modules.n),
-			below_or_none(heap->threads.n)};
+			below_or_none(heap->threads.n), false};
 	}
 	for (unsigned i = 0; n && i < (n < 50 ? 10 : 200); i++) {
 		uint32_t object = (uint32_t)(rnd() % n);
