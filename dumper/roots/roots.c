@@ -85,22 +85,31 @@ static void scan_whole(struct finder *f, const struct hf_tagged_range *range,
 		((struct hf_root_record *)hf_vec_at(&f->roots->words, i))->variable = variable;
 }
 
-static const char *stack_name(struct finder *f, uint64_t area)
+/* "stack of thread 42 (worker)"; the threads of a core have no names. */
+static const char *name_with_thread(struct finder *f, const char *what, uint64_t area)
 {
 	const struct hf_thread *t = hf_threads_at(f->layout->threads, hf_area_thread(area));
-	return pool_name(f, "stack of thread %lu (%s)", (uint64_t)t->tid, t->name);
+	char text[64];
+	size_t n = hf_fmt(text, sizeof(text),
+		t->name[0] ? "%s of thread %lu (%s)" : "%s of thread %lu", what, (uint64_t)t->tid,
+		t->name);
+	const char *name = hf_pool_strndup(f->roots->pool, text, n);
+	return name ? name : "";
+}
+
+static const char *stack_name(struct finder *f, uint64_t area)
+{
+	return name_with_thread(f, "stack", area);
 }
 
 static const char *register_name(struct finder *f, uint64_t area)
 {
-	const struct hf_thread *t = hf_threads_at(f->layout->threads, hf_area_thread(area));
-	return pool_name(f, "registers of thread %lu (%s)", (uint64_t)t->tid, t->name);
+	return name_with_thread(f, "registers", area);
 }
 
 static const char *control_block_name(struct finder *f, uint64_t area)
 {
-	const struct hf_thread *t = hf_threads_at(f->layout->threads, hf_area_thread(area));
-	return pool_name(f, "control block of thread %lu (%s)", (uint64_t)t->tid, t->name);
+	return name_with_thread(f, "control block", area);
 }
 
 static const char *mapping_name(struct finder *f, uint64_t area)

@@ -1,10 +1,14 @@
 """Unusual roots, and memory that is dead and must not count as one.
 
-usage: odd_roots_test.py HOLDFAST TARGET
+usage: odd_roots_test.py HOLDFAST TARGET [LIBRARY]
+With LIBRARY: dumps from outside, of the process and of its core, with the library preloaded.
 """
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 from harness import Failure, Holdfast
 
@@ -28,7 +32,43 @@ def check(db, line):
     return None
 
 
-def main(command, target):
+def problems_of(db, lines):
+    lines = list(lines)
+    label = lines.pop(0).split()
+    problems = list(filter(None, (check(db, line) for line in lines)))
+    found = db.execute("SELECT label FROM object WHERE addr = ?", (int(label[1], 16),)).fetchone()
+    if found != ("my label",):
+        problems.append(f"label: {found}")
+    if len(lines) < 10:
+        problems.append(f"only {len(lines)} lines from the target")
+    return problems
+
+
+def from_outside(command, target, library):
+    with tempfile.TemporaryDirectory() as folder:
+        holdfast = Holdfast(command, folder)
+        with subprocess.Popen([target, "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "LD_PRELOAD": library}, cwd=folder) as process:
+            lines = [line.rstrip("\n") for line in iter(process.stdout.readline, "ready\n")]
+            time.sleep(0.1)
+            holdfast("dump", process.pid, "-o", holdfast.folder / "pid.hfd")
+            if shutil.which("gcore"):
+                subprocess.run(["gcore", "-o", f"{folder}/core", str(process.pid)], check=True, capture_output=True,
+                               stdin=subprocess.DEVNULL)
+                holdfast("dump", "--core", f"{folder}/core.{process.pid}", "-o", holdfast.folder / "core.hfd")
+            process.stdin.close()
+            if process.wait(timeout=60):
+                raise Failure(f"the target's exit status is {process.returncode}")
+        problems = []
+        for dump in sorted(holdfast.folder.glob("*.hfd")):
+            problems += [f"{dump.name}: {p}" for p in problems_of(holdfast.load(dump), lines)]
+        print(f"{len(lines)} places, {len(problems)} problems", *problems, sep="\n")
+        return 1 if problems else 0
+
+
+def main(command, target, library=None):
+    if library:
+        return from_outside(command, target, library)
     with tempfile.TemporaryDirectory() as folder:
         holdfast = Holdfast(command, folder)
         done = subprocess.run([*holdfast.run_command(), target], capture_output=True, text=True, timeout=120)
@@ -36,13 +76,7 @@ def main(command, target):
             raise Failure(f"exit status {done.returncode}: {done.stderr}")
         db = holdfast.load(holdfast.wait_for_dump())
         lines = done.stdout.splitlines()
-        label = lines.pop(0).split()
-        problems = list(filter(None, (check(db, line) for line in lines)))
-        found = db.execute("SELECT label FROM object WHERE addr = ?", (int(label[1], 16),)).fetchone()
-        if found != ("my label",):
-            problems.append(f"label: {found}")
-        if len(lines) < 10:
-            problems.append(f"only {len(lines)} lines from the target")
+        problems = problems_of(db, lines)
         print(f"{len(lines)} places, {len(problems)} problems", *problems, sep="\n")
         return 1 if problems else 0
 

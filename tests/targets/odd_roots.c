@@ -2,7 +2,8 @@
  * Objects that one unusual place each holds, and objects that only dead memory points to.
  *
  *   odd_roots       makes them, prints a line for each, dumps itself through the API, checks that
- * its threads go on and ends
+ *                   its threads go on and ends
+ *   odd_roots wait  the same, but prints "ready" and waits for the end of its input instead
  *
  * Lines: "NAME ADDRESS KIND ROOT": KIND is the root's kind in the dump, or "leaked"; ROOT is a part
  * of its name, or "-".
@@ -229,7 +230,19 @@ static void make_leaks(void)
 	announce("dead_stack_below_sp", below_sp, "leaked", "-");
 }
 
-int main(void)
+/* For a dump from outside: until the end of standard input. */
+static int wait_for_end(void)
+{
+	char byte;
+	printf("ready\n");
+	fflush(stdout);
+	t_wipe();
+	while (read(0, &byte, 1) > 0)
+		;
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	void *labelled = malloc(64);
 	holdfast_label(labelled, "my label");
@@ -239,7 +252,7 @@ int main(void)
 	t_wipe();
 	make_leaks();
 	fflush(stdout);
-	int result = holdfast_dump(NULL);
+	int result = argc > 1 ? wait_for_end() : holdfast_dump(NULL);
 	stop = 1;
 	if (result) {
 		fprintf(stderr, "holdfast_dump: %s\n", strerror(-result));
