@@ -301,10 +301,10 @@ CREATE TABLE stat_bare_root (
 
 CREATE TABLE stat_suspect (
 	id INTEGER PRIMARY KEY,
-	basis TEXT NOT NULL,         -- held retained leaked: which figure makes it one
+	basis TEXT NOT NULL,         -- held retained leaked: which figure makes it one; group: of alike objects
 	variable_id INTEGER,         -- what the path starts with: a variable,
 	root_id INTEGER,             -- or a root word without one,
-	object_id INTEGER,           -- or an object
+	object_id INTEGER,           -- or an object; of a group the largest
 	held_size INTEGER NOT NULL,
 	held_count INTEGER NOT NULL,
 	retained_size INTEGER NOT NULL,
@@ -312,7 +312,9 @@ CREATE TABLE stat_suspect (
 	point_id INTEGER,            -- accumulation point; NULL: the variable itself
 	point_held_size INTEGER,
 	point_retained_size INTEGER,
-	point_children INTEGER,      -- objects directly below it in the tree of the basis
+	point_children INTEGER,      -- objects directly below it in the tree of the basis; members of a group
 	hops INTEGER NOT NULL,       -- from the start of the path to the point
-	path TEXT NOT NULL
+	path TEXT NOT NULL,          -- of a group: what its members are
+	type_id INTEGER,             -- of a group
+	site_id INTEGER
 );

@@ -151,13 +151,14 @@ SELECT category, name, resident, resident_min, size, note FROM stat_memory ORDER
 
 CREATE VIEW suspect AS
 SELECT s.id, s.basis,
-	CASE s.basis WHEN 'retained' THEN s.retained_size ELSE s.held_size END * 1.0
+	CASE WHEN s.basis IN ('retained', 'group') THEN s.retained_size ELSE s.held_size END * 1.0
 		/ max(1, (SELECT value FROM meta WHERE key = 'live_size')) AS share,
 	s.held_size, s.held_count, s.retained_size, s.retained_count,
 	s.variable_id, s.root_id, coalesce(v.kind, r.kind) AS root_kind, coalesce(v.name, r.name) AS root,
 	s.object_id, o.addr,
 	s.point_id, p.addr AS point_addr, p.size AS point_size, pt.name AS point_type,
-	s.point_held_size, s.point_retained_size, s.point_children, s.hops, s.path
+	s.point_held_size, s.point_retained_size, s.point_children, s.hops, s.path,
+	s.type_id, s.site_id
 FROM stat_suspect s
 LEFT JOIN variable v ON v.id = s.variable_id
 LEFT JOIN root r ON r.id = s.root_id

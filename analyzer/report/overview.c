@@ -209,8 +209,9 @@ enum suspect_column {
 };
 
 static const char suspect_sql[] =
-	"SELECT basis, CASE basis WHEN 'retained' THEN retained_size ELSE held_size END, "
-	"CASE basis WHEN 'retained' THEN retained_count ELSE held_count END, path, addr, "
+	"SELECT basis, CASE WHEN basis IN ('retained', 'group') THEN retained_size ELSE held_size "
+	"END, CASE WHEN basis IN ('retained', 'group') THEN retained_count ELSE held_count END, "
+	"path, addr, "
 	"point_addr, point_size, point_type, CASE basis WHEN 'retained' THEN point_retained_size "
 	"ELSE point_held_size END, point_children, held_size, retained_size, hops, point_id, "
 	"variable_id "
@@ -241,6 +242,10 @@ static bool suspect_path(struct hf_text *text, sqlite3_stmt *q, const char *next
 {
 	const char *path = hf_column_text(q, PATH), *chain = strstr(path, chain_mark);
 	_cleanup_(hf_text_deinit) struct hf_text raw = HF_TEXT_INIT;
+	if (!strcmp(hf_column_text(q, BASIS), "group")) {
+		hf_text_addf(text, "%s", path);
+		return false;
+	}
 	if (chain) {
 		const char *links = chain + sizeof(chain_mark) - 1, *end = strrchr(links, ']');
 		hf_text_addf(&raw, "%.*s%.*s", (int)(chain - path), path,
@@ -327,12 +332,32 @@ static enum hf_status bulk_site_line(
 	return status;
 }
 
+/* Many objects of a kind, none of which is a suspect alone. */
+static void group_lines(struct hf_report *report, sqlite3_stmt *q, int number)
+{
+	char size[HF_NUMBER_SIZE], held[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE],
+		count[HF_NUMBER_SIZE];
+	uint64_t bytes = (uint64_t)hf_column_int(q, SIZE);
+	hf_emit_line(report->emit, "%d. %s %s %s", number,
+		hf_human_count(count, (uint64_t)hf_column_int(q, POINT_CHILDREN)),
+		hf_emit_times(report->emit), hf_column_text(q, PATH));
+	hf_emit_line(report->emit, "   together retain %s (%s), hold %s; e.g. 0x%llx",
+		hf_human_size(size, bytes),
+		hf_human_share(share, hf_percent(bytes, report->heap.live_size)),
+		hf_human_size(held, (uint64_t)hf_column_int(q, HELD_SIZE)),
+		(unsigned long long)hf_column_int(q, ADDR));
+}
+
 static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number, const char *next)
 {
 	char size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE];
 	struct hf_emit *emit = report->emit;
 	const char *basis = hf_column_text(q, BASIS);
 	uint64_t bytes = (uint64_t)hf_column_int(q, SIZE);
+	if (!strcmp(basis, "group")) {
+		group_lines(report, q, number);
+		return;
+	}
 	_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
 	bool chain = suspect_path(&path, q, next);
 	hf_emit_line(emit, "%d. %s  %s %s (%s)", number, hf_text_get(&path),

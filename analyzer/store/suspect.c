@@ -4,7 +4,6 @@
 #include <string.h>
 
 enum {
-	SHARE = 10,     /* a suspect has 1/SHARE of the heap */
 	CUT = 200,      /* the search does not go below 1/CUT of it */
 	CHAIN = 8,      /* steps that make a chain */
 	KEEP_TENTHS = 7 /* a child that keeps 7/10 of its parent is followed */
@@ -145,9 +144,8 @@ static size_t find_point(const struct search *s)
 	return s->path.n - 1;
 }
 
-static struct hf_suspect *push(struct search *s)
+struct hf_suspect *hf_suspects_push(struct hf_suspects *f)
 {
-	struct hf_suspects *f = s->found;
 	if (f->n == f->cap) {
 		size_t cap = f->cap ? 2 * f->cap : 16;
 		struct hf_suspect *at = realloc(f->at, cap * sizeof(*at));
@@ -169,7 +167,7 @@ static enum hf_status suspect(
 	bool is_object = node < s->n_objects;
 	s->path.n = 0;
 	bool ok = path_push(&s->path, node, UINT64_MAX) && descend(s);
-	struct hf_suspect *f = ok ? push(s) : NULL;
+	struct hf_suspect *f = ok ? hf_suspects_push(s->found) : NULL;
 	if (!f)
 		return hf_err_set(s->err, HF_E_NOMEM, "no memory to look for suspects");
 	size_t point = find_point(s);
@@ -217,7 +215,7 @@ static enum hf_status search_held(struct search *s)
 {
 	const struct hf_graph *g = s->in->graph;
 	const struct hf_graph_held *held = s->in->objects->held;
-	uint64_t least = s->total / SHARE;
+	uint64_t least = s->total / HF_SUSPECT_SHARE;
 	enum hf_status status = find_best(s, false);
 	for (uint32_t v = 0; !status && v < s->n_variables; v++)
 		if (held->variable[v].size >= least)
@@ -236,7 +234,7 @@ static enum hf_status search_held(struct search *s)
 static enum hf_status search_dominators(struct search *s)
 {
 	const struct hf_graph_dominance *dom = s->in->objects->dominance;
-	uint64_t least = s->total / SHARE;
+	uint64_t least = s->total / HF_SUSPECT_SHARE;
 	size_t first = s->found->n;
 	enum hf_status status = find_best(s, true);
 	for (uint32_t node = 0; !status && node < s->n_objects + s->n_variables; node++) {
@@ -254,7 +252,8 @@ static enum hf_status search_dominators(struct search *s)
 
 static uint64_t figure(const struct hf_suspect *s)
 {
-	return s->basis == HF_SUSPECT_RETAINED ? s->retained_size : s->held_size;
+	return s->basis == HF_SUSPECT_RETAINED || s->basis == HF_SUSPECT_GROUP ? s->retained_size
+									       : s->held_size;
 }
 
 static int compare(const void *pa, const void *pb)
@@ -287,6 +286,8 @@ enum hf_status hf_suspects_init(
 		status = search_held(&s);
 	if (!status)
 		status = search_dominators(&s);
+	if (!status)
+		status = hf_suspects_groups(ret, input, s.total, err);
 	free(s.seen);
 	free(s.tree.best);
 	free(s.path.node);

@@ -8,6 +8,8 @@
  * steps and more through the same offset of objects of the same size) loses its mass link by link
  * and would hide that; if it loses 0.3 of it or more, the point is the chain's first object.
  *
+ * Besides, groups of alike objects that nothing dominates are looked for (suspect_groups.c).
+ *
  * Held figures come first; a start in the dominator tree is added if no path of a held suspect goes
  * through it. Nothing recurses; thread rule: pure functions over read-only arrays.
  */
@@ -18,7 +20,10 @@ enum hf_suspect_basis {
 	HF_SUSPECT_HELD,     /* the start holds a tenth of the heap */
 	HF_SUSPECT_RETAINED, /* it retains a tenth */
 	HF_SUSPECT_LEAKED,   /* it is unreachable and holds a tenth */
+	HF_SUSPECT_GROUP, /* objects of one type and site that nothing dominates retain a fifth */
 };
+
+enum { HF_SUSPECT_SHARE = 10 /* one holds 1/10 of the heap */ };
 
 struct hf_suspect {
 	enum hf_suspect_basis basis;
@@ -27,7 +32,8 @@ struct hf_suspect {
 	uint32_t point;          /* object, or HF_NONE: the variable itself */
 	uint32_t point_children; /* objects directly below it in the tree of the basis */
 	uint32_t hops;           /* objects on the path from the start to the point */
-	char *path;              /* owned */
+	uint32_t type, site;     /* of a group: index+1 of names, site id; 0: none */
+	char *path;              /* owned; of a group: what it is */
 };
 
 struct hf_suspects {
@@ -44,6 +50,14 @@ struct hf_suspect_input {
 enum hf_status hf_suspects_init(
 	struct hf_suspects *ret, const struct hf_suspect_input *input, struct hf_err *err);
 void hf_suspects_deinit(struct hf_suspects *suspects);
+
+/* Inside store/ only. Add the groups that are suspects: their object is the largest member,
+ * point_children the number of members. Those that are held by suspected variables for the most
+ * part are left out. */
+enum hf_status hf_suspects_groups(struct hf_suspects *found, const struct hf_suspect_input *input,
+	uint64_t total_bytes, struct hf_err *err);
+/* A new last one; NULL: no memory. */
+struct hf_suspect *hf_suspects_push(struct hf_suspects *suspects);
 
 /* A path down a tree, as the search found it: node[0] is the start (a node of the graph; HF_NONE: a
  * root word), the others are objects. */

@@ -257,7 +257,8 @@ static void suspect_row(
 {
 	static const char *const basis[] = {[HF_SUSPECT_HELD] = "held",
 		[HF_SUSPECT_RETAINED] = "retained",
-		[HF_SUSPECT_LEAKED] = "leaked"};
+		[HF_SUSPECT_LEAKED] = "leaked",
+		[HF_SUSPECT_GROUP] = "group"};
 	hf_insert_text(ins, basis[s->basis]);
 	hf_insert_index(ins, s->variable);
 	hf_insert_index(ins, s->root);
@@ -277,6 +278,8 @@ static void suspect_row(
 	hf_insert_u64(ins, s->point_children);
 	hf_insert_u64(ins, s->hops);
 	hf_insert_text(ins, s->path);
+	hf_insert_id(ins, s->type);
+	hf_insert_id(ins, s->site);
 }
 
 static enum hf_status insert_suspects(
@@ -289,7 +292,7 @@ static enum hf_status insert_suspects(
 	if (status)
 		return status;
 	_cleanup_(hf_insert_deinit) struct hf_insert ins;
-	status = hf_insert_init(&ins, db, "stat_suspect", 15, err);
+	status = hf_insert_init(&ins, db, "stat_suspect", 17, err);
 	for (size_t i = 0; !status && i < suspects.n; i++) {
 		hf_insert_u64(&ins, i + 1);
 		suspect_row(&ins, in, &suspects.at[i]);

@@ -227,6 +227,10 @@ def summaries(db, h, a):
     head = h.roots[1]["object"]
     suspect(2, head, head, 1, "cache[+0x10] [chain ->[+0] ×298]")
     suspect(1, 1, 2, 2, "g_sessions->[+16]")
+    payloads = [o for o in range(1, len(h.objects) + 1) if h.objects[o - 1][1] == 1000]
+    insert(db, "stat_suspect", basis="group", object_id=payloads[0], held_size=1000 * len(payloads),
+           held_count=len(payloads), retained_size=1000 * len(payloads), retained_count=len(payloads),
+           point_children=len(payloads), hops=0, path="char[] allocated at load_avatar")
     return live
 
 

@@ -271,6 +271,55 @@ static void test_suspect_leak(void **state)
 	search_done(&s);
 }
 
+/* Twelve objects of one site with a payload each: below a variable each, or below one of them all.
+ */
+static void search_alike(struct search *s, bool one_variable)
+{
+	enum { N = 12 };
+	static const char *const names[N] = {
+		"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"};
+	uint32_t edge[N][2];
+	draw(&s->heap, 2 * N, NULL);
+	s->heap.site = calloc(2 * N, sizeof(*s->heap.site));
+	for (uint32_t i = 0; i < N; i++) {
+		edge[i][0] = i;
+		edge[i][1] = N + i;
+		s->heap.site[i] = 7;
+		s->heap.site[N + i] = 9;
+		if (!i || !one_variable)
+			variable(&s->heap, names[i]);
+		root(&s->heap, one_variable ? 0 : i, i);
+		s->heap.roots.at[i].addr += one_variable ? 8ull * i : 0;
+	}
+	edges(&s->heap, N, edge);
+	search(s);
+}
+
+static void test_suspect_group(void **state)
+{
+	struct search s = {0};
+	search_alike(&s, false);
+	/* No variable has a tenth; the payloads are dominated by their holders: no group. */
+	assert_int_equal(s.suspects.n, 1);
+	const struct hf_suspect *group = &s.suspects.at[0];
+	assert_int_equal(group->basis, HF_SUSPECT_GROUP);
+	assert_int_equal(group->site, 7);
+	assert_int_equal(group->point_children, 12);
+	assert_int_equal(group->retained_size, 2400);
+	assert_int_equal(group->retained_count, 24);
+	assert_int_equal(group->held_size, 2400);
+	assert_int_equal(group->held_count, 24);
+	assert_string_equal(group->path, "objects of site 7");
+	search_done(&s);
+
+	s = (struct search){0};
+	search_alike(&s, true);
+	/* One variable holds them all, and says so. */
+	assert_int_equal(s.suspects.n, 1);
+	assert_int_equal(s.suspects.at[0].basis, HF_SUSPECT_HELD);
+	search_done(&s);
+}
+
 static void test_wide_offsets(void **state)
 {
 	/* Two words past 32 GiB of one object that point to the same target, and one before. */
@@ -308,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_suspect_table),
 		cmocka_unit_test(test_suspect_chain),
 		cmocka_unit_test(test_suspect_leak),
+		cmocka_unit_test(test_suspect_group),
 		cmocka_unit_test(test_wide_offsets),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
