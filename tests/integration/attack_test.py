@@ -85,8 +85,17 @@ def in_a_row(holdfast, folder, target, n):
     env = environment(holdfast, out=f"{folder}/%n.hfd", max=100000)
     with Target(target, folder, "--objects", "2e3", "--threads", "3", env=env) as t:
         def by_signal(i):
-            os.kill(t.pid, signal.SIGUSR2)
-            holdfast.wait_for_dump(f"{i}.hfd").unlink()
+            # The thread that was signalled last may still be on its way out of the handler: then
+            # another one takes the signal, which makes no dump.
+            dump = holdfast.folder / f"{i}.hfd"
+            for _ in range(100):
+                os.kill(t.pid, signal.SIGUSR2)
+                until = time.monotonic() + 1
+                while not dump.exists() and time.monotonic() < until:
+                    time.sleep(0.002)
+                if dump.exists():
+                    break
+            dump.unlink()
 
         def by_pid(i):
             holdfast("dump", t.pid, "-o", f"{folder}/pid.{i}.hfd")
