@@ -1,8 +1,9 @@
 #!/bin/sh
 # usage: tests/other_glibc.sh BUILD_DIR WORK_DIR [SUITE...]
 #
-# Runs the program that walks its own heap against the C libraries of other Debian releases: 2.31
-# (bullseye), 2.41 (trixie), 2.43 (sid). Needs the Debian archive and apt; nothing is installed: the
+# Runs the programs whose heaps are walked, by themselves and from outside after single instructions
+# of malloc, against the C libraries of Debian releases: 2.31 (bullseye), 2.36 (bookworm), 2.41
+# (trixie), 2.43 (sid). Needs the Debian archive and apt; nothing is installed: the
 # packages libc6 and libc6-dev are unpacked under WORK_DIR and the program is linked to them.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,7 +11,7 @@ build=$(realpath "$1")
 mkdir -p "$2"
 work=$(realpath "$2")
 shift 2
-[ $# -gt 0 ] || set -- bullseye trixie sid
+[ $# -gt 0 ] || set -- bullseye bookworm trixie sid
 
 # Unpack the C library of a suite under $work/SUITE.
 unpack() {
@@ -35,6 +36,7 @@ unpack() {
 
 # Link the program to the unpacked library, to be loaded by that library's own loader.
 link() {
+	program=$2
 	tree=$work/$1/tree
 	libs=$tree/lib/x86_64-linux-gnu
 	[ -e "$libs/libc.so.6" ] || libs=$tree/usr/lib/x86_64-linux-gnu
@@ -45,25 +47,43 @@ link() {
 		-I"$build/inc/base" -I"$build/inc/memory" -I"$build/inc/image" -I"$build/inc/index" \
 		-I"$build/inc/walk" -nostdlib -pie -fPIE "$dev/Scrt1.o" "$dev/crti.o" \
 		-isystem "$tree/usr/include/x86_64-linux-gnu" -isystem "$tree/usr/include" \
-		tests/integration/walk_self.c \
-		"$a/libhf_walk_so.a" "$a/libhf_image_so.a" "$a/libhf_index_so.a" \
+		"tests/integration/$program.c" \
+		"$a/libhf_memory_remote_so.a" "$a/libhf_walk_so.a" "$a/libhf_image_so.a" "$a/libhf_index_so.a" \
 		"$a/libhf_memory_so.a" "$a/libhf_base_so.a" \
 		"$libs/libc.so.6" "$libs/libpthread.so.0" "$dev/libc_nonshared.a" -lgcc \
 		"$libs/ld-linux-x86-64.so.2" "$dev/crtn.o" \
 		-Wl,-rpath,"$libs" -Wl,-dynamic-linker,"$libs/ld-linux-x86-64.so.2" \
-		-o "$work/$1/walk_self"
+		-o "$work/$1/$program"
+}
+
+# run SUITE NAME PROGRAM ARGUMENT...
+run() {
+	suite=$1
+	name=$2
+	shift 2
+	program=$1
+	shift
+	"$work/$suite/$program" "$@" >"$work/out" 2>&1 && result=ok || result=FAILED
+	[ $result = ok ] || failed=1
+	echo "$suite $name: $result"
+	grep -v -e '^ok' -e ' defines malloc' "$work/out" | sed 's/^/    /' | head -20
 }
 
 failed=0
 for suite in "$@"; do
 	unpack "$suite" >"$work/$suite.log" 2>&1 || { cat "$work/$suite.log"; exit 1; }
-	link "$suite"
+	link "$suite" walk_self
+	link "$suite" walk_stepped
 	for scenario in single threads arena_max mxfast perturb trim mmapped mmap_threshold \
-		foreign_sbrk block_brk heaps orphans damage speed race step fuzz; do
-		"$work/$suite/walk_self" $scenario >"$work/out" 2>&1 && result=ok || result=FAILED
-		[ $result = ok ] || failed=1
-		echo "$suite $scenario: $result"
-		grep -v '^ok' "$work/out" | sed 's/^/    /' | head -20
+		foreign_sbrk block_brk heaps orphans pieces guards many_threads damage speed race step fuzz; do
+		run "$suite" $scenario walk_self $scenario
 	done
+	for tunable in tcache_count=0 tcache_count=2000 tcache_max=2000000 mxfast=0 mxfast=160 hugetlb=1 arena_max=2; do
+		export GLIBC_TUNABLES=glibc.malloc.$tunable
+		case $tunable in tcache_count=0) export WALK_SELF_EMPTY_TCACHES=1 ;; esac
+		run "$suite" "threads, $tunable" walk_self threads
+		unset GLIBC_TUNABLES WALK_SELF_EMPTY_TCACHES
+	done
+	run "$suite" "stepped from outside" walk_stepped
 done
 exit $failed

@@ -361,6 +361,19 @@ static void set_name(struct glibc *g)
 		g->name = "glibc";
 }
 
+/* Of several: the one with more memory. Only the first C library of a process may use brk, and it
+ * is the program's: another one, which takes 1 MiB at least, must have much more to be of interest.
+ */
+static uint64_t weight(struct glibc *g, const struct hit *hit)
+{
+	enum { FIRST = 8, TOP_BEFORE_BINS = 16 };
+	uint64_t top = 0;
+	hf_reader_u64(&g->probe, hit->bins - TOP_BEFORE_BINS, &top);
+	const struct hf_map *map = hf_maps_find(g->walk->maps, top);
+	bool first = map && strcmp(map->path, "[heap]") == 0;
+	return hit->system_mem / FIRST * (first ? FIRST : 1);
+}
+
 enum hf_status glibc_find(struct glibc *g, struct hf_err *err)
 {
 	struct hits hits = {.n = 0};
@@ -369,7 +382,7 @@ enum hf_status glibc_find(struct glibc *g, struct hf_err *err)
 		return hf_err_set(err, HF_E_NOTFOUND, "no initialised glibc malloc");
 	struct hit *best = &hits.at[0];
 	for (size_t i = 1; i < hits.n; i++) {
-		if (hits.at[i].system_mem > best->system_mem)
+		if (weight(g, &hits.at[i]) > weight(g, best))
 			best = &hits.at[i];
 	}
 	for (size_t i = 0; i < hits.n; i++) {
