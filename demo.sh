@@ -52,7 +52,7 @@ quietly() {
 	}
 }
 
-scripts/deps.sh
+scripts/deps.sh demo
 if [ ! -x "$bin/holdfast" ] || [ ! -x "$bin/leaky_server" ]; then
 	say "Building (preset $PRESET)"
 fi

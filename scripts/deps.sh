@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the Debian 12 packages that building, testing and the demo need. Safe to run again: it
-# asks dpkg first and calls apt-get only for what is missing. As root, or with sudo.
+# Installs the Debian 12 packages that building, testing and the demo need; with the argument
+# `demo`, only those of the demo. Safe to run again: it asks dpkg first and calls apt-get only for
+# what is missing. As root, or with sudo.
 set -eu
 
 # Building and running Holdfast; one word a package.
@@ -24,15 +25,15 @@ BUILD_PACKAGES="
 	libprotobuf-c-dev
 	protobuf-c-compiler
 	libiberty-dev
+	libcmocka-dev
+	python3
+	procps
 "
-# What the tests and the demo use besides; nginx and redis are among the programs that are dumped,
+# What the tests use besides; nginx and redis are among the programs that are dumped,
 # wrk gives nginx work, gdb makes core files of live processes; dwz and libdebuginfod1 have their
 # tests, as have allocators other than glibc's, and musl; golang-go brings pprof.
 TEST_PACKAGES="
-	libcmocka-dev
-	python3
 	sqlite3
-	procps
 	nginx
 	wrk
 	redis-server
@@ -46,6 +47,8 @@ TEST_PACKAGES="
 	golang-go
 	musl-tools
 "
+
+[ "${1:-}" != demo ] || TEST_PACKAGES=
 
 # shellcheck disable=SC2086 # one word a package
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $BUILD_PACKAGES $TEST_PACKAGES 2>/dev/null |
