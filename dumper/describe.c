@@ -117,7 +117,7 @@ void hf_describe_process(const struct hf_describe *d)
 		put_number(d, "rss_bytes", about->rss_bytes);
 	if (about->vm_bytes)
 		put_number(d, "vm_bytes", about->vm_bytes);
-	hf_write_process(d->writer, "contents", "none");
+	hf_write_process(d->writer, "contents", d->in->contents ? "all" : "none");
 	if (d->walk->arenas.n)
 		hf_write_process(d->writer, "allocator",
 			((struct hf_walk_arena *)d->walk->arenas.data)->allocator);
@@ -393,4 +393,37 @@ void hf_describe_sites(const struct hf_describe *d)
 			facts.requested_bytes <= object.usable)
 			hf_write_site(d->writer, i, &facts);
 	}
+}
+
+/* The resident bytes of one object. */
+static void put_content(const struct hf_describe *d, struct hf_reader *r, uint32_t id,
+	const struct hf_object *object)
+{
+	enum { PIECE = 32 << 10 };
+	for (uint64_t offset = 0; offset < object->usable;) {
+		uint64_t at = object->addr + offset, left = object->usable - offset;
+		bool resident = hf_reader_seek(r, at);
+		uint64_t run = r->win.end - at;
+		uint64_t n = run < left ? run : left;
+		if (resident && n > PIECE)
+			n = PIECE;
+		if (resident)
+			hf_write_content(d->writer, id, offset, r->win.data + (at - r->win.start),
+				(size_t)n);
+		offset += n;
+	}
+}
+
+void hf_describe_contents(const struct hf_describe *d)
+{
+	struct hf_index_iter iter;
+	struct hf_object object;
+	struct hf_reader reader;
+	if (!d->in->contents)
+		return;
+	hf_reader_init(&reader, d->in->mem);
+	hf_index_iter_init(&iter, d->index);
+	for (uint32_t i = 0; hf_index_next(&iter, &object) && !hf_writer_failed(d->writer); i++)
+		put_content(d, &reader, i, &object);
+	hf_reader_deinit(&reader);
 }

@@ -29,5 +29,6 @@ void hf_describe_roots(const struct hf_describe *d);
 void hf_describe_labels(const struct hf_describe *d);
 /* Of the objects whose allocation was recorded. */
 void hf_describe_sites(const struct hf_describe *d);
+void hf_describe_contents(const struct hf_describe *d);
 /* Counters and findings: the walk's, the front end's and those of the steps here. */
 void hf_describe_checks(const struct hf_describe *d, const struct hf_scan_totals *totals);

@@ -113,6 +113,7 @@ static enum hf_status write_file(struct dump *d, struct hf_err *err)
 	hf_describe_roots(&about);
 	hf_describe_labels(&about);
 	hf_describe_sites(&about);
+	hf_describe_contents(&about);
 	hf_describe_checks(&about, &totals);
 	status = hf_writer_finish(d->writer, err);
 	if (!status && hf_writer_partial(d->writer))

@@ -65,6 +65,7 @@ struct hf_dump_input {
 	 * profile); false: nothing. NULL: nothing is recorded of any. */
 	bool (*site_of)(void *ctx, uint64_t addr, struct hf_site_facts *ret);
 	void *site_ctx;
+	bool contents;        /* the bytes of all objects, too */
 	const uint8_t *token; /* HF_FORMAT_TOKEN_SIZE bytes, shared with the profile; NULL: made up
 			       */
 	struct hf_sink *sink;

@@ -64,10 +64,9 @@ static enum hf_status check_signal(const char *value, struct hf_err *err)
 
 static enum hf_status check_contents(const char *value, struct hf_err *err)
 {
-	if (!strcmp(value, "none"))
-		return HF_OK;
-	return hf_err_set(err, HF_E_USAGE, "--contents %s: %s", value,
-		!strcmp(value, "all") ? "not in this version of Holdfast" : "it is none or all");
+	return !strcmp(value, "none") || !strcmp(value, "all")
+		       ? HF_OK
+		       : hf_err_set(err, HF_E_USAGE, "--contents %s: it is none or all", value);
 }
 
 static enum hf_status check_number(

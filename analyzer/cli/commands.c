@@ -38,7 +38,7 @@ static const struct hf_option run_options[] = {
 	{"sample", 0, "BYTES", "allocation sites: one sample per BYTES (off without it)", 0},
 	{"exact", 0, NULL, "record the site of every allocation", 0},
 	{"no-sites", 0, NULL, "no allocation sites", 0},
-	{"contents", 0, "MODE", "object bytes in the dump: none (default)", 0},
+	{"contents", 0, "MODE", "object bytes in the dump: none (default) or all", 0},
 	{"max-dumps", 0, "N", "stop after N dumps (default 16, without those of --every)", 0},
 	{"timeout", 0, "SECONDS", "give up a dump after SECONDS, 0 never (default 300)", 0},
 	END,

@@ -29,6 +29,7 @@ static const char *section_name(uint32_t section)
 		[HF_SECTION_FINDING] = "finding",
 		[HF_SECTION_INDEX] = "index",
 		[HF_SECTION_SITE] = "site",
+		[HF_SECTION_CONTENT] = "content",
 	};
 	const char *name = section < sizeof(names) / sizeof(names[0]) ? names[section] : NULL;
 	return name ? name : "unknown";
@@ -56,6 +57,10 @@ static void header(struct hf_emit *emit, const char *path, const struct hf_dump_
 			(unsigned long long)info->end_offset);
 	}
 	hf_emit_fact(emit, "partial", "partial", HF_VALUE_BOOL, hf_cell_int(info->heap.partial));
+	if (info->sections[HF_SECTION_CONTENT].n_items)
+		hf_emit_warning(emit,
+			"this file holds user data: the bytes of the program's objects "
+			"(--contents all)");
 	for (size_t i = 0; i < info->heap.reasons.n; i++)
 		hf_emit_warning(emit, "PARTIAL: %s", info->heap.reasons.at[i]);
 }

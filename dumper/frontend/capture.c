@@ -123,6 +123,7 @@ struct work {
 	struct hf_pool *pool;
 	struct hf_vec own, findings;
 	uint32_t limit_s;
+	bool contents;
 	bool written; /* the dump has its name */
 	int frozen;   /* the process that is read, where this one gave up the memory; or 0 */
 	uint8_t token[HF_FORMAT_TOKEN_SIZE];
@@ -233,6 +234,7 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 			.findings = w->findings.data,
 			.n_findings = w->findings.n,
 			.site_of = hf_site_store() ? site_of : NULL,
+			.contents = w->contents,
 			.token = w->token,
 			.sink = &state.file.sink,
 			.pool = w->pool,
@@ -462,7 +464,8 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.report = report,
 		.ppid = (int)hf_syscall0(SYS_getppid),
 		.pool = &pool,
-		.limit_s = config->limit_s};
+		.limit_s = config->limit_s,
+		.contents = config->contents};
 	struct hf_snapshot snapshot = {
 		.caller = request->caller,
 		.stack = state.stack,

@@ -151,8 +151,9 @@ static bool key_sample(const char *value, void *field)
 
 static bool key_contents(const char *value, void *field)
 {
-	(void)field;
-	return strcmp(value, "none") == 0;
+	bool *all = field;
+	*all = strcmp(value, "all") == 0;
+	return *all || strcmp(value, "none") == 0;
 }
 
 static const struct {
@@ -173,28 +174,12 @@ static const struct {
 	{"max", key_count, offsetof(struct hf_config, max_dumps)},
 	{"sample", key_sample, offsetof(struct hf_config, sample_bytes)},
 	{"profile", key_text, offsetof(struct hf_config, profile)},
-	{"contents", key_contents, 0},
-};
-
-/* Values of the interface that this version does not have: refused by name, never passed over. */
-static const struct {
-	const char *key, *value; /* NULL: any but 0 and off */
-} later[] = {
-	{"contents", "all"},
+	{"contents", key_contents, offsetof(struct hf_config, contents)},
 };
 
 static enum hf_status set(
 	struct hf_config *c, const char *key, const char *value, struct hf_err *err)
 {
-	bool known = false;
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (strcmp(key, later[i].key) != 0)
-			continue;
-		known = true;
-		if (later[i].value ? strcmp(value, later[i].value) == 0 : !is_off(value))
-			return hf_err_set(err, HF_E_USAGE, "%s=%s is not supported by this version",
-				key, value);
-	}
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(key, keys[i].key) != 0)
 			continue;
@@ -202,7 +187,7 @@ static enum hf_status set(
 			return HF_OK;
 		return hf_err_set(err, HF_E_USAGE, "%s=%s: wrong value", key, value);
 	}
-	return known ? HF_OK : hf_err_set(err, HF_E_USAGE, "unknown key «%s»", key);
+	return hf_err_set(err, HF_E_USAGE, "unknown key «%s»", key);
 }
 
 static enum hf_status parse_pairs(struct hf_config *config, const char *text, struct hf_err *err)

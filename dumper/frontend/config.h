@@ -16,6 +16,7 @@ struct hf_config {
 	uint64_t rss_bytes;      /* 0: off */
 	uint64_t cgroup_percent; /* 0: off */
 	uint64_t every_s, keep;  /* every_s 0: off */
+	bool contents;           /* the bytes of objects in the dump */
 	uint64_t max_dumps;
 	bool max_given;
 	uint64_t limit_s;          /* of a dump; 0: none */

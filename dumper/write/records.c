@@ -190,6 +190,18 @@ void hf_write_site(struct hf_writer *w, uint32_t object, const struct hf_site_fa
 	hf_column_u(&block->columns[4], facts->tid);
 }
 
+void hf_write_content(
+	struct hf_writer *w, uint32_t object, uint64_t offset, const void *bytes, size_t size_bytes)
+{
+	struct hf_block *block = open_block(w, &w->main, HF_SECTION_CONTENT);
+	if (!block ||
+		!in_order(w, object >= block->columns[0].previous, HF_SECTION_CONTENT, object))
+		return;
+	hf_column_d(&block->columns[0], object);
+	hf_column_u(&block->columns[1], offset);
+	hf_column_s(&block->columns[2], bytes, size_bytes);
+}
+
 void hf_write_label(struct hf_writer *w, uint32_t object, const char *label)
 {
 	struct hf_block *block = open_block(w, &w->main, HF_SECTION_LABEL);

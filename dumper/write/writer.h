@@ -110,6 +110,9 @@ struct hf_site_facts {
 };
 /* Objects ascend. */
 void hf_write_site(struct hf_writer *w, uint32_t object, const struct hf_site_facts *facts);
+/* A piece of an object's memory, at most HF_FORMAT_MAX_STRING bytes; by object and offset. */
+void hf_write_content(struct hf_writer *w, uint32_t object, uint64_t offset, const void *bytes,
+	size_t size_bytes);
 void hf_write_label(struct hf_writer *w, uint32_t object, const char *label);
 /* must_match: a difference is a failed check. */
 void hf_write_counter(struct hf_writer *w, const char *name, uint64_t allocator, uint64_t walked,

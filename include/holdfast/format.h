@@ -35,7 +35,7 @@
 
 enum {
 	HF_FORMAT_MAJOR = 2,
-	HF_FORMAT_MINOR = 0,
+	HF_FORMAT_MINOR = 1,
 	HF_FORMAT_BLOCK_MAGIC = 0x4b424648, /* "HFBK" */
 	HF_FORMAT_LITTLE_ENDIAN = 1,
 	HF_FORMAT_TOKEN_SIZE = 16,
@@ -161,6 +161,10 @@ enum hf_section {
 	 * allocation to the stop, U tid of the thread that allocated it. Strictly ascending; only
 	 * objects whose allocation was recorded. */
 	HF_SECTION_SITE = 17,
+	/* D object, U offset into the object, S bytes: resident memory of the object, in pieces.
+	 * Strictly ascending by (object, offset); pieces do not overlap and end within the usable
+	 * size. Only in dumps whose process key `contents` is "all". Since 2.1. */
+	HF_SECTION_CONTENT = 18,
 
 	HF_SECTION_END, /* one past the last id of this version */
 };
@@ -186,6 +190,7 @@ static inline const char *hf_format_columns(unsigned section)
 		[HF_SECTION_FINDING] = "UUS",
 		[HF_SECTION_INDEX] = "UDUU",
 		[HF_SECTION_SITE] = "DUUUU",
+		[HF_SECTION_CONTENT] = "DUS",
 	};
 	return section < sizeof(columns) / sizeof(columns[0]) ? columns[section] : 0;
 }
@@ -221,6 +226,7 @@ static inline const char *hf_format_section_name(unsigned section)
 		[HF_SECTION_FINDING] = "findings",
 		[HF_SECTION_INDEX] = "index",
 		[HF_SECTION_SITE] = "sites",
+		[HF_SECTION_CONTENT] = "contents",
 	};
 	return section < sizeof(names) / sizeof(names[0]) ? names[section] : 0;
 }

@@ -63,7 +63,6 @@ refused("names that differ", "run", "--every", "5", "-o", "x.%p.hfd", "--", "tru
 refused("not a size", "run", "--sample", "much", "--", "true")
 refused("not a number of seconds", "run", "--timeout", "soon", "--", "true")
 refused("one of them", "run", "--sample", "4K", "--exact", "--", "true")
-refused("not in this version", "run", "--contents", "all", "--", "true")
 refused("none or all", "run", "--contents", "some", "--", "true")
 refused("not a signal", "run", "--on-signal", "KILL", "--", "true")
 refused("not a signal", "run", "--on-signal", "RTMIN+99", "--", "true")

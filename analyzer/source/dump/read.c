@@ -145,6 +145,8 @@ enum hf_status reader_read(struct reader *reader, bool summary, struct hf_err *e
 		if (status == HF_OK)
 			status = read_sites(reader, err);
 		if (status == HF_OK)
+			status = read_contents(reader, err);
+		if (status == HF_OK)
 			status = read_small(reader, after_objects,
 				sizeof(after_objects) / sizeof(after_objects[0]), err);
 	}

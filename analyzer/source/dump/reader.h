@@ -60,6 +60,7 @@ enum hf_status read_small(
 enum hf_status read_objects(struct reader *reader, struct hf_err *err);
 enum hf_status read_references(struct reader *reader, struct hf_err *err);
 enum hf_status read_sites(struct reader *reader, struct hf_err *err);
+enum hf_status read_contents(struct reader *reader, struct hf_err *err);
 
 /* Steps of hf_dump_read() that the summary and the verification share. */
 enum hf_status reader_open(struct reader *reader, const char *path,

@@ -65,7 +65,7 @@ static void test_wrong(void **state)
 	(void)state;
 	static const char *const wrong[] = {"sginal=USR1", "signal=KILL", "signal=NOPE",
 		"exit=maybe", "max=x", "timeout=-1", "timeout=soon", "exit", "crash=maybe",
-		"sample=x", "sample=2G", "profile=", "contents=all", "rss=1X", "cgroup=0%",
+		"sample=x", "sample=2G", "profile=", "contents=some", "rss=1X", "cgroup=0%",
 		"cgroup=101", "every=x", "keep=0", "every=1,out=/d/%p", "every=1,out=/d/%%n",
 		"out="};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

@@ -297,6 +297,12 @@ void kit_write_model(struct hf_writer *w, const struct hf_heap *heap)
 		if (heap->site[i])
 			hf_write_site(w, (uint32_t)i, &facts);
 	}
+	static const uint8_t bytes[100] = {1, 2, 3};
+	for (uint64_t i = 0; i < heap->n_objects; i += 3) {
+		uint64_t n = heap->usable[i] < sizeof(bytes) ? heap->usable[i] : sizeof(bytes);
+		if (n)
+			hf_write_content(w, (uint32_t)i, 0, bytes, n);
+	}
 	for (size_t i = 0; i < heap->counters.n; i++)
 		hf_write_counter(w, heap->counters.at[i].name, heap->counters.at[i].allocator,
 			heap->counters.at[i].walked, heap->counters.at[i].must_match);

@@ -30,7 +30,7 @@ static void test_random_models(void **state)
 			assert_int_equal(got.findings.at[i].addr, want.findings.at[i].addr);
 			assert_string_equal(got.findings.at[i].text, want.findings.at[i].text);
 		}
-		assert_string_equal(got.format, "holdfast 2.0");
+		assert_string_equal(got.format, "holdfast 2.1");
 		assert_true(got.has_token && got.token[0] == 7 && got.time_ns == 42);
 		assert_int_equal(kit_verify(&bytes), 0);
 		hf_heap_deinit(&want);
@@ -134,7 +134,7 @@ static void test_info(void **state)
 	const char *path = kit_path(bytes.data, bytes.n);
 	assert_true(hf_dump_is_dump(path));
 	assert_int_equal(hf_dump_info(path, NULL, &info, &err), HF_OK);
-	assert_true(info.complete && info.major == 2 && info.minor == 0 && info.time_ns == 42);
+	assert_true(info.complete && info.major == 2 && info.minor == 1 && info.time_ns == 42);
 	assert_int_equal(info.file_bytes, bytes.n);
 	assert_int_equal(info.sections[HF_SECTION_OBJECT].n_items, 500);
 	assert_int_equal(info.sections[HF_SECTION_EDGE].n_items, want.n_edges);

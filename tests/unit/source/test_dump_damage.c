@@ -369,9 +369,9 @@ static void test_headers(void **state)
 		enum hf_status status;
 		const char *words;
 	} changes[] = {
-		{8, 3, HF_E_UNSUPPORTED, "format 3.0, but this holdfast"},
+		{8, 3, HF_E_UNSUPPORTED, "format 3.1, but this holdfast"},
 		{8, 3, HF_E_UNSUPPORTED, "reads formats up to 2.x: use a newer holdfast"},
-		{8, 0, HF_E_UNSUPPORTED, "format 0.0"},
+		{8, 0, HF_E_UNSUPPORTED, "format 0.1"},
 		{12, 8, HF_E_CORRUPT, "damaged"},
 		{14, 9, HF_E_CORRUPT, "damaged"},
 		{16, 2, HF_E_UNSUPPORTED, "byte order 2"},
@@ -502,6 +502,12 @@ static void test_hostile_blocks(void **state)
 	hostile(HF_SECTION_SITE, 0, 1, 3, site_id, "out of range");
 	/* 1.0 had no more than these three columns; fewer are none */
 	hostile(HF_SECTION_SITE, 0, 1, 2, site_id, "number of columns");
+	const uint64_t *const piece_far[] = {one, far, zero},
+			      *const piece_empty[] = {one, zero, zero},
+			      *const piece_cut[] = {one, zero, far};
+	hostile(HF_SECTION_CONTENT, 0, 1, 3, piece_far, "longer than its object");
+	hostile(HF_SECTION_CONTENT, 0, 1, 3, piece_empty, "empty");
+	hostile(HF_SECTION_CONTENT, 0, 1, 3, piece_cut, "column is damaged");
 	const uint64_t *const mapping[] = {wrap, zero, zero, zero, zero, zero, zero};
 	hostile(HF_SECTION_MAPPING, 0, 2, 7, mapping, "column is damaged");
 	const uint64_t *const text[] = {big, far};

@@ -173,7 +173,7 @@ static void test_sections_in_order(void **state)
 		assert_true(header.section >= last);
 		last = header.section;
 	}
-	assert_int_equal(last, HF_SECTION_SITE);
+	assert_int_equal(last, HF_SECTION_CONTENT);
 	hf_heap_deinit(&heap);
 	kit_bytes_deinit(&bytes);
 }
