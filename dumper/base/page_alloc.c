@@ -27,7 +27,7 @@ static struct hf_page_range *range_claim(uint64_t start, uint64_t end)
 
 enum { HUGE_FROM = 8 << 20 };
 
-static void *map_pages(size_t size)
+static void *map_pages(size_t size, bool dense)
 {
 	uint64_t total;
 	if (!size || !hf_add_u64(size, 3 * HF_PAGE - 1, &total))
@@ -45,9 +45,14 @@ static void *map_pages(size_t size)
 	}
 	/* Large tables are looked up at random: fewer and larger pages, where the system has them.
 	 */
-	if (size >= HUGE_FROM)
+	if (dense && size >= HUGE_FROM)
 		hf_syscall3(SYS_madvise, base + HF_PAGE, total - 2 * HF_PAGE, MADV_HUGEPAGE);
 	return (char *)base + HF_PAGE;
+}
+
+void *hf_page_alloc_sparse(size_t size)
+{
+	return map_pages(size, false);
 }
 
 /* The reserve: first fit, a bit a page. The lock is only tried, since a signal handler may have
@@ -146,7 +151,7 @@ void hf_page_reserve_forked(void)
 
 void *hf_page_alloc(size_t size)
 {
-	void *ptr = map_pages(size);
+	void *ptr = map_pages(size, true);
 	return ptr ? ptr : reserve_alloc(size);
 }
 

@@ -17,6 +17,9 @@ enum { HF_PAGE = 4096 };
 
 /* Zeroed, fenced, private memory of at least size bytes, or NULL. Free it with the same size. */
 void *hf_page_alloc(size_t size);
+/* The same for a table that is used in places only: the kernel is not asked for large pages, and so
+ * khugepaged does not look after the process. Never out of the reserve. */
+void *hf_page_alloc_sparse(size_t size);
 void hf_page_free(void *ptr, size_t size);
 
 /* Keep size bytes for the time when the kernel gives no more: hf_page_alloc() takes from them what

@@ -21,8 +21,8 @@ static inline bool is_sampled(size_t size)
 
 static inline bool may_be_recorded(const void *p)
 {
-	return RARE(hf_site_all || __atomic_load_n(&hf_site_filter[hf_site_filter_index(p)],
-					   __ATOMIC_RELAXED) != 0);
+	return RARE(
+		__atomic_load_n(&hf_site_filter[hf_site_filter_index(p)], __ATOMIC_RELAXED) != 0);
 }
 
 /* The function's caller: functions that use this are compiled with a frame pointer, and are jumped

@@ -18,7 +18,7 @@ enum { MEMO_PERIOD = 64 << 10 /* up to this period a thread keeps memos of its s
 
 __thread struct hf_site_thread hf_site_thread;
 uint8_t hf_site_filter[HF_FILTER_SIZE];
-bool hf_site_all;
+uint64_t hf_site_filter_mask = HF_FILTER_SIZE - 1;
 
 /* Found by its magic, from outside. */
 __attribute__((used)) static struct hf_site_control control = {.magic = HF_SITE_CONTROL_MAGIC};
@@ -43,6 +43,12 @@ void hf_site_filter_add(const void *p)
 	filter_change(p, 1);
 }
 
+static void record_all(void)
+{
+	__atomic_store_n(&hf_site_filter[0], HF_FILTER_FULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&hf_site_filter_mask, 0, __ATOMIC_RELEASE);
+}
+
 static enum hf_status start(const struct hf_site_config *config, struct hf_err *err)
 {
 	struct hf_site_store *s;
@@ -56,7 +62,7 @@ static enum hf_status start(const struct hf_site_config *config, struct hf_err *
 	struct hf_cfi_table table;
 	hf_modules_table(s, getauxval(AT_ENTRY), &table);
 	if (config->period_bytes == HF_SAMPLER_EXACT)
-		hf_site_all = true;
+		record_all();
 	__atomic_store_n(&store, s, __ATOMIC_RELEASE);
 	__atomic_store_n(&control.store, (uint64_t)s, __ATOMIC_RELEASE);
 	return HF_OK;
@@ -95,7 +101,7 @@ static int apply(uint32_t period)
 		       : err.status == HF_E_NOMEM ? -ENOMEM
 						  : -ENOSYS;
 	if (period == HF_SAMPLER_EXACT)
-		__atomic_store_n(&hf_site_all, true, __ATOMIC_RELEASE);
+		record_all();
 	if (store)
 		__atomic_store_n(&store->period_bytes, period, __ATOMIC_RELEASE);
 	return 0;
@@ -218,7 +224,7 @@ static inline void record(struct hf_site_store *s, struct hf_site_thread *t, voi
 		add_sample(s, t, site, size);
 	struct hf_live_object object = {(uint64_t)p, size, site, (uint32_t)t->tid,
 		(uint32_t)(coarse_seconds() - s->start_seconds)};
-	if (hf_live_insert(s, t->worker, &object) && !hf_site_all)
+	if (hf_live_insert(s, t->worker, &object) && !hf_site_all())
 		hf_site_filter_add(p);
 }
 
@@ -255,7 +261,7 @@ bool hf_site_freed(void *p, struct hf_live_object *ret)
 	if (!t->started)
 		start_thread(t);
 	bool found = hf_live_remove(store, t->worker, (uint64_t)p, ret);
-	if (found && !hf_site_all)
+	if (found && !hf_site_all())
 		filter_change(p, -1);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	t->inside = false;
@@ -266,7 +272,7 @@ void hf_site_undo_freed(const struct hf_live_object *object)
 {
 	hf_site_thread.inside = true;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (hf_live_insert(store, hf_site_thread.worker, object) && !hf_site_all)
+	if (hf_live_insert(store, hf_site_thread.worker, object) && !hf_site_all())
 		hf_site_filter_add((void *)object->addr);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	hf_site_thread.inside = false;

@@ -70,18 +70,20 @@ struct hf_site_thread {
 };
 extern __thread struct hf_site_thread hf_site_thread;
 
-/* How many recorded objects are at addresses with that index (hf_site_filter_index); once it is
- * HF_FILTER_FULL it stays that. */
+/* How many recorded objects are at addresses with that index; once it is HF_FILTER_FULL it stays
+ * that. Neighbours share a count, so that the filter takes few cache lines. Once everything is
+ * recorded, the mask is 0 and the count of that index HF_FILTER_FULL: there is no need to count. */
 extern uint8_t hf_site_filter[HF_FILTER_SIZE];
-/* Everything is recorded: there is no need to ask the filter. */
-extern bool hf_site_all;
+extern uint64_t hf_site_filter_mask;
 
-/* Neighbours share a count, so that the filter takes few cache lines. */
-static inline uint32_t hf_site_filter_index(const void *p)
+static inline uint64_t hf_site_filter_index(const void *p)
 {
-	uint64_t a = (uint64_t)p;
-	return (uint32_t)(a >> HF_FILTER_CELL ^ a >> (HF_FILTER_CELL + HF_FILTER_BITS)) &
-	       (HF_FILTER_SIZE - 1);
+	return (uint64_t)p >> HF_FILTER_CELL &
+	       __atomic_load_n(&hf_site_filter_mask, __ATOMIC_RELAXED);
+}
+static inline bool hf_site_all(void)
+{
+	return !__atomic_load_n(&hf_site_filter_mask, __ATOMIC_RELAXED);
 }
 
 void hf_site_filter_add(const void *p);

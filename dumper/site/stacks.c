@@ -41,29 +41,37 @@ static uint32_t make(struct hf_site_store *s, const struct hf_site_record *key, 
 	return id;
 }
 
+/* The index is tables of growing size, so that few stacks take few pages. A stack is in the first
+ * that had a free slot within so many of its place: slots are never freed, so who looks for it
+ * finds it before a free one. */
+enum { PROBES = 8 };
+
 uint32_t hf_stacks_intern(struct hf_site_store *s, uint64_t period, const uint64_t *pcs, uint32_t n)
 {
 	uint64_t hash = hash_of(pcs, n, period);
 	struct hf_site_record key = {.hash = hash, .n_pcs = n, .period_bytes = period};
-	uint32_t made = 0;
-	for (uint32_t i = 0; i < HF_SITE_INDEX; i++) {
-		uint32_t *slot = &s->index[(hash + i) % HF_SITE_INDEX];
-		uint32_t site = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-		if (!site) {
-			if (!made)
-				made = make(s, &key, pcs);
-			if (!made)
-				break;
-			if (__atomic_compare_exchange_n(
-				    slot, &site, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-				return made;
-		}
-		if (is_same(s, site, &key, pcs)) {
-			if (made)
-				s->sites[made].n_pcs = 0;
-			return site;
+	uint32_t made = 0, *table = s->index;
+	for (uint32_t size = HF_SITE_INDEX_FIRST; table < s->index + HF_SITE_INDEX;
+		table += size, size *= 8) {
+		uint32_t tries = size * 8 < HF_SITE_INDEX ? PROBES : size;
+		for (uint32_t i = 0; i < tries; i++) {
+			uint32_t *slot = &table[(hash + i) % size];
+			uint32_t site = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+			if (!site) {
+				if (!made && !(made = make(s, &key, pcs)))
+					goto lost;
+				if (__atomic_compare_exchange_n(slot, &site, made, false,
+					    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+					return made;
+			}
+			if (is_same(s, site, &key, pcs)) {
+				if (made)
+					s->sites[made].n_pcs = 0;
+				return site;
+			}
 		}
 	}
+lost:
 	__atomic_add_fetch(&s->lost_stacks, 1, __ATOMIC_RELAXED);
 	return 0;
 }

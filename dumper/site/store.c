@@ -27,10 +27,10 @@ static uint64_t size_with(uint64_t area)
 /* Memory of ours, known as such to scanners, with a file put over it if there is one. */
 static void *reserve(uint64_t size, int fd)
 {
-	char *memory = hf_page_alloc(size);
+	char *memory = hf_page_alloc_sparse(size);
 	if (!memory)
 		return NULL;
-	hf_syscall3(SYS_madvise, memory, size, NO_HUGEPAGE);
+	hf_syscall3(SYS_madvise, memory, size, NO_HUGEPAGE); /* where they are always made */
 	if (fd >= 0 && hf_syscall6(SYS_mmap, (long)memory, (long)size, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_FIXED, fd, 0) != (long)memory) {
 		hf_page_free(memory, size);

@@ -18,12 +18,13 @@
 #include "base/err.h"
 
 enum {
-	HF_SITE_VERSION = 2,
+	HF_SITE_VERSION = 3,
 	HF_SITE_MAX_FRAMES = 64,
 	HF_SITE_MAX_MODULES = 1024,
 	HF_SITE_ID_BITS = 20,                     /* of a site id; ids start at 1 */
 	HF_SITE_MAX_SITES = 1 << HF_SITE_ID_BITS, /* the last id is not a site's (live.c) */
-	HF_SITE_INDEX = 2 * HF_SITE_MAX_SITES,
+	HF_SITE_INDEX_FIRST = 1 << 12, /* slots of the first table; each next has 8 times as many */
+	HF_SITE_INDEX = HF_SITE_INDEX_FIRST * (1 + 8 + 64 + 512),
 	HF_SITE_MAX_PCS = 24 * HF_SITE_MAX_SITES,
 	HF_SITE_STRIPES = 4,
 	HF_SITE_FRACTION = 16, /* fractional bits of a count: a sample weighs 1/p */

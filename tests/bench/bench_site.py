@@ -1,9 +1,11 @@
 """What recording allocation sites costs: CPU seconds and peak memory as ratios to the program alone.
 
-bench_site.py BUILD_DIR [--rounds N] [--scale F]
+bench_site.py BUILD_DIR [--rounds N] [--scale F] [--only WORKLOAD] [--no-peers]
 
-Each round runs every mode of a workload once, in turn, beside a plain run; the figure is the median
-of the ratios of the rounds. heaptrack runs beside ours where it is installed. One JSON line a workload.
+Each round runs every mode of a workload once, in turn; a figure is the median of the ratios of the rounds to the plain run
+of the same round (an allocator's own profiler: to that allocator alone). Peers are left out, and named, where they are not
+installed; the slow ones, which record every allocation, run in the first round only. One JSON line a workload, then the
+table.
 """
 import argparse
 import json
@@ -14,7 +16,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
+LIBRARIES = "/usr/lib/x86_64-linux-gnu/"
+JEMALLOC, TCMALLOC = LIBRARIES + "libjemalloc.so.2", LIBRARIES + "libtcmalloc.so.4"
 SQL = ("create table t(a integer primary key, b text);"
        "with recursive n(x) as (select 1 union all select x+1 from n where x<%d) "
        "insert into t select x, hex(x*x) from n; create index i on t(b);"
@@ -23,67 +28,149 @@ PYTHON = ("d={}\nfor i in range(%d): d[str(i)]=[i]*(i%%9)\n"
           "print(sum(len(v) for v in d.values()))")
 
 
-def cpu_and_rss(command, env, text, folder):
-    """CPU seconds of the command with its children, and the greatest resident size of one, in KiB."""
+class Mode:
+    """A way to run a program: environment, what stands before the command, the mode it is compared with."""
+
+    def __init__(self, name, env=None, before=(), base="plain", slow=False, needs=None):
+        self.name, self.env, self.before, self.base, self.slow = name, env or {}, list(before), base, slow
+        self.here = not needs or os.path.exists(needs) or shutil.which(needs)
+
+
+def modes(library, folder, peers):
+    ours = [Mode(f"holdfast, {text}", {"LD_PRELOAD": library, "HOLDFAST": f"signal=off,oom=off,sample={sample}"})
+            for text, sample in (("off", "0"), ("512 KiB", "512K"), ("16 KiB", "16K"), ("every", "1"))]
+    theirs = [
+        Mode("jemalloc alone", {"LD_PRELOAD": JEMALLOC}, needs=JEMALLOC),
+        Mode("jemalloc, 512 KiB", {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "prof:true,lg_prof_sample:19"},
+             base="jemalloc alone", needs=JEMALLOC),
+        Mode("jemalloc, every", {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "prof:true,lg_prof_sample:0"},
+             base="jemalloc alone", slow=True, needs=JEMALLOC),
+        Mode("tcmalloc alone", {"LD_PRELOAD": TCMALLOC}, needs=TCMALLOC),
+        Mode("tcmalloc, 512 KiB", {"LD_PRELOAD": TCMALLOC, "TCMALLOC_SAMPLE_PARAMETER": "524288"},
+             base="tcmalloc alone", needs=TCMALLOC),
+        Mode("gperftools, every", {"LD_PRELOAD": TCMALLOC, "HEAPPROFILE": folder + "/g", "PERFTOOLS_VERBOSE": "-1",
+                                   "HEAP_PROFILE_ALLOCATION_INTERVAL": "0", "HEAP_PROFILE_INUSE_INTERVAL": "0"},
+             base="tcmalloc alone", slow=True, needs=TCMALLOC),
+        Mode("heaptrack, every", before=["heaptrack", "-r", "-o", folder + "/h"], slow=True, needs="heaptrack"),
+    ]
+    # a second plain run tells what the machine itself adds
+    return [Mode("plain"), Mode("plain again")] + ours + (theirs if peers else [])
+
+
+def measured(action):
+    """CPU seconds of what action() starts, with its children, and the greatest resident size of one, in KiB."""
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
-        run = subprocess.run(command, env=env, input=text, text=True, cwd=folder, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.PIPE)
+        own = action()
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        os.write(write, f"{usage.ru_utime + usage.ru_stime} {usage.ru_maxrss} {run.returncode}".encode())
+        cpu, rss = own or (usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+        os.write(write, f"{cpu} {rss}".encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:
-        cpu, rss, status = pipe.read().split()
+        result = pipe.read().split()
     os.waitpid(pid, 0)
-    if status != "0":
-        sys.exit(f"{command}: status {status}")
-    return float(cpu), int(rss)
+    if len(result) != 2:
+        sys.exit("a run failed")
+    return float(result[0]), int(result[1])
+
+
+class Program:
+    def __init__(self, command, text=None):
+        self.command, self.text = command, text
+
+    def run(self, mode, folder):
+        run = subprocess.run(mode.before + self.command, env=dict(os.environ, **mode.env), input=self.text, text=True,
+                             cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if run.returncode:
+            sys.exit(f"{mode.name}: {self.command}: {run.returncode}\n{run.stderr}")
+
+
+class Redis:
+    """A server under redis-benchmark; its own CPU time alone."""
+
+    def __init__(self, requests):
+        self.requests = requests
+
+    def run(self, mode, folder):
+        socket = os.path.join(folder, "s")
+        server = subprocess.Popen(
+            mode.before + ["redis-server", "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", ""],
+            env=dict(os.environ, **mode.env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            if os.path.exists(socket):
+                break
+            time.sleep(0.05)
+        subprocess.run(["redis-benchmark", "-s", socket, "-n", str(self.requests), "-P", "8", "-q", "-r", "100000", "-t",
+                        "set,get,lpush,lpop,hset,zadd"], check=True, stdout=subprocess.DEVNULL)
+        pid = int(subprocess.run(["redis-cli", "-s", socket, "info", "server"], check=True, capture_output=True,
+                                 text=True).stdout.split("process_id:")[1].split()[0])
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        with open(f"/proc/{pid}/status") as status:
+            rss = int(status.read().split("VmHWM:")[1].split()[0])
+        subprocess.run(["redis-cli", "-s", socket, "shutdown", "nosave"], stderr=subprocess.DEVNULL)
+        server.wait()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), rss
+
+
+def bench(name, workload, args, library):
+    ratios, missing, plain_cpu = {}, set(), 0
+    for number in range(args.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            done = {}
+            for mode in modes(library, folder, not args.no_peers):
+                if not mode.here:
+                    missing.add(mode.name)
+                # jemalloc's records of 5 M objects take 40 GB
+                elif not (mode.slow and (number or (mode.name == "jemalloc, every" and "kept" in name))):
+                    done[mode.name] = measured(lambda m=mode: workload.run(m, folder))
+                    cpu, rss = done[mode.base] if mode.base in done else done[mode.name]
+                    ratios.setdefault(mode.name, []).append((done[mode.name][0] / cpu, done[mode.name][1] / rss))
+            plain_cpu = done["plain"][0]
+    figures = {m: [round(statistics.median(r[i] for r in v), 3) for i in (0, 1)] for m, v in ratios.items()}
+    print(json.dumps({"bench": "site", "workload": name, "rounds": args.rounds, "plain_cpu_s": round(plain_cpu, 3),
+                      "cpu": {m: f[0] for m, f in figures.items()}, "rss": {m: f[1] for m, f in figures.items()},
+                      "not_installed": sorted(missing)}), flush=True)
+    return figures
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--only")
+    parser.add_argument("--no-peers", action="store_true")
     args = parser.parse_args()
-    work = os.path.join(os.path.abspath(args.build), "bin/bench_site_work")
-    library = os.path.join(os.path.abspath(args.build), "lib/libholdfast.so")
+    build = os.path.abspath(args.build)
+    subprocess.run(["cmake", "--build", build, "--target", "bench_site_work", "holdfast_so"], check=True,
+                   stdout=subprocess.DEVNULL)
+    work, library = os.path.join(build, "bin/bench_site_work"), os.path.join(build, "lib/libholdfast.so")
 
     def n(count):
         return str(int(count * args.scale))
     workloads = {
-        "churn, 1 thread": ([work, "churn", "1", n(5e6)], None),
-        "churn, 2 threads": ([work, "churn", "2", n(5e6)], None),
-        "5 M kept": ([work, "keep", n(5e6)], None),
-        "sqlite3": (["sqlite3", ":memory:"], SQL % int(200000 * args.scale)),
-        "python3": (["/usr/bin/python3", "-c", PYTHON % int(500000 * args.scale)], None),
+        "churn 1": Program([work, "churn", "1", n(5e6)]),
+        "churn 2": Program([work, "churn", "2", n(5e6)]),
+        "5M kept 1": Program([work, "keep", "1", n(5e6)]),
+        "5M kept 2": Program([work, "keep", "2", n(5e6)]),
+        "sqlite3": Program(["sqlite3", ":memory:"], SQL % int(200000 * args.scale)),
+        "python3": Program(["/usr/bin/python3", "-c", PYTHON % int(500000 * args.scale)]),
+        "redis": Redis(int(60000 * args.scale)),
     }
-    modes = {"preloaded, off": "0", "one in 512 KiB": "512K", "one in 16 KiB": "16K", "every": "1"}
-    for name, (command, text) in workloads.items():
-        if args.only and args.only not in name:
-            continue
-        ratios = {}
-        for _ in range(args.rounds):
-            with tempfile.TemporaryDirectory() as folder:
-                plain = cpu_and_rss(command, dict(os.environ), text, folder)
-                runs = {mode: cpu_and_rss(command, dict(os.environ, LD_PRELOAD=library,
-                                                        HOLDFAST=f"signal=off,sample={sample}"), text, folder)
-                        for mode, sample in modes.items()}
-                # the second plain run of a round tells what the machine itself adds
-                runs["plain again"] = cpu_and_rss(command, dict(os.environ), text, folder)
-                if shutil.which("heaptrack"):
-                    runs["heaptrack"] = cpu_and_rss(
-                        ["heaptrack", "-r", "-o", os.path.join(folder, "h")] + command, dict(os.environ),
-                        text, folder)
-            for mode, (cpu, rss) in runs.items():
-                ratios.setdefault(mode, []).append((cpu / plain[0], rss / plain[1]))
-        print(json.dumps({"bench": "site", "workload": name, "rounds": args.rounds, "plain_cpu_s": plain[0],
-                          "cpu": {m: round(statistics.median(r[0] for r in v), 2) for m, v in ratios.items()},
-                          "rss": {m: round(statistics.median(r[1] for r in v), 2) for m, v in ratios.items()}}),
-              flush=True)
+    table = {name: bench(name, workload, args, library) for name, workload in workloads.items()
+             if not args.only or args.only in name}
+    rows = {}
+    for name, figures in table.items():
+        for mode, figure in figures.items():
+            rows.setdefault(mode, {})[name] = figure
+    print(f"\n{'CPU (memory), ratios':20}" + "".join(f"{name:>13}" for name in table))
+    for mode, figures in rows.items():
+        if mode != "plain":
+            print(f"{mode:20}" + "".join(
+                f"{'%.2f (%.2f)' % tuple(figures[name]) if name in figures else '-':>13}" for name in table))
 
 
 if __name__ == "__main__":

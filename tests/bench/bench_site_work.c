@@ -1,8 +1,10 @@
 /*
  * Work for bench_site.py: allocation and freeing 16 frames deep, as bench_site_work churn THREADS
- * STEPS, or bench_site_work keep OBJECTS. Prints the CPU seconds and the peak resident size in KiB.
+ * STEPS, or bench_site_work keep THREADS OBJECTS. Prints the CPU seconds and the peak resident size
+ * in KiB.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,10 +78,10 @@ static void *churn(void *arg)
 	return NULL;
 }
 
-static __attribute__((noinline)) void keep(size_t n, int depth)
+static __attribute__((noinline)) void keep_all(size_t n, int depth)
 {
 	if (depth) {
-		keep(n, depth - 1);
+		keep_all(n, depth - 1);
 		__asm__ volatile("" ::: "memory");
 		return;
 	}
@@ -98,24 +100,28 @@ static __attribute__((noinline)) void keep(size_t n, int depth)
 	}
 }
 
+static void *keep(void *arg)
+{
+	keep_all(((struct work *)arg)->steps, DEPTH);
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc == 4 && strcmp(argv[1], "churn") == 0) {
-		enum { MAX = 64 };
-		pthread_t thread[MAX];
-		struct work work[MAX];
-		int n = atoi(argv[2]);
-		for (int i = 0; i < n && i < MAX; i++) {
-			work[i] = (struct work){strtoull(argv[3], NULL, 10), (uint64_t)i + 1, NULL};
-			pthread_create(&thread[i], NULL, churn, &work[i]);
-		}
-		for (int i = 0; i < n && i < MAX; i++)
-			pthread_join(thread[i], NULL);
-	} else if (argc == 3 && strcmp(argv[1], "keep") == 0) {
-		keep(strtoull(argv[2], NULL, 10), DEPTH);
-	} else {
+	enum { MAX = 64 };
+	pthread_t thread[MAX];
+	struct work work[MAX];
+	int n = argc == 4 ? atoi(argv[2]) : 0;
+	if (n < 1 || n > MAX)
 		return 2;
+	bool churns = strcmp(argv[1], "churn") == 0;
+	size_t steps = strtoull(argv[3], NULL, 10) / (churns ? 1 : (size_t)n);
+	for (int i = 0; i < n; i++) {
+		work[i] = (struct work){steps, (uint64_t)i + 1, NULL};
+		pthread_create(&thread[i], NULL, churns ? churn : keep, &work[i]);
 	}
+	for (int i = 0; i < n; i++)
+		pthread_join(thread[i], NULL);
 	struct rusage usage;
 	getrusage(RUSAGE_SELF, &usage);
 	printf("%ld.%06ld %ld\n",
