@@ -233,9 +233,10 @@ CREATE TABLE finding (
 
 -- Summaries that are worked out when a dump is loaded; the views show them.
 
--- The objects that retain, and that hold, most: the first 100 000 of each.
+-- The objects that retain most, that hold most, and the largest: the first 100 000 of each.
 CREATE TABLE stat_top_retained (rank INTEGER PRIMARY KEY, object_id INTEGER NOT NULL);
 CREATE TABLE stat_top_held (rank INTEGER PRIMARY KEY, object_id INTEGER NOT NULL);
+CREATE TABLE stat_top_size (rank INTEGER PRIMARY KEY, object_id INTEGER NOT NULL);
 
 -- id is 0 for the objects without a type (site).
 CREATE TABLE stat_type (

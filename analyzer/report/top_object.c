@@ -97,11 +97,13 @@ static enum hf_status take_ranked(
 	static const char *const sql[] = {
 		[HF_RANK_RETAINED] = "SELECT object_id FROM stat_top_retained ORDER BY rank",
 		[HF_RANK_HELD] = "SELECT object_id FROM stat_top_held ORDER BY rank",
-		[HF_RANK_SIZE] = "SELECT id FROM object ORDER BY size DESC, id LIMIT ?",
+		[HF_RANK_SIZE] = "SELECT object_id FROM stat_top_size ORDER BY rank",
 	};
+	static const char all_sizes[] = "SELECT id FROM object ORDER BY size DESC, id";
+	bool all = top->rank == HF_RANK_SIZE && top->max > RANKED;
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(top->report->heap.db, &q, err, sql[top->rank],
-		top->rank == HF_RANK_SIZE ? "i" : "", top->max);
+	enum hf_status status = hf_query(
+		top->report->heap.db, &q, err, all ? all_sizes : sql[top->rank], "");
 	return status == HF_OK ? take(top, q, n_read, last, err) : status;
 }
 

@@ -31,18 +31,55 @@ static void sift_down(struct hf_summary_ranked *heap, uint32_t n)
 	}
 }
 
+/* Sizes in order in some 56,000 classes: exact below 1024, then 1024 to each power of two. */
+enum { CLASS_BITS = 10, N_CLASSES = (64 - CLASS_BITS + 1) << CLASS_BITS };
+
+static inline uint32_t class_of(uint64_t size)
+{
+	if (size >> CLASS_BITS == 0)
+		return (uint32_t)size;
+	unsigned shift = 63 - CLASS_BITS - (unsigned)__builtin_clzll(size);
+	return ((shift + 1) << CLASS_BITS) + (uint32_t)(size >> shift & ((1 << CLASS_BITS) - 1));
+}
+
+static uint64_t least_of_class(uint32_t class)
+{
+	if (class >> CLASS_BITS == 0)
+		return class;
+	unsigned shift = (class >> CLASS_BITS) - 1;
+	return (uint64_t)(1 << CLASS_BITS | (class & ((1 << CLASS_BITS) - 1))) << shift;
+}
+
+/* A size that at least n_top have, and not many more; UINT64_MAX: no memory. */
+static uint64_t least_of_top(const char *at, size_t stride, uint32_t n, uint32_t n_top)
+{
+	uint32_t *count = calloc(N_CLASSES, sizeof(*count)), class = N_CLASSES;
+	if (!count)
+		return UINT64_MAX;
+	for (uint32_t i = 0; i < n; i++, at += stride)
+		count[class_of(*(const uint64_t *)at)]++;
+	for (uint64_t sum = 0; class && sum < n_top;)
+		sum += count[--class];
+	free(count);
+	return class < N_CLASSES ? least_of_class(class) : 0;
+}
+
 struct hf_summary_ranked *hf_summary_top(
 	const uint64_t *size, size_t stride, uint32_t n, uint32_t n_top, uint32_t *ret_n)
 {
 	if (n_top > n)
 		n_top = n;
-	struct hf_summary_ranked *top = malloc(((size_t)n_top + 1) * sizeof(*top));
-	if (!top)
-		return NULL;
 	const char *at = (const char *)size;
-	uint32_t i = 0;
-	for (; i < n_top; i++, at += stride)
-		top[i] = (struct hf_summary_ranked){*(const uint64_t *)at, i};
+	uint64_t least = least_of_top(at, stride, n, n_top);
+	struct hf_summary_ranked *top = malloc(((size_t)n_top + 1) * sizeof(*top));
+	if (!top || least == UINT64_MAX) {
+		free(top);
+		return NULL;
+	}
+	uint32_t i = 0, k = 0;
+	for (; i < n && k < n_top; i++, at += stride)
+		if (*(const uint64_t *)at >= least)
+			top[k++] = (struct hf_summary_ranked){*(const uint64_t *)at, i};
 	qsort(top, n_top, sizeof(*top), compare_ranked);
 	/* Sorted from the last in rank on, it is a heap. */
 	for (uint32_t a = 0, b = n_top; a + 1 < b; a++) {

@@ -47,6 +47,9 @@ static enum hf_status insert_tops(sqlite3 *db, const struct hf_store_input *in, 
 	if (!status)
 		status = insert_top(
 			db, "stat_top_held", in->held->size, sizeof(uint64_t), n, NULL, err);
+	if (!status)
+		status = insert_top(
+			db, "stat_top_size", in->graph->size, sizeof(uint64_t), n, NULL, err);
 	if (status)
 		return status;
 	/* Heads of leaks are ranked among themselves. */

@@ -192,7 +192,8 @@ def insert(db, table, **row):
 def summaries(db, h, a):
     size = {o: h.objects[o - 1][1] for o in range(1, len(h.objects) + 1)}
     dead = [o for o in size if o not in a["live"]]
-    for table, figures in (("stat_top_retained", a["retained"][0]), ("stat_top_held", a["held"][0])):
+    for table, figures in (("stat_top_retained", a["retained"][0]), ("stat_top_held", a["held"][0]),
+                           ("stat_top_size", {o: row[1] for o, row in enumerate(h.objects, 1)})):
         order = sorted(size, key=lambda o: (-figures[o], o))
         db.executemany(f"INSERT INTO {table} VALUES (?, ?)", enumerate(order, 1))
     groups = {}
