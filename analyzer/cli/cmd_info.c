@@ -1,5 +1,6 @@
 /* info and verify: a dump is looked at as it lies there, a database is asked. */
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "cli/session.h"
 #include "report/dump_file.h"
 #include "source/dump/dump.h"
@@ -22,8 +23,10 @@ static int of_database(
 	struct hf_session session;
 	struct hf_err err;
 	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	session.report.progress = hf_progress_hook();
 	if (status == HF_OK)
 		status = report(&session.report, &err);
+	hf_progress_clear();
 	return hf_session_close(&session, status, &err);
 }
 

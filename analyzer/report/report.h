@@ -15,6 +15,9 @@ struct hf_report {
 	struct hf_heapdb heap;
 	struct hf_emit *emit;
 	const char *input; /* as the user wrote it, for the commands that are suggested */
+	/* Of what takes long; or NULL. total 0: not known. */
+	bool (*progress)(void *ctx, const char *stage, uint64_t done, uint64_t total);
+	void *progress_ctx;
 };
 
 /* Read the totals, and say it when the heap is partial. */

@@ -225,6 +225,33 @@ def verify_finds(folder):
         check(f"verify finds {check_name}", got.returncode == 3 and check_name in failed, str(failed))
 
 
+def verify_finds_stale_indexes(folder):
+    """An index that was not there while its table changed, and is there again."""
+    for check_name, index, change in (("edge_index", "edge_dst", "DELETE FROM edge WHERE src_id = 1"),
+                                      ("edge_index", "edge_dst", "UPDATE edge SET dst_id = dst_id + 1 WHERE src_id = 1"),
+                                      ("object_index", "object_leak", "UPDATE object SET depth = NULL WHERE id = 2"),
+                                      ("object_index", "object_far_idom", "UPDATE object SET idom_step = NULL WHERE "
+                                       "idom_id IS NOT NULL AND idom_id IS NOT parent_id")):
+        broken = folder / "broken.hfdb"
+        broken.write_bytes((folder / "sessions.hfdb").read_bytes())
+        for step in range(3):
+            db = sqlite3.connect(broken)
+            db.execute("PRAGMA writable_schema = ON")
+            with db:
+                if step == 0:
+                    row = db.execute("SELECT * FROM sqlite_schema WHERE name = ?", (index,)).fetchone()
+                    db.execute("DELETE FROM sqlite_schema WHERE name = ?", (index,))
+                elif step == 1:
+                    changed = db.execute(change).rowcount
+                else:
+                    db.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+            db.close()
+        check(f"verify: something to change for {index}", changed > 0)
+        got = run(folder, ["verify", "broken.hfdb", "--json"])
+        failed = [c["check"] for c in json.loads(got.stdout)["checks"] if c["violations"]]
+        check(f"verify finds a stale {index}", got.returncode == 3 and check_name in failed, str(failed))
+
+
 def on_a_terminal(folder, args, **env):
     """What the command writes to a terminal of 80 columns."""
     pid, fd = pty.fork()
@@ -289,6 +316,7 @@ def main():
         sql(folder)
         csv(folder)
         verify_finds(folder)
+        verify_finds_stale_indexes(folder)
         if has_terminals():
             terminal(folder)
         pipes(folder)
