@@ -102,8 +102,8 @@ static enum hf_status take_ranked(
 	static const char all_sizes[] = "SELECT id FROM object ORDER BY size DESC, id";
 	bool all = top->rank == HF_RANK_SIZE && top->max > RANKED;
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(
-		top->report->heap.db, &q, err, all ? all_sizes : sql[top->rank], "");
+	enum hf_status status =
+		hf_query(top->report->heap.db, &q, err, all ? all_sizes : sql[top->rank], "");
 	return status == HF_OK ? take(top, q, n_read, last, err) : status;
 }
 
