@@ -198,8 +198,8 @@ static uint32_t make_array(struct hf_types *types, uint32_t module, Dwarf_Die *d
 	uint32_t type = target_of(types, module, die, depth);
 	if (!type)
 		return 0;
-	for (int more = dwarf_child(die, &child); !more && n < MAX_DIMENSIONS;
-		more = dwarf_siblingof(&child, &child)) {
+	for (bool more = !dwarf_child(die, &child); more && n < MAX_DIMENSIONS;
+		more = hf_types_next(&child)) {
 		if (dwarf_tag(&child) == DW_TAG_subrange_type)
 			counts[n++] = dimension(&child);
 	}
@@ -381,15 +381,13 @@ static void add_member(struct reading *r, Dwarf_Die *die, int tag)
 static void read_variants(struct reading *r, Dwarf_Die *part)
 {
 	Dwarf_Die variant, member;
-	for (int more = dwarf_child(part, &variant); !more;
-		more = dwarf_siblingof(&variant, &variant)) {
+	for (bool more = !dwarf_child(part, &variant); more; more = hf_types_next(&variant)) {
 		if (dwarf_tag(&variant) != DW_TAG_variant) {
 			if (dwarf_tag(&variant) == DW_TAG_member)
 				add_member(r, &variant, DW_TAG_member);
 			continue;
 		}
-		for (int m = dwarf_child(&variant, &member); !m;
-			m = dwarf_siblingof(&member, &member)) {
+		for (bool m = !dwarf_child(&variant, &member); m; m = hf_types_next(&member)) {
 			if (dwarf_tag(&member) == DW_TAG_member)
 				add_member(r, &member, DW_TAG_member);
 		}
@@ -399,11 +397,8 @@ static void read_variants(struct reading *r, Dwarf_Die *part)
 static void read_members(struct reading *r, Dwarf_Die *die)
 {
 	Dwarf_Die child;
-	const uint8_t *last = NULL;
-	for (int more = dwarf_child(die, &child); !more && (const uint8_t *)child.addr > last;
-		more = dwarf_siblingof(&child, &child)) {
+	for (bool more = !dwarf_child(die, &child); more; more = hf_types_next(&child)) {
 		int tag = dwarf_tag(&child);
-		last = child.addr;
 		if (tag == DW_TAG_member || tag == DW_TAG_inheritance)
 			add_member(r, &child, tag);
 		else if (tag == DW_TAG_variant_part)
@@ -495,7 +490,7 @@ uint32_t hf_types_template_argument(struct hf_types *types, uint32_t type, unsig
 	Dwarf_Die die = t->die, child;
 	if (!die.addr)
 		return 0;
-	for (int more = dwarf_child(&die, &child); !more; more = dwarf_siblingof(&child, &child)) {
+	for (bool more = !dwarf_child(&die, &child); more; more = hf_types_next(&child)) {
 		if (dwarf_tag(&child) != DW_TAG_template_type_parameter)
 			continue;
 		if (!i--)

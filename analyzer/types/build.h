@@ -2,6 +2,13 @@
 #pragma once
 #include "types/table.h"
 
+/* To the next sibling; false: there is none. One that lies before would never end. */
+static inline bool hf_types_next(Dwarf_Die *die)
+{
+	const uint8_t *at = die->addr;
+	return dwarf_siblingof(die, die) == 0 && (const uint8_t *)die->addr > at;
+}
+
 /* A new type; 0: too many, or no memory. */
 uint32_t hf_types_new(struct hf_types *types, const struct hf_type *type);
 /* Of a variable's DIE, qualified: "zoo::g_all", "load()::cache". An empty text if it has none. */

@@ -7,7 +7,6 @@
 
 enum {
 	MAX_LEVELS = 64,
-	MAX_DIES = 1 << 30,
 	MAX_SCOPES = 1 << 24,
 };
 
@@ -24,8 +23,7 @@ struct walk {
 	struct hf_type_index *index;
 	struct level level[MAX_LEVELS];
 	int depth;
-	bool is_c;       /* structs are no scopes */
-	uint64_t n_dies; /* so far */
+	bool is_c; /* structs are no scopes */
 	const uint8_t *last;
 };
 
@@ -186,21 +184,25 @@ static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
 static void walk_unit(struct walk *w, Dwarf_Die *unit)
 {
 	w->depth = -1;
+	w->last = unit->addr;
 	descend(w, unit, 0, false);
 	while (w->depth >= 0) {
 		struct level *l = &w->level[w->depth];
-		if (!l->more || w->n_dies++ > MAX_DIES) {
+		if (!l->more) {
 			if (l->opened)
 				w->index->scopes[l->scope].end = w->last + 1;
 			w->depth--;
 			continue;
 		}
 		Dwarf_Die die = l->next;
-		/* What goes back would never end. */
-		const uint8_t *at = die.addr;
-		l->more =
-			dwarf_siblingof(&die, &l->next) == 0 && (const uint8_t *)l->next.addr > at;
-		w->last = at;
+		/* The walk goes forward only: what leads back is damaged, and would never end. */
+		if ((const uint8_t *)die.addr <= w->last) {
+			w->types->n_skipped++;
+			l->more = false;
+			continue;
+		}
+		w->last = die.addr;
+		l->more = dwarf_siblingof(&die, &l->next) == 0;
 		visit(w, &die, l->scope);
 	}
 }
