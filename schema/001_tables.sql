@@ -101,7 +101,7 @@ INSERT INTO origin VALUES
 	(4, 'dwarf', 'guess', 'larger than the type of the pointer to it'),
 	(5, 'dwarf', 'guess', 'a pointer of an object whose type is a guess leads to it'),
 	(6, 'dwarf', 'likely', 'as large as several of the type of the pointer to it'),
-	(7, 'site', 'likely', 'as nearly all objects of its site and size'),
+	(7, 'site', 'likely', 'as nearly all objects of its site and size, or what its allocating function returns'),
 	(8, 'container', 'likely', 'a pointer leads to a member of it, and its size fits'),
 	(9, 'dwarf', 'certain', 'a struct that ends with an array'),
 	(10, 'dwarf', 'certain', 'as large as the type of the pointer to it'),

@@ -52,8 +52,7 @@ static bool fits_exactly(const struct hf_typing *y, uint32_t object, uint64_t si
 	return has - size < slack && (slack == 1 || has - size < 16 || size >= 32 || has == 24);
 }
 
-/* What an object is that starts with one of `type`. */
-static uint32_t fit(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed *ret_how)
+uint32_t hf_typing_fit(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed *ret_how)
 {
 	uint32_t n;
 	uint64_t slack, has = size_of(y, object, &slack);
@@ -264,12 +263,12 @@ void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, ui
 		t = &types->at[pointee];
 		uint32_t type = 0;
 		if (t->size && offset % t->size == 0)
-			type = fit(y, object, pointee, &how);
+			type = hf_typing_fit(y, object, pointee, &how);
 		if (type && how == HF_TYPED_ARRAY)
 			hf_typing_set(y, object, type, HF_TYPED_GUESS);
 		return;
 	}
-	uint32_t type = fit(y, object, pointee, &how);
+	uint32_t type = hf_typing_fit(y, object, pointee, &how);
 	bool part = how == HF_TYPED_PREFIX ||
 		    (how == HF_TYPED_ARRAY && hf_type_is_record(&types->at[pointee]) &&
 			    is_link(types, pointee));

@@ -52,6 +52,35 @@ static void add_definition(struct walk *w, const Dwarf_Die *die, const char *nam
 	*slot = (uint32_t)x->n_definitions;
 }
 
+/* The first of a name is taken: of several there is no telling which one is meant. */
+static void add_function(struct walk *w, const Dwarf_Die *die, const char *name)
+{
+	struct hf_type_index *x = w->index;
+	uint32_t *slot = hf_map_put(&x->function_by_hash, hf_type_name_hash(HF_HASH_START, name));
+	if (!slot || *slot)
+		return;
+	if (!hf_grow((void **)&x->functions, x->n_functions, &x->cap_functions,
+		    sizeof(*x->functions))) {
+		w->types->no_memory = true;
+		return;
+	}
+	x->functions[x->n_functions++] = (struct hf_type_definition){0, *die};
+	*slot = (uint32_t)x->n_functions;
+}
+
+uint32_t hf_type_of_function(struct hf_types *types, uint32_t module, const char *name)
+{
+	const struct hf_type_index *x = hf_type_index(types, module);
+	const char *colon = strrchr(name, ':');
+	uint32_t i = x ? hf_map_get(&x->function_by_hash,
+				 hf_type_name_hash(HF_HASH_START, colon ? colon + 1 : name))
+		       : 0;
+	if (!i)
+		return 0;
+	Dwarf_Die die = x->functions[i - 1].die;
+	return hf_types_of_variable(types, module, &die);
+}
+
 /* DW_OP_addr, DW_OP_addrx, or the offset of a thread-local variable. */
 static bool static_place(Dwarf_Die *die, Dwarf_Attribute *location, struct hf_type_variable *ret)
 {
@@ -165,6 +194,8 @@ static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
 		if (!dwarf_haschildren(die))
 			break;
 		name = dwarf_diename(die);
+		if (name && dwarf_hasattr_integrate(die, DW_AT_type))
+			add_function(w, die, name);
 		inner = name ? open_scope(w, die, name, scope, true) : 0;
 		descend(w, die, inner ? inner : scope, inner != 0);
 		break;
@@ -306,6 +337,8 @@ void hf_type_index_destroy(struct hf_type_index *index)
 	free(index->scopes);
 	free(index->definitions);
 	free(index->variables);
+	free(index->functions);
+	hf_map_deinit(&index->function_by_hash);
 	free(index);
 }
 

@@ -33,7 +33,11 @@ struct hf_type_index {
 	size_t n_scopes, cap_scopes;
 	struct hf_type_definition *definitions;
 	size_t n_definitions, cap_definitions;
-	struct hf_map by_hash;              /* → definition + 1 */
+	struct hf_map by_hash; /* → definition + 1 */
+	/* functions that return something, by the hash of their name without its scope */
+	struct hf_type_definition *functions;
+	size_t n_functions, cap_functions;
+	struct hf_map function_by_hash;     /* → function + 1 */
 	struct hf_type_variable *variables; /* thread-local ones last; by addr */
 	size_t n_variables, cap_variables;
 };
@@ -45,6 +49,8 @@ void hf_type_index_destroy(struct hf_type_index *index);
 /* The definition of that name, as hf_type_name_hash() has it; NULL: none here. */
 const struct hf_type_definition *hf_type_index_find(
 	const struct hf_type_index *index, uint64_t hash);
+/* What a function of that name returns (its last component, without parameters); 0: not known. */
+uint32_t hf_type_of_function(struct hf_types *types, uint32_t module, const char *name);
 /* The hash of a name, to go on from that of its scope or from HF_HASH_START. */
 uint64_t hf_type_name_hash(uint64_t hash, const char *name);
 

@@ -2,10 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "types/index.h"
 #include "types/typing.h"
 
 enum {
-	SITE_MIN = 3,      /* typed objects of a site and size that can speak for the others */
+	SITE_MIN = 3, /* typed objects of a site and size that can speak for the others */
+	SITE_ROUNDS = 3,
 	SITE_PERCENT = 90, /* … that are of one type */
 };
 
@@ -71,18 +73,19 @@ static void spread_roots(struct hf_typing *y)
 	}
 }
 
-/* Objects of one site and size */
+/* Objects of one site and size. A site is here the function that allocates, and the line: who calls
+ * it does not matter. */
 
 struct alike {
-	uint64_t size;
-	uint32_t site, object;
+	uint64_t size, where;
+	uint32_t object, site; /* site: of names, + 1; 0: not there */
 };
 
 static int compare_alike(const void *pa, const void *pb)
 {
 	const struct alike *a = pa, *b = pb;
-	if (a->site != b->site)
-		return a->site < b->site ? -1 : 1;
+	if (a->where != b->where)
+		return a->where < b->where ? -1 : 1;
 	if (a->size != b->size)
 		return a->size < b->size ? -1 : 1;
 	return a->object < b->object ? -1 : a->object > b->object;
@@ -110,7 +113,67 @@ static uint32_t speaker(const struct hf_typing *y, const struct alike *at, size_
 	return typed >= SITE_MIN && agree * 100 >= typed * SITE_PERCENT ? candidate : 0;
 }
 
-static enum hf_status spread_sites(struct hf_typing *y, struct hf_err *err)
+static const struct hf_names_site *find_site(const struct hf_names *names, uint32_t id)
+{
+	size_t lo = 0, hi = names ? names->n_sites : 0;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (names->sites[mid].id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return names && lo < names->n_sites && names->sites[lo].id == id ? &names->sites[lo] : NULL;
+}
+
+static uint64_t where_of(const struct hf_names_site *site, uint32_t id)
+{
+	uint64_t hash = HF_HASH_START;
+	if (!site || !site->function)
+		return id;
+	for (const char *c = site->function; *c; c++)
+		hash = hf_hash_byte(hash, (unsigned char)*c);
+	for (const char *c = site->file ? site->file : ""; *c; c++)
+		hash = hf_hash_byte(hash, (unsigned char)*c);
+	return (hash ^ site->line) * 0x100000001b3u;
+}
+
+/* «struct dict *dictCreate(void)» allocates what it returns, if the size is right. */
+static uint32_t returned(struct hf_typing *y, const struct hf_names_site *site)
+{
+	if (!site->function || !site->module)
+		return 0;
+	uint32_t type = hf_type_of_function(y->types, site->module - 1, site->function);
+	const struct hf_type *t = &y->types->at[type];
+	return t->kind == HF_TYPE_POINTER ? t->target : 0;
+}
+
+static void type_returned(struct hf_typing *y, uint32_t object, uint32_t type)
+{
+	enum hf_typed how;
+	const struct hf_type *t = &y->types->at[type];
+	if (t->flags & HF_TYPE_CHAR) {
+		hf_typing_set(y, object, hf_types_array(y->types, type, 0), HF_TYPED_BYTES);
+		return;
+	}
+	uint32_t fits = hf_type_is_record(t) ? hf_typing_fit(y, object, type, &how) : 0;
+	if (fits && (how == HF_TYPED_EXACT || how == HF_TYPED_FLEXIBLE))
+		hf_typing_set(y, object, fits, HF_TYPED_SITE);
+}
+
+static void type_alike(
+	struct hf_typing *y, const struct hf_names *names, const struct alike *at, size_t n)
+{
+	uint32_t type = speaker(y, at, n);
+	for (size_t i = 0; type && i < n; i++)
+		hf_typing_set(y, at[i].object, type, HF_TYPED_SITE);
+	type = at->site ? returned(y, &names->sites[at->site - 1]) : 0;
+	for (size_t i = 0; type && i < n; i++)
+		type_returned(y, at[i].object, type);
+}
+
+static enum hf_status spread_sites(
+	struct hf_typing *y, const struct hf_names *names, struct hf_err *err)
 {
 	const struct hf_heap *heap = y->heap;
 	if (!heap->site || !heap->n_objects)
@@ -120,29 +183,38 @@ static enum hf_status spread_sites(struct hf_typing *y, struct hf_err *err)
 	if (!at)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to sort objects by site");
 	for (uint32_t i = 0; i < heap->n_objects; i++) {
-		if (heap->site[i])
-			at[n++] = (struct alike){heap->requested[i], heap->site[i], i};
+		if (!heap->site[i])
+			continue;
+		const struct hf_names_site *site = find_site(names, heap->site[i]);
+		at[n++] = (struct alike){heap->requested[i], where_of(site, heap->site[i]), i,
+			site ? (uint32_t)(site - names->sites) + 1 : 0};
 	}
-	qsort(at, n, sizeof(*at), compare_alike);
+	if (n)
+		qsort(at, n, sizeof(*at), compare_alike);
 	for (size_t from = 0, to; from < n; from = to) {
 		for (to = from + 1;
-			to < n && at[to].site == at[from].site && at[to].size == at[from].size;
+			to < n && at[to].where == at[from].where && at[to].size == at[from].size;
 			to++)
 			;
-		uint32_t type = speaker(y, at + from, to - from);
-		for (size_t i = from; type && i < to; i++)
-			hf_typing_set(y, at[i].object, type, HF_TYPED_SITE);
+		type_alike(y, names, at + from, to - from);
 	}
 	free(at);
 	return HF_OK;
 }
 
-enum hf_status hf_typing_spread(struct hf_typing *y, struct hf_err *err)
+enum hf_status hf_typing_spread(
+	struct hf_typing *y, const struct hf_names *names, struct hf_err *err)
 {
 	spread_roots(y);
 	spread_queue(y);
-	enum hf_status status = spread_sites(y, err);
-	spread_queue(y);
+	/* what the sites say leads to more, which says more of the sites */
+	enum hf_status status = HF_OK;
+	for (int round = 0; round < SITE_ROUNDS && !status; round++) {
+		status = spread_sites(y, names, err);
+		if (!y->queue_n)
+			break;
+		spread_queue(y);
+	}
 	if (!status && y->types->no_memory)
 		status = hf_err_set(err, HF_E_NOMEM, "no memory for types");
 	return status;

@@ -73,8 +73,9 @@ enum hf_status hf_typing_grow(struct hf_typing *typing, struct hf_err *err);
 /* C++ classes, by the vtables that objects point to. */
 enum hf_status hf_typing_find_classes(struct hf_typing *typing, struct hf_err *err);
 
-/* Everything that follows. */
-enum hf_status hf_typing_spread(struct hf_typing *typing, struct hf_err *err);
+/* Everything that follows. names: its sites may be there already. */
+enum hf_status hf_typing_spread(
+	struct hf_typing *typing, const struct hf_names *names, struct hf_err *err);
 
 /* Fill types, fields, object_type, object_origin, edge_field, variable_type, variable_name,
  * root_name of names; and *ret_doubtful, a bitmap over edges for hf_analysis_init(). All belong to
@@ -93,6 +94,9 @@ void hf_typing_propose_past(struct hf_typing *typing, uint32_t object, uint64_t 
  * is text sooner than it is a struct of pointers that are all NULL. */
 bool hf_typing_is_text(
 	const struct hf_typing *typing, uint32_t object, const struct hf_type_slot *slot);
+/* What an object is that starts with one of `type`, by its size. */
+uint32_t hf_typing_fit(
+	struct hf_typing *typing, uint32_t object, uint32_t type, enum hf_typed *ret_how);
 /* The type behind a Rust trait object whose pointer is the word at offset of src, by its vtable; 0:
  * not known. */
 uint32_t hf_typing_dynamic(struct hf_typing *typing, uint32_t src, uint64_t offset);
