@@ -134,9 +134,13 @@ static void note_sampled(struct hf_report *report)
 {
 	const struct hf_heapdb *heap = &report->heap;
 	char period[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE];
-	hf_emit_line(report->emit,
-		"Sites are sampled, one allocation in %s: figures with ~ are estimates",
-		hf_human_size(period, heap->profile_period));
+	if (heap->profile_period > 1)
+		hf_emit_line(report->emit,
+			"Sites are sampled, one allocation in %s: figures with ~ are estimates",
+			hf_human_size(period, heap->profile_period));
+	else
+		hf_emit_line(report->emit,
+			"Sites were sampled for a time: figures with ~ are estimates");
 	hf_emit_line(report->emit,
 		"from %s live samples. Objects, HELD, RETAINED, leak totals are exact.",
 		hf_human_count(count, heap->n_with_site));

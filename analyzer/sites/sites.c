@@ -193,6 +193,21 @@ static void name_site(struct hf_sites *s, const struct hf_profile_site *from,
 	}
 }
 
+/*
+ * A recorder whose period was changed while it ran keeps what it had recorded, with the weight it
+ * had: the profile's period does not tell that. But then more live than objects of the dump have a
+ * site. (A few objects may be allocated and freed while the dump is made.)
+ */
+static bool is_sampled(const struct hf_profile *p, const struct hf_heap *heap)
+{
+	uint64_t live = 0, recorded = 0;
+	for (size_t i = 0; i < p->n_sites; i++)
+		live += p->sites[i].live_count;
+	for (uint64_t i = 0; heap->site && i < heap->n_objects; i++)
+		recorded += heap->site[i] != 0;
+	return live > recorded + recorded / 100 + 16;
+}
+
 static enum hf_status make_names(struct hf_sites *s, const struct hf_heap *heap,
 	const struct hf_sites_options *options, struct hf_err *err)
 {
@@ -262,6 +277,8 @@ static enum hf_status read_profile(struct hf_sites *s, struct hf_heap *heap,
 		say(options, "%s is not used: %s", path, why);
 		return HF_OK;
 	}
+	if (*ret_tied && !s->profile.sampled)
+		s->profile.sampled = is_sampled(&s->profile, heap);
 	note_profile(heap, &s->profile, path, *ret_tied);
 	*ret_used = true;
 	return HF_OK;
