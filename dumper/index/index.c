@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "index/look.h"
 
 void hf_index_init(struct hf_index *index)
 {
@@ -162,6 +163,23 @@ static uint64_t number_cells(struct hf_index_region *region, uint64_t id)
 	return id;
 }
 
+/* It is looked up in a cell of its own, of which it is the first granule. */
+static uint64_t number_single(struct hf_index_region *region, uint64_t id, struct hf_pool *pool)
+{
+	region->single = hf_pool_alloc(pool, sizeof(*region->single));
+	if (region->single)
+		*region->single = (struct hf_index_cell){
+			.starts = 1, .live = region->live, .rank = (uint32_t)id};
+	region->n_live = region->live;
+	region->live_bytes = region->live ? region->end - region->start : 0;
+	return id + region->live;
+}
+
+static enum hf_status no_memory(struct hf_err *err)
+{
+	return hf_err_set(err, HF_E_NOMEM, "no memory for the object index");
+}
+
 static void drop_overlaps(struct hf_index *index)
 {
 	size_t kept = 0;
@@ -184,7 +202,7 @@ static enum hf_status build_slots(struct hf_index *index, struct hf_err *err)
 	index->n_slots = ((index->hi - index->lo) >> HF_SLOT_SHIFT) + 1;
 	index->slots = hf_page_alloc((index->n_slots + 1) * sizeof(uint32_t));
 	if (!index->slots)
-		return hf_err_set(err, HF_E_NOMEM, "no memory for the object index");
+		return no_memory(err);
 	/* The space between brk heap and mmap area is some tens of TiB: walk it region by region,
 	 * and leave untouched (zero) pages where slots are never looked at. */
 	uint64_t slot = 0;
@@ -214,13 +232,10 @@ enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err)
 		if (id > UINT32_MAX - 1)
 			break;
 		region->first_id = (uint32_t)id;
-		if (region->cells) {
-			id = number_cells(region, id);
-		} else {
-			region->n_live = region->live;
-			region->live_bytes = region->live ? region->end - region->start : 0;
-			id += region->live;
-		}
+		id = region->cells ? number_cells(region, id)
+				   : number_single(region, id, &index->pool);
+		if (!region->cells && !region->single)
+			return no_memory(err);
 		index->live_bytes += region->live_bytes;
 		if (region->end > index->hi)
 			index->hi = region->end;
@@ -269,12 +284,13 @@ uint64_t hf_index_extent_end(const struct hf_index_region *region, uint64_t cell
 
 int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start)
 {
-	uint64_t id;
-	if (!region->cells) {
-		*ret_start = region->start;
-		return region->live ? (int64_t)region->first_id : HF_NO_OBJECT;
-	}
-	return hf_index_look(region, addr, &id, ret_start) ? (int64_t)id : HF_NO_OBJECT;
+	uint64_t cell, rest, kept[9], id[9], offset[9];
+	const struct hf_index_places place = {&cell, &rest};
+	hf_index_place(region, addr, &place, 0);
+	if (!hf_index_look_many(&place, 1, kept, id, offset))
+		return HF_NO_OBJECT;
+	*ret_start = addr - offset[0];
+	return (int64_t)id[0];
 }
 
 bool hf_index_next_piece(const struct hf_index *index, uint64_t bytes, struct hf_index_piece *at)

@@ -44,6 +44,7 @@ struct hf_index_region {
 	uint32_t tail_bytes; /* bytes at the end of each extent that belong to nobody (glibc: 8,
 				the next chunk's size word) */
 	uint32_t live;       /* a single: is it live? */
+	struct hf_index_cell *single; /* what answers for a single, after the seal; in the pool */
 	/* Its live objects and their usable bytes, after the seal. */
 	uint64_t n_live, live_bytes;
 };
@@ -104,39 +105,6 @@ static inline const struct hf_index_region *hf_index_find_region(
 	if (hint && addr - hint->start < hint->end - hint->start)
 		return hint;
 	return hf_index_search_region(index, addr);
-}
-
-/* The cell that addr, which is inside a region with cells, needs to be looked up. */
-static inline const struct hf_index_cell *hf_index_cell_of(
-	const struct hf_index_region *region, uint64_t addr)
-{
-	return &region->cells[(addr - region->start) / HF_CELL_BYTES];
-}
-
-/* Does addr, which is inside a region with cells, point into an object? If so, which one and where
- * does it start. Inline and almost without branches: the scan asks for every word. */
-static inline bool hf_index_look(
-	const struct hf_index_region *region, uint64_t addr, uint64_t *ret_id, uint64_t *ret_start)
-{
-	const struct hf_index_cell *cell = hf_index_cell_of(region, addr);
-	const uint64_t from = addr - region->start, bit = from / HF_GRANULE % 64;
-	uint64_t number = from / HF_CELL_BYTES, starts = cell->starts;
-	/* The tail of an extent belongs to nobody: the last bytes before the next start. */
-	const uint64_t starts_after = starts >> 1 | (uint64_t)cell->next << 63;
-	const bool in_tail =
-		(starts_after >> bit & 1) & (from % HF_GRANULE + region->tail_bytes >= HF_GRANULE);
-	uint64_t below = starts & (~0ull >> (63 - bit));
-	if (__builtin_expect(!below, 0)) {
-		number -= cell->back;
-		cell -= cell->back;
-		below = cell->starts;
-	}
-	/* nothing at all starts before: bit 0, which is no live start then */
-	const unsigned top = 63 ^ (unsigned)__builtin_clzll(below | 1);
-	const uint64_t live = cell->live;
-	*ret_start = region->start + (number * 64 + top) * HF_GRANULE;
-	*ret_id = cell->rank + (uint64_t)__builtin_popcountll(live & ((1ull << top) - 1));
-	return (live >> top & 1) & !in_tail;
 }
 
 /* The object of this region that contains addr, which is inside the region: as hf_index_find. */

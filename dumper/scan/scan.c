@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/page_alloc.h"
+#include "index/look.h"
 #include "scan/crew.h"
 #include "scan/filter.h"
 
@@ -12,106 +13,100 @@
  * object; so that the index cells of all targets of a batch are on their way from memory while the
  * steps before are done.
  */
-/* Words that may become edges, a field an array; `n` of each. */
-struct candidates {
-	uint32_t n;
-	uint64_t src[HF_FILTER_MAX], word_index[HF_FILTER_MAX], word[HF_FILTER_MAX];
-	const struct hf_index_region *region[HF_FILTER_MAX]; /* that the word points into */
-};
+/* Room for a batch, and for a step more of the vector code. */
+typedef uint64_t array[HF_FILTER_MAX];
 
 struct scanner {
 	const struct hf_index *index;
 	const struct hf_images *images;
 	struct hf_batch *batch; /* NULL: only count */
 	struct hf_reader reader;
-	uint64_t module_lo, module_span;    /* of modules */
-	const struct hf_index_region *src;  /* being read */
-	const struct hf_index_region *hint; /* last target */
+	uint64_t module_lo, module_span;   /* of modules */
+	const struct hf_index_region *src; /* being read */
+	struct hf_index_region hint;       /* last target */
 	struct hf_filter filter;
-	struct candidates heap, module; /* module: region is not set */
-	uint64_t dst[HF_FILTER_MAX], dst_offset[HF_FILTER_MAX];
+	array cell, rest; /* what is being looked up */
+	array kept;       /* numbers of those that were found */
+	/* The words of live objects: whose, how far inside, and the word. Then those of them that
+	 * point into regions, then those that point into objects: the edges. */
+	array src_id, src_offset, word;
+	array dst, dst_offset;
 	struct hf_scan_totals totals;
 };
 
-/* The object of the region being read that the word at `at` is in. */
-static inline bool look_source(
-	const struct hf_index_region *region, uint64_t at, uint64_t *ret_id, uint64_t *ret_start)
-{
-	if (region->cells)
-		return hf_index_look(region, at, ret_id, ret_start);
-	*ret_id = region->first_id;
-	*ret_start = region->start;
-	return region->live;
-}
-
-/* Words of no live object fall away; the others go where they point to. */
-static void sort_out(struct scanner *s)
+/* Words of live objects stay. Returns how many. */
+static uint32_t find_sources(struct scanner *s)
 {
 	const struct hf_filter *f = &s->filter;
-	struct candidates *heap = &s->heap, *module = &s->module;
-	uint32_t n_heap = 0, n_module = 0;
-	for (uint32_t i = 0; i < f->n; i++) {
-		uint64_t id, start, word = f->word[i], at = f->at[i];
-		const bool live = look_source(s->src, at, &id, &start);
-		const struct hf_index_region *region =
-			hf_index_find_region(s->index, word, s->hint);
-		const uint64_t word_index = (at - start) / 8;
-		if (region) {
-			s->hint = region;
-			if (region->cells)
-				__builtin_prefetch(hf_index_cell_of(region, word));
+	uint32_t n = hf_index_look_run(s->src, f->at, f->n, s->kept, s->src_id, s->src_offset);
+	for (uint32_t i = 0; i < n; i++)
+		s->word[i] = f->word[s->kept[i]];
+	return n;
+}
+
+static void visit_module_word(struct scanner *s, uint32_t i)
+{
+	int64_t image = hf_images_find(s->images, s->word[i]);
+	if (image < 0)
+		return;
+	s->totals.n_modrefs++;
+	if (s->batch)
+		hf_batch_modref(s->batch, (uint32_t)s->src_id[i], s->src_offset[i], (uint32_t)image,
+			s->word[i] - hf_images_at(s->images, (size_t)image)->base);
+}
+
+/* Words that point into a region stay, and the cells that they need come from memory meanwhile;
+ * words that point into modules are done with. */
+static uint32_t find_regions(struct scanner *s, uint32_t n)
+{
+	const struct hf_index_places places = {s->cell, s->rest};
+	struct hf_index_region last = s->hint; /* a copy, for registers */
+	uint32_t n_kept = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const uint64_t word = s->word[i];
+		if (__builtin_expect(word - last.start >= last.end - last.start, 0)) {
+			const struct hf_index_region *region =
+				hf_index_search_region(s->index, word);
+			if (!region) {
+				if (word - s->module_lo < s->module_span)
+					visit_module_word(s, i);
+				continue;
+			}
+			last = *region;
 		}
-		heap->src[n_heap] = module->src[n_module] = id;
-		heap->word_index[n_heap] = module->word_index[n_module] = word_index;
-		heap->word[n_heap] = module->word[n_module] = word;
-		heap->region[n_heap] = region;
-		n_heap += live & (region != NULL);
-		n_module += live & !region & (word - s->module_lo < s->module_span);
+		hf_index_place(&last, word, &places, n_kept);
+		const char *cell = (const char *)s->cell[n_kept];
+		__builtin_prefetch(cell);
+		__builtin_prefetch(cell + sizeof(struct hf_index_cell) - 1);
+		s->src_id[n_kept] = s->src_id[i];
+		s->src_offset[n_kept] = s->src_offset[i];
+		n_kept++;
 	}
-	heap->n = n_heap;
-	module->n = n_module;
+	s->hint = last;
+	return n_kept;
 }
 
-/* The words that point into live objects stay, as edges. */
-static void resolve(struct scanner *s)
+/* Words that point into live objects stay. */
+static uint32_t find_targets(struct scanner *s, uint32_t n)
 {
-	struct candidates *c = &s->heap;
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < c->n; i++) {
-		uint64_t start, word = c->word[i];
-		const bool live = look_source(c->region[i], word, &s->dst[n], &start);
-		c->src[n] = c->src[i];
-		c->word_index[n] = c->word_index[i];
-		s->dst_offset[n] = word - start;
-		n += live;
+	const struct hf_index_places places = {s->cell, s->rest};
+	n = hf_index_look_many(&places, n, s->kept, s->dst, s->dst_offset);
+	for (uint32_t i = 0; i < n; i++) {
+		s->src_id[i] = s->src_id[s->kept[i]];
+		s->src_offset[i] = s->src_offset[s->kept[i]] / 8;
 	}
-	c->n = n;
-}
-
-static void write_modrefs(struct scanner *s)
-{
-	const struct candidates *c = &s->module;
-	for (uint32_t i = 0; i < c->n; i++) {
-		int64_t image = hf_images_find(s->images, c->word[i]);
-		if (image < 0)
-			continue;
-		s->totals.n_modrefs++;
-		if (s->batch)
-			hf_batch_modref(s->batch, (uint32_t)c->src[i], c->word_index[i] * 8,
-				(uint32_t)image,
-				c->word[i] - hf_images_at(s->images, (size_t)image)->base);
-	}
+	return n;
 }
 
 static void flush(struct scanner *s)
 {
-	sort_out(s);
-	resolve(s);
-	s->totals.n_edges += s->heap.n;
+	uint32_t n = find_sources(s);
+	n = find_regions(s, n);
+	n = find_targets(s, n);
+	s->totals.n_edges += n;
 	if (s->batch)
-		hf_batch_edges(s->batch, &(struct hf_edges){s->heap.n, s->heap.src,
-						 s->heap.word_index, s->dst, s->dst_offset});
-	write_modrefs(s);
+		hf_batch_edges(s->batch,
+			&(struct hf_edges){n, s->src_id, s->src_offset, s->dst, s->dst_offset});
 	s->filter.n = 0;
 }
 
