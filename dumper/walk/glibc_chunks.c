@@ -15,6 +15,7 @@ enum {
 	TRANSIENT_CHUNKS = 4, /* the same where only a footer disagrees */
 	MAX_FENCES = 3,
 	GUESS_BUDGET = 1 << 24, /* header reads a region */
+	PREFETCH_BYTES = 2048,
 };
 
 struct chunk_walk {
@@ -117,6 +118,9 @@ static enum stop run(struct chunk_walk *w)
 		bool doubt = false;
 		while (at < end) {
 			uint64_t prev_size, head;
+			/* The next chunk's header is where this one says; the ones after it are
+			 * fetched meanwhile. */
+			__builtin_prefetch(data + (at - start) + PREFETCH_BYTES);
 			memcpy(&prev_size, data + (at - start), 8);
 			memcpy(&head, data + (at - start) + 8, 8);
 			uint64_t size = glibc_chunk_size(head);

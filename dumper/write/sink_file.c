@@ -177,12 +177,12 @@ enum hf_status hf_sink_file_commit(struct hf_sink_file *file, struct hf_err *err
 {
 	if (file->fd < 0)
 		return hf_err_set(err, HF_E_FAILED, "%s is not open", file->path);
-	int status = (int)hf_syscall1(SYS_fsync, file->fd);
-	if (status == -EINVAL || status == -EROFS)
-		status = 0; /* nothing to flush on such a file system */
+	/* Not flushed to the disk: that takes longer than all the writing, and only a power cut in
+	 * the seconds after would miss it, of which a reader learns by the checksums. File systems
+	 * that find out late that there is no room (NFS, which has no files without a name) say so
+	 * when the file is closed. */
 	bool named = file->temp[0];
-	if (status == 0 && named)
-		status = close_whole(file);
+	int status = named ? close_whole(file) : 0;
 	if (status < 0) {
 		hf_sink_file_abort(file);
 		return hf_err_sys(err, HF_E_IO, -status, "cannot write %s", file->path);

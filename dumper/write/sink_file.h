@@ -21,9 +21,9 @@ enum hf_status hf_sink_file_open(struct hf_sink_file *file, const char *path, st
 /* The same, under a temporary name on every file system. */
 enum hf_status hf_sink_file_open_named(
 	struct hf_sink_file *file, const char *path, struct hf_err *err);
-/* Flush to disk and give it the final name without ever replacing a file: linkat; of a temporary
- * name renameat2 with RENAME_NOREPLACE, or link and unlink where the file system has no such
- * rename. On failure the temporary file is removed too. */
+/* Give it the final name, without waiting for the disk and without ever replacing a file: linkat;
+ * of a temporary name renameat2 with RENAME_NOREPLACE, or link and unlink where the file system has
+ * no such rename. On failure the temporary file is removed too. */
 enum hf_status hf_sink_file_commit(struct hf_sink_file *file, struct hf_err *err);
 /* Close, and remove the temporary file if it is still there. Fine after a commit. */
 void hf_sink_file_abort(struct hf_sink_file *file);
