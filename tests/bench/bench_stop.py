@@ -1,6 +1,7 @@
-"""How long a process stands still for a dump: in process by signal, from outside by pid, and for
-gcore, on the same process in turn; the bare fork() that a snapshot cannot do without; wall time,
-file size, and the memory that a dump takes meanwhile. One JSON line each.
+"""What a dump costs: how long the process stands still, from the trigger to the finished file, file
+size, and the memory that it takes meanwhile; in process by signal, from outside by pid, and for
+gcore, on the same process in turn; the bare fork() that a snapshot cannot do without; and the
+pointer scan against the memory bandwidth of a thread. One JSON line each, then the ratios.
 
 usage: bench_stop.py BUILD_DIR [--objects N]... [--rounds N]
 
@@ -111,9 +112,10 @@ def dumpers(target_pid):
 
 
 def extra_memory(target, build, how, i):
-    """The most that all of them had at one time, and what copy on write gave the target; sampled,
+    """The most that all of them had at one time, of a target that changes nothing meanwhile; sampled,
     so a dump apart from those that are timed."""
-    before, most, done = private_bytes(target.pid), 0, threading.Event()
+    most, done = 0, threading.Event()
+    target.ask("quiet")
 
     def sample():
         nonlocal most
@@ -126,8 +128,22 @@ def extra_memory(target, build, how, i):
     out = how(target, build, i)
     done.set()
     thread.join()
+    target.ask("busy")
     out.unlink()
     return most
+
+
+def scan_ratios(build):
+    """Speed of the scan over that of plain reading: by percentage of pointers, near or anywhere."""
+    ratios = {"bench": "scan_ratio"}
+    for percent, local in ((25, 1), (25, 0), (8, 1), (8, 0), (1, 1)):
+        lines = subprocess.run([build / "bin/bench_scan", "512", str(percent), str(local)], check=True,
+                               stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        for line in map(json.loads, lines):
+            print(json.dumps(line), flush=True)
+            if line["codec"] == "not written":
+                ratios[f"scan_over_read_{percent}_{'near' if local else 'anywhere'}"] = line["ratio"]
+    print(json.dumps(ratios), flush=True)
 
 
 def run(build, n_objects, rounds):
@@ -154,9 +170,12 @@ def run(build, n_objects, rounds):
     ratios = {"bench": "stop_ratio", "objects": n_objects}
     for name in ("signal", "pid"):
         ratios[f"{name}_over_fork"] = round(stall[name] / stall["fork"], 2)
+        ratios[f"{name}_extra_memory_over_rss"] = round(memory[name] / rss, 3)
         if "gcore" in stall:
+            walls = [f[1] / g[1] for f, g in zip(figures[name], figures["gcore"])]
             ratios[f"gcore_over_{name}"] = round(stall["gcore"] / stall[name], 1)
-            ratios[f"core_over_{name}_file"] = round(figures["gcore"][-1][2] / figures[name][-1][2], 1)
+            ratios[f"{name}_wall_over_gcore"] = round(statistics.median(walls), 2)
+            ratios[f"{name}_file_over_core"] = round(figures[name][-1][2] / figures["gcore"][-1][2], 3)
     print(json.dumps(ratios), flush=True)
 
 
@@ -168,6 +187,7 @@ def main():
     args = parser.parse_args()
     for n_objects in args.objects or [1e6, 1e7]:
         run(args.build.resolve(), int(n_objects), args.rounds)
+    scan_ratios(args.build.resolve())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
  *
  * Prints "ready PID" and obeys lines of standard input: "reset" forgets the stalls, "stall" prints
  * the longest one since (nanoseconds), "fork" makes a bare fork of the process and prints how long
- * the call took. Ends with standard input.
+ * the call took, "quiet" lets the thread leave the heap alone and "busy" no longer. Ends with
+ * standard input.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -22,6 +23,7 @@ enum { TICK_NS = 100000 };
 static void **objects;
 static size_t n_objects;
 static uint64_t longest; /* atomic */
+static int quiet;        /* atomic */
 
 static uint64_t now(void)
 {
@@ -46,7 +48,8 @@ static void *tick(void *arg)
 	pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority);
 	for (uint64_t last = now();;) {
 		nanosleep(&(struct timespec){0, TICK_NS}, NULL);
-		((char *)objects[next_random(&state) % n_objects])[15]++;
+		if (!__atomic_load_n(&quiet, __ATOMIC_RELAXED))
+			((char *)objects[next_random(&state) % n_objects])[15]++;
 		uint64_t at = now(), stall = at - last - TICK_NS;
 		last = at;
 		if (stall > __atomic_load_n(&longest, __ATOMIC_RELAXED) && stall < 1ull << 60)
@@ -102,6 +105,9 @@ int main(int argc, char **argv)
 				(unsigned long long)__atomic_load_n(&longest, __ATOMIC_RELAXED));
 		} else if (strcmp(line, "fork\n") == 0) {
 			bare_fork();
+		} else if (strcmp(line, "quiet\n") == 0 || strcmp(line, "busy\n") == 0) {
+			__atomic_store_n(&quiet, line[0] == 'q', __ATOMIC_RELAXED);
+			puts("0");
 		}
 		fflush(stdout);
 	}
