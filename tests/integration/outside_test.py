@@ -361,12 +361,17 @@ def damaged(holdfast, folder, target):
     command = str(pathlib.Path(holdfast.command).with_name("holdfast-dump"))
     whole = core.read_bytes()
     notes = int.from_bytes(whole[64 + 8:64 + 16], "little")  # p_offset of the first program header
+    modules = [m.start() for m in re.finditer(b"\x7fELF", whole)]
     random.seed(2)
     statuses = {}
     for i in range(150):
         data = bytearray(whole)
-        # The headers, the notes, anywhere.
-        start, end = random.choice([(0, 4096), (notes, notes + 8192), (0, len(data))])
+        # The headers, the notes, the first pages of modules, anywhere; one of three without its notes.
+        if i % 3 == 0:
+            del data[notes:]
+        module = random.choice(modules)
+        start, end = random.choice([(0, 4096), (notes, notes + 8192), (module, module + 1024), (0, len(data))])
+        start = start if start < len(data) else 0
         for _ in range(random.choice([1, 4, 64])):
             data[random.randrange(start, min(end, len(data)))] = random.choice([0, 1, 0x7f, 0x80, 0xff])
         core.write_bytes(data)
