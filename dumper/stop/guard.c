@@ -1,56 +1,21 @@
-#include "stop/guard.h"
+#include "stop/guard_state.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "stop/inject.h"
 #include "stop/mounts.h"
 #include "stop/namespaces.h"
-#include "stop/permission.h"
-#include "stop/tracees.h"
 
-enum {
-	FINISH_TIMEOUT_MS = 2000, /* for the call that reaps the snapshot */
-	POLL_MS = 20,
-	MAX_RETRIES = 10,
-	RETRY_PAUSE_NS = 20000,    /* how long threads run on when an allocator lock was held */
-	RETRY_BUDGET_NS = 3000000, /* after which the moment is taken as it is */
-	SLOW_TICK_MS = 100,        /* the clone is looked at that often */
-	SLOW_TICKS = 10,           /* that often asleep in a row: it waits for another thread */
-};
-
-struct guard {
-	int pid, socket;
-	const struct hf_remote *request;
-	struct hf_pool pool;
-	struct hf_tracees tracees;
-	struct hf_tracees borrower; /* the child that a process suspended by vfork() waits for */
-	struct hf_guard_report report;
-	uint64_t insn;           /* a syscall instruction */
-	uint64_t stopped_at_ns;  /* when the first thread was asked to stop */
-	struct hf_tracee child;  /* the snapshot; tid 0: none */
-	int child_pid_in_target; /* as the target's own namespace calls it */
-	long options;            /* PTRACE_O_SUSPEND_SECCOMP where we may */
-	int pidfd;               /* of the target: tells whether the pid is still its own */
-	int nice;
-	struct hf_tracee *caller; /* of the clone */
-	unsigned n_slow;          /* times that it was seen asleep */
-	bool keep_files;          /* of the snapshot: closing them may wait for a server */
-	bool nested;              /* the target is in a pid namespace of its own */
-};
+enum { POLL_MS = 20 };
 
 bool hf_guard_receive(int socket, void *buf, size_t size)
 {
@@ -78,297 +43,6 @@ static bool tell(struct guard *g, const void *buf, size_t size)
 	return true;
 }
 
-/* Stop. */
-
-/* Does another process use the very same memory (kcmp(2): KCMP_VM)? */
-static bool same_memory(int pid, int other)
-{
-	return hf_syscall5(SYS_kcmp, pid, other, 1, 0, 0) == 0;
-}
-
-/* No thread stops, since all are in uninterruptible system calls. What we asked for stops them
- * before they are back in the program; but who is suspended by vfork(2) has lent the memory to a
- * child. */
-static void hold_without_stop(struct guard *g)
-{
-	char path[64], text[4096];
-	snprintf(g->report.why_in_place, sizeof(g->report.why_in_place),
-		"all its threads are in uninterruptible system calls");
-	for (size_t i = 0; i < g->tracees.list.n; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%d/children", g->pid,
-			hf_tracees_at(&g->tracees, i)->thread.tid);
-		if (hf_sys_read_file(path, text, sizeof(text)) <= 0)
-			continue;
-		for (char *at = text; *at >= '0' && *at <= '9';) {
-			int child = (int)strtol(at, &at, 10);
-			at += *at == ' ';
-			if (!same_memory(g->pid, child))
-				continue;
-			hf_tracees_deinit(&g->borrower);
-			hf_tracees_init(&g->borrower, child, 0, &g->pool);
-			hf_tracees_stop(&g->borrower);
-			snprintf(g->report.why_in_place, sizeof(g->report.why_in_place),
-				"it is suspended by vfork() until its child %d, which was stopped, "
-				"too, runs another program",
-				child);
-		}
-	}
-}
-
-/* In the stop, since a thread that has ended cannot be asked any more. */
-static void number_threads(struct guard *g)
-{
-	for (size_t i = 0; i < g->tracees.list.n; i++) {
-		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
-		t->tid_inside = hf_namespace_tid(g->pid, t->thread.tid);
-	}
-}
-
-static enum hf_status stop(struct guard *g, struct hf_err *err)
-{
-	g->stopped_at_ns = hf_sys_monotonic_ns();
-	int rc = hf_tracees_stop(&g->tracees);
-	const struct hf_remote *r = g->request;
-	while (rc >= 0 && r->busy && g->report.retries < MAX_RETRIES &&
-		hf_sys_monotonic_ns() - g->stopped_at_ns < RETRY_BUDGET_NS && r->busy(r->ctx)) {
-		g->report.retries++;
-		hf_tracees_run(&g->tracees, r->busy_start, r->busy_end, RETRY_PAUSE_NS);
-		rc = hf_tracees_stop(&g->tracees);
-	}
-	size_t n_seized = 0, n_stopped = 0;
-	for (size_t i = 0; i < g->tracees.list.n; i++) {
-		const struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
-		n_seized += t->seized && !t->gone;
-		n_stopped += t->stopped;
-	}
-	if (rc < 0 || !n_seized) {
-		int why = rc < 0 ? -rc : g->tracees.trace_errno ? g->tracees.trace_errno : ESRCH;
-		return hf_permission_explain(g->pid, why, err);
-	}
-	if (!n_stopped)
-		hold_without_stop(g);
-	g->report.time_ns = hf_sys_realtime_ns();
-	hf_process_sizes(g->request->proc_pid, &g->report.vm_bytes, &g->report.rss_bytes);
-	hf_tracees_settle(&g->tracees);
-	hf_tracees_registers(&g->tracees);
-	if (g->nested)
-		number_threads(g);
-	return HF_OK;
-}
-
-/* Code selector of 64-bit user mode (arch/x86/include/asm/segment.h: __USER_CS). */
-static bool is_64_bit(const struct hf_tracee *t)
-{
-	return t->thread.regs.cs == 0x33;
-}
-
-static bool usable(const struct hf_tracee *t)
-{
-	return t->stopped && !t->signal && is_64_bit(t) &&
-	       !(t->thread.flags & HF_THREAD_NO_REGISTERS) &&
-	       t->thread.regs.rip < 1ull << 47 /* not in the vsyscall page */;
-}
-
-/* The thread to call in the name of: rather one that is in a system call, since a restartable
- * sequence (rseq(2)) that is left and entered again is broken; rather the main thread. */
-static struct hf_tracee *choose(struct guard *g)
-{
-	struct hf_tracee *best = NULL;
-	int best_score = 0;
-	for (size_t i = 0; i < g->tracees.list.n; i++) {
-		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
-		int score =
-			1 + 2 * ((long)t->thread.regs.orig_rax >= 0) + (t->thread.tid == g->pid);
-		if (usable(t) && score > best_score) {
-			best = t;
-			best_score = score;
-		}
-	}
-	return best;
-}
-
-/* Snapshot. */
-
-static void refuse(struct guard *g, const char *reason, int sys_errno)
-{
-	g->report.in_place = true;
-	g->report.read_pid = g->request->proc_pid;
-	if (reason)
-		snprintf(g->report.why_in_place, sizeof(g->report.why_in_place), "%s%s%s", reason,
-			sys_errno ? ": " : "", sys_errno ? hf_strerror(sys_errno) : "");
-}
-
-/* The child's first stop; the target runs on already. */
-static bool adopt(struct guard *g)
-{
-	int tid = g->child.thread.tid, status = 0;
-	while (hf_wait(tid, &status, 0) == -EINTR)
-		;
-	g->child.stopped = WIFSTOPPED(status);
-	return g->child.stopped && hf_ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_EXITKILL) == 0;
-}
-
-static void on_alarm(int signal)
-{
-	(void)signal;
-}
-
-/* So that waiting is interrupted (inject.h, `slow`). */
-static void set_timer(long ms)
-{
-	struct itimerval timer = {{0, ms * 1000}, {0, ms * 1000}};
-	sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
-	setitimer(ITIMER_REAL, &timer, NULL);
-}
-
-/* Kill the snapshot and take its end as its tracer; the target's own wait is still to come. One
- * that waits for a server in the kernel ends some time later, without us. */
-static bool end_child(struct guard *g)
-{
-	int tid = g->child.thread.tid, status = 0;
-	if (tid <= 0)
-		return false;
-	long early = hf_wait(tid, &status, WNOHANG);
-	bool lost = early == tid && !WIFSTOPPED(status);
-	uint64_t deadline = hf_sys_monotonic_ns() + FINISH_TIMEOUT_MS * 1000000ull;
-	for (bool ended = lost || early < 0; !ended && hf_sys_monotonic_ns() < deadline;) {
-		kill(tid, SIGKILL);
-		set_timer(SLOW_TICK_MS);
-		long rc = hf_wait(tid, &status, 0);
-		set_timer(0);
-		ended = rc != -EINTR && !(rc == tid && WIFSTOPPED(status));
-	}
-	g->child.thread.tid = 0;
-	return lost || early < 0;
-}
-
-/* A fork of large memory is busy. One that sleeps may wait for a thread that we hold: the monitor
- * of a userfaultfd that is told of forks (UFFD_FEATURE_EVENT_FORK). So the others are let go. */
-static bool clone_is_slow(void *ctx)
-{
-	struct guard *g = ctx;
-	char state = hf_thread_state(g->pid, g->caller->thread.tid);
-	if (state != 'D' && state != 'S') {
-		g->n_slow = g->n_slow < SLOW_TICKS ? 0 : g->n_slow;
-		return false;
-	}
-	if (++g->n_slow != SLOW_TICKS)
-		return false;
-	for (size_t i = 0; i < g->tracees.list.n; i++) {
-		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
-		if (t == g->caller || !t->stopped)
-			continue;
-		t->stopped = hf_ptrace(PTRACE_CONT, t->thread.tid, 0, t->signal) < 0;
-		t->signal = 0;
-	}
-	return false;
-}
-
-/* The threads have run meanwhile: the snapshot is of no moment. */
-static void stop_again(struct guard *g, struct hf_inject *in)
-{
-	if (in->child) {
-		g->child_pid_in_target = (int)in->result;
-		g->child = (struct hf_tracee){.thread.tid = in->child, .seized = true};
-		end_child(g);
-	}
-	for (size_t i = 0; i < g->tracees.list.n; i++) {
-		struct hf_tracee *t = hf_tracees_at(&g->tracees, i);
-		if (t->seized && !t->gone && !t->stopped)
-			hf_ptrace(PTRACE_INTERRUPT, t->thread.tid, 0, 0);
-	}
-	hf_tracees_stop(&g->tracees);
-	g->report.time_ns = hf_sys_realtime_ns();
-	hf_tracees_settle(&g->tracees);
-	hf_tracees_registers(&g->tracees);
-	refuse(g, "a fork of the process waits for another of its threads", 0);
-}
-
-/* CLONE_FILES: until the snapshot has closed its descriptors they are the target's very own, so a
- * socket that the target closes is closed. */
-static void make_snapshot(struct guard *g)
-{
-	struct hf_tracee *t = choose(g);
-	if (g->report.why_in_place[0]) {
-		refuse(g, NULL, 0);
-		return;
-	}
-	if (!t) {
-		refuse(g, "no thread is in a state to make a system call", 0);
-		return;
-	}
-	g->options = hf_inject_may_suspend_seccomp(t) ? PTRACE_O_SUSPEND_SECCOMP : 0;
-	if (!g->options && !hf_permission_same_filters(g->pid)) {
-		refuse(g, "a seccomp filter, which might kill the process for a system call", 0);
-		return;
-	}
-	if (!g->insn) {
-		refuse(g, "no syscall instruction was found", 0);
-		return;
-	}
-	enum { CLONE_FILES_ = 0x400 };
-	struct hf_inject in = {.tracee = t,
-		.insn = g->insn,
-		.options = g->options,
-		.slow = clone_is_slow,
-		.ctx = g};
-	uint64_t args[6] = {CLONE_FILES_};
-	g->caller = t;
-	/* On a busy machine the stop is as long as the thread waits for the CPU. */
-	int nice = getpriority(PRIO_PROCESS, (id_t)t->thread.tid);
-	setpriority(PRIO_PROCESS, (id_t)t->thread.tid, -20);
-	set_timer(SLOW_TICK_MS);
-	int rc = hf_inject_run(&in, SYS_clone, args);
-	set_timer(0);
-	setpriority(PRIO_PROCESS, (id_t)t->thread.tid, nice);
-	if (g->n_slow >= SLOW_TICKS) {
-		stop_again(g, &in);
-		return;
-	}
-	if (rc < 0 || in.result < 0 || !in.child) {
-		refuse(g, "no snapshot could be forked", rc < 0 ? -rc : (int)-in.result);
-		return;
-	}
-	g->child_pid_in_target = (int)in.result;
-	g->child = (struct hf_tracee){.thread.tid = in.child, .seized = true};
-	g->report.read_pid = in.child;
-}
-
-/* Closing may wait for a server that does not answer (a flush of a file of FUSE or NFS): the
- * snapshot can be read all the same. */
-static bool closing_is_slow(void *ctx)
-{
-	struct guard *g = ctx;
-	return ++g->n_slow >= SLOW_TICKS;
-}
-
-/* It dies with us, the kernel may kill it before others, it stands behind the target, and it holds
- * none of the target's descriptors. */
-static void strip(struct guard *g)
-{
-	char path[64];
-	setpriority(PRIO_PROCESS, (id_t)g->child.thread.tid, g->nice);
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", g->child.thread.tid);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		hf_sys_write_full(fd, "1000", 4);
-		close(fd);
-	}
-	enum { CLOSE_RANGE = 436, UNSHARE = 2 };
-	struct hf_inject in = {.tracee = &g->child,
-		.insn = g->insn,
-		.options = PTRACE_O_EXITKILL | g->options,
-		.slow = closing_is_slow,
-		.ctx = g};
-	uint64_t args[6] = {0, ~0u, UNSHARE};
-	if (g->keep_files)
-		return;
-	g->n_slow = 0;
-	set_timer(SLOW_TICK_MS);
-	hf_inject_run(&in, CLOSE_RANGE, args);
-	set_timer(0);
-}
-
 static void release(struct guard *g)
 {
 	hf_tracees_release(&g->borrower);
@@ -389,7 +63,8 @@ static bool reap_by(struct guard *g, int tid, bool strict)
 	hf_tracees_registers(&one);
 	struct hf_tracee *t = one.list.n ? hf_tracees_at(&one, 0) : NULL;
 	bool done = false;
-	bool fit = t && usable(t) && (!strict || (!t->late && (long)t->thread.regs.orig_rax >= 0));
+	bool fit = t && hf_guard_usable(t) &&
+		   (!strict || (!t->late && (long)t->thread.regs.orig_rax >= 0));
 	if (fit) {
 		struct hf_inject in = {.tracee = t,
 			.insn = hf_inject_find(g->request->proc_pid),
@@ -413,7 +88,7 @@ static bool target_lives(const struct guard *g)
 static void reap_in_target(struct guard *g)
 {
 	enum { PATIENCE = 20 /* looks for the best thread */, PAUSE_NS = 1000000 };
-	uint64_t deadline = hf_sys_monotonic_ns() + FINISH_TIMEOUT_MS * 1000000ull;
+	uint64_t deadline = hf_sys_monotonic_ns() + HF_GUARD_FINISH_MS * 1000000ull;
 	if (g->child_pid_in_target <= 0)
 		return;
 	for (int pass = 0; hf_sys_monotonic_ns() < deadline; pass++) {
@@ -507,25 +182,25 @@ static void serve(struct guard *g)
 	struct hf_guard_end end = {0};
 	g->insn = hf_inject_find(g->request->proc_pid);
 	g->keep_files = has_served_files(g);
-	g->report.err.status = stop(g, &g->report.err);
+	g->report.err.status = hf_guard_stop(g, &g->report.err);
 	if (g->report.err.status) {
 		hf_tracees_release(&g->tracees);
 		tell(g, &g->report, sizeof(g->report));
 		return;
 	}
-	make_snapshot(g);
+	hf_guard_fork(g);
 	if (g->report.in_place)
 		g->report.stop_ns = hf_sys_monotonic_ns() - g->stopped_at_ns;
 	else
 		release(g);
 	setpriority(PRIO_PROCESS, 0, g->nice);
-	if (!g->report.in_place && adopt(g))
-		strip(g);
+	if (!g->report.in_place)
+		hf_guard_keep(g);
 	name_threads(g);
 	if (hf_namespace_differs(g->pid, "uts"))
 		hf_namespace_hostname(g->pid, g->report.hostname, sizeof(g->report.hostname));
 	bool wanted = tell_report(g) && wait_for_tool(g);
-	end.lost = g->report.in_place ? target_lost(g) : end_child(g);
+	end.lost = g->report.in_place ? target_lost(g) : hf_guard_end_child(g);
 	if (g->report.in_place)
 		release(g);
 	end.stop_ns = g->report.stop_ns;
