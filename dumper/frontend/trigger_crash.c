@@ -49,8 +49,10 @@ static int dump_when_free(const struct hf_capture_request *request)
 	return result;
 }
 
-/* The same instruction of the same thread may fail again when a handler has returned or jumped: one
- * dump is enough for that. */
+/* The same instruction of the same thread may fail again when a handler has returned or jumped, and
+ * a handler may raise its signal again when it has done what it had to: one dump is enough for
+ * that.
+ */
 static bool is_new(int number, const siginfo_t *info, const ucontext_t *context)
 {
 	static struct place {
@@ -60,8 +62,9 @@ static bool is_new(int number, const siginfo_t *info, const ucontext_t *context)
 	struct place now = {number, (int)hf_syscall0(SYS_gettid),
 		(uint64_t)context->uc_mcontext.gregs[REG_RIP],
 		info->si_code > 0 ? (uint64_t)info->si_addr : 0};
-	bool same = now.number == last.number && now.tid == last.tid && now.pc == last.pc &&
-		    now.address == last.address;
+	bool same_signal = now.number == last.number && now.tid == last.tid;
+	bool raised = info->si_code <= 0 && info->si_pid == (int)hf_syscall0(SYS_getpid);
+	bool same = same_signal && (raised || (now.pc == last.pc && now.address == last.address));
 	last = now;
 	return !same;
 }

@@ -5,7 +5,7 @@
  *            late-overflow, all-threads: a signal; heap-size, heap-bins, heap-tcache, heap-top,
  *            double-free: a heap damaged first, by which malloc itself aborts with its lock held
  *   HANDLER  none; of the program: siginfo, plain, resethand, onstack, longjmp, fix, ignore, sysv,
- *            mask
+ *            mask, again
  *
  * A list of 20000 nodes hangs on g_list. A handler writes what it was told to stdout, so the output
  * and the exit status must be the same with and without a library that handles the signals.
@@ -104,6 +104,14 @@ static void fix(int number, siginfo_t *info, void *context)
 	mprotect(page, 4096, PROT_READ | PROT_WRITE);
 }
 
+/* As runtimes do: say what happened, then let it happen. */
+static void again(int number)
+{
+	put_hex("again", (unsigned long)number);
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
 static void use_handler(const char *kind)
 {
 	static const int all[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
@@ -132,6 +140,10 @@ static void use_handler(const char *kind)
 			sigaddset(&action.sa_mask, SIGUSR1);
 		if (!strcmp(kind, "fix"))
 			action.sa_sigaction = fix;
+		if (!strcmp(kind, "again")) {
+			action.sa_flags = SA_NODEFER | SA_ONSTACK;
+			action.sa_handler = again;
+		}
 		if (!strcmp(kind, "longjmp")) {
 			action.sa_flags = 0;
 			action.sa_handler = jump;
@@ -145,8 +157,8 @@ static void use_handler(const char *kind)
 		if (sigaction(number, &action, NULL))
 			put("sigaction failed\n");
 		if (sigaction(number, NULL, &old) || old.sa_sigaction != action.sa_sigaction ||
-			(old.sa_flags & (SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND)) !=
-				action.sa_flags)
+			(old.sa_flags & (SA_SIGINFO | SA_ONSTACK | SA_NODEFER |
+						(int)SA_RESETHAND)) != action.sa_flags)
 			put("sigaction() tells something else\n");
 	}
 	if (!strcmp(kind, "onstack")) {
