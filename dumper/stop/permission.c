@@ -111,11 +111,15 @@ static enum hf_status check_class(int pid, struct hf_err *err)
 
 enum hf_status hf_permission_check(int pid, struct hf_err *err)
 {
-	unsigned long long tracer = 0, dummy;
+	unsigned long long tracer = 0, process = 0;
 	if (pid == getpid())
 		return hf_err_set(err, HF_E_USAGE, "%d is holdfast-dump itself", pid);
-	if (!status_number(pid, "Pid", 10, &dummy))
+	if (!status_number(pid, "Tgid", 10, &process))
 		return hf_err_set(err, HF_E_NOTFOUND, "there is no process %d", pid);
+	if ((int)process != pid)
+		return hf_err_set(err, HF_E_USAGE,
+			"%d is a thread of process %d: give the number of the process", pid,
+			(int)process);
 	if (status_number(pid, "TracerPid", 10, &tracer) && tracer)
 		return hf_permission_explain(pid, EPERM, err);
 	return check_class(pid, err);

@@ -180,7 +180,9 @@ def refused_kinds(holdfast, folder, target):
     need_root()
     command = open_to_all(folder, holdfast)
     out = f"{folder}/x.hfd"
-    with Target(target, folder) as t:
+    with Target(target, folder, "--threads", "2") as t:
+        thread = next(tid for tid in t.states() if tid != t.pid)
+        run_refused([command, str(thread), "-o", out], rf"{thread} is a thread of process {t.pid}: give", status=2)
         # As root, but without the capability; and a process of somebody else.
         with Target(target, folder, preexec=as_nobody, name="nobody") as other:
             run_refused([command, str(other.pid), "-o", out], "this root has no CAP_SYS_PTRACE", preexec_fn=drop_ptrace)
@@ -196,7 +198,7 @@ def refused_kinds(holdfast, folder, target):
             run_refused([command, str(t.pid), "-o", out], rf"traced already, by {gdb.pid} \(gdb\); end that first")
             os.killpg(gdb.pid, signal.SIGKILL)
             gdb.wait()
-        t.check_whole(1)
+        t.check_whole(2)
         t.finish()
     zombie = os.fork()
     if not zombie:
@@ -387,6 +389,6 @@ def damaged(holdfast, folder, target):
 
 
 if __name__ == "__main__":
-    run({"agree": agree, "static": build, "nopie": build, "stripped": build, "kill": kill, "many": many,
+    run({"agree": agree, "static": build, "static_pie": build, "nopie": build, "stripped": build, "kill": kill, "many": many,
          "refused": refused, "refused_kinds": refused_kinds, "in_place": in_place, "stopped": stopped, "cores": cores, "kernel_core": kernel_core,
          "damaged": damaged}, __doc__)
