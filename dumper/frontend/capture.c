@@ -152,18 +152,35 @@ static void add_finding(
 	hf_fmt(f->text, sizeof(f->text), format, what, n);
 }
 
+/* What most likely refuses ptrace here (ptrace(2)). */
+static const char *why_refused(void)
+{
+	char scope[8];
+	if (hf_syscall1(SYS_prctl, PR_GET_DUMPABLE) != 1)
+		return "; the process is not dumpable, since it changed its user or asked for it";
+	if (hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0)
+		return "; a seccomp filter is on the process";
+	if (hf_sys_read_file("/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope)) > 0 &&
+		scope[0] > '1')
+		return "; kernel.yama.ptrace_scope forbids it";
+	return "";
+}
+
 static void note_problems(struct work *w, const struct hf_snapshot *s)
 {
-	if (s->trace_errno)
+	char why[160];
+	if (s->trace_errno) {
+		hf_fmt(why, sizeof(why), "ptrace: %s%s", hf_strerror(s->trace_errno),
+			why_refused());
 		add_finding(w, HF_PARTIAL,
-			"other threads could not be stopped (ptrace: %s): their registers and the "
-			"live "
+			"other threads could not be stopped (%s): their registers and the live "
 			"parts of their stacks are not known",
-			hf_strerror(s->trace_errno), 0);
-	if (s->not_stopped)
+			why, 0);
+	} else if (s->not_stopped) {
 		add_finding(w, HF_PARTIAL,
 			"%s%lu threads did not stop in time: their registers are not known", "",
 			s->not_stopped);
+	}
 	if (s->in_place)
 		add_finding(w, HF_WARNING,
 			"no snapshot could be forked (%s): the process stood still during the "

@@ -69,14 +69,19 @@ def locks(holdfast, target):
 
 
 def seccomp(holdfast, target):
-    """Where nobody may trace, the dump is made without, and says so; nobody is killed for it."""
-    for kind in ("filter-kill", "filter-refuse"):
+    """By a filter, or of a process that changed its user: where nobody may trace, the dump is made without, and says so; nobody is killed for it."""
+    kinds = {"filter-kill": "seccomp filter", "filter-refuse": "seccomp filter", "user": "not dumpable"}
+    holdfast.folder.chmod(0o777)
+    for kind, word in kinds.items():
+        if kind == "user" and os.geteuid() != 0:
+            print("SKIPPED: user: only root can become another user")
+            continue
         with Target(holdfast, target, kind) as t:
             path = holdfast.folder / f"{kind}.hfd"
             expect(f"{kind}: holdfast_dump()", t.dump(path), -errno.ENODATA)
             info = subprocess.run([holdfast.command, "info", path], capture_output=True, text=True).stdout
-            if "could not be stopped" not in info:
-                raise Failure(f"no word about the threads in {info}")
+            if "could not be stopped" not in info or word not in info or "in time" in info:
+                raise Failure(f"no word about the threads, or the wrong one, in {info}")
             subprocess.run([holdfast.command, "load", path, "-o", holdfast.folder / "x.hfdb"], capture_output=True)
             rows = subprocess.run([holdfast.command, "sql", holdfast.folder / "x.hfdb", "--csv",
                                    "SELECT held_count FROM variable WHERE name = 'g_list'"],

@@ -29,6 +29,8 @@ struct node {
 	char rest[56];
 };
 
+enum { NOBODY = 65534 };
+
 struct node *g_list;
 static sem_t held;
 
@@ -92,6 +94,14 @@ static void locks(void)
 	}
 }
 
+static void one_thread(void)
+{
+	pthread_t t;
+	sem_init(&held, 0, 0);
+	pthread_create(&t, NULL, deaf, NULL);
+	sem_wait(&held);
+}
+
 static void filter(unsigned action)
 {
 	struct sock_filter code[] = {
@@ -100,10 +110,7 @@ static void filter(unsigned action)
 		BPF_STMT(BPF_RET | BPF_K, action),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	pthread_t t;
-	sem_init(&held, 0, 0);
-	pthread_create(&t, NULL, deaf, NULL);
-	sem_wait(&held);
+	one_thread();
 	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
@@ -130,6 +137,11 @@ int main(int argc, char **argv)
 		filter(SECCOMP_RET_KILL_PROCESS);
 	else if (!strcmp(argv[1], "filter-refuse"))
 		filter(SECCOMP_RET_ERRNO | 1 /* EPERM */);
+	else if (!strcmp(argv[1], "user")) {
+		one_thread();
+		if (setgid(NOBODY) || setuid(NOBODY))
+			_exit(97);
+	}
 	put("ready\n");
 	static char line[4096];
 	for (;;) {
