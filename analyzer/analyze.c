@@ -6,9 +6,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "analyzer/analysis.h"
 #include "base/cleanup.h"
+#include "base/fmt.h"
 #include "frames/frames.h"
 #include "sites/sites.h"
 #include "source/dump/dump.h"
@@ -300,9 +302,31 @@ static enum hf_status find_names(struct load *load, const char *path, struct hf_
 	return status ? status : cancelled(load, err);
 }
 
+/* A small dump can stand for a large heap: say so before the disk is full. */
+static enum hf_status check_room(struct load *load, struct hf_err *err)
+{
+	enum { WORTH_SAYING = 200 << 20 };
+	const struct hf_analyze_options *o = load->options;
+	uint64_t need = hf_store_estimate(&load->heap, &load->names);
+	struct statvfs disk;
+	if (fstatvfs(load->store.output.fd, &disk) == 0 && need / disk.f_frsize > disk.f_bavail)
+		return hf_err_set(err, HF_E_IO,
+			"the database will take about %lu MB, but %lu MB are free: choose another "
+			"place with -o",
+			need / 1000000, disk.f_bavail * disk.f_frsize / 1000000);
+	if (need >= WORTH_SAYING && o->message) {
+		char text[100];
+		hf_fmt(text, sizeof(text), "writing a database of about %lu MB", need / 1000000);
+		o->message(o->ctx, text);
+	}
+	return HF_OK;
+}
+
 static enum hf_status write_all(struct load *load, struct hf_err *err)
 {
 	enum hf_status status = hf_analysis_init(&load->analysis, &load->heap, load->doubtful, err);
+	if (!status)
+		status = check_room(load, err);
 	if (status)
 		return status;
 

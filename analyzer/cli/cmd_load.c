@@ -5,6 +5,7 @@
 #include "analyzer/analyze.h"
 #include "base/cleanup.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/session.h"
 
 static void free_str(char **s)
@@ -46,6 +47,7 @@ int hf_cmd_load(const struct hf_args *args)
 	}
 	const char *dirs[HF_MAX_GIVEN], *allocators[HF_MAX_GIVEN];
 	hf_input_options(&options);
+	hf_interrupt_cleans_up();
 	options.profile = hf_args_value(args, "profile");
 	options.debug_dirs = dirs;
 	options.n_debug_dirs = hf_args_values(args, "debug-dir", dirs, HF_MAX_GIVEN);

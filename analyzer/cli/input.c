@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "analyzer/analyze.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 
@@ -30,6 +31,7 @@ enum hf_status hf_input_open(const char *path, sqlite3 **ret, struct hf_err *err
 {
 	struct hf_analyze_options options;
 	hf_input_options(&options);
+	hf_interrupt_cleans_up();
 	enum hf_status status = hf_open_input(path, &options, ret, err);
 	hf_input_done();
 	/* Questions read here and there; the page cache of the system is faster than our own. */

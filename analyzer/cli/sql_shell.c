@@ -1,5 +1,6 @@
 #include "cli/sql_shell.h"
 
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,12 +86,38 @@ static bool history_file(char *buf, size_t size)
 	return snprintf(buf, size, "%s/sql_history", dir) < (int)size;
 }
 
+/* Ctrl-C ends a statement that runs, or drops the one that is being typed. */
+static volatile sig_atomic_t interrupted, reading;
+static sigjmp_buf typing;
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+	hf_sql_interrupt();
+	if (reading) /* readline has put the terminal and itself in order, and then called us */
+		siglongjmp(typing, 1);
+}
+
+static char *read_terminal(const char *prompt)
+{
+	if (sigsetjmp(typing, 1)) {
+		reading = 0;
+		return strdup("");
+	}
+	interrupted = 0;
+	reading = 1;
+	char *line = readline(prompt);
+	reading = 0;
+	return line;
+}
+
 /* Lines in, statements out */
 
 static char *read_line(bool terminal, bool more)
 {
 	if (terminal)
-		return readline(more ? "     ...> " : "holdfast> ");
+		return read_terminal(more ? "     ...> " : "holdfast> ");
 	char *line = NULL;
 	size_t cap = 0;
 	ssize_t n = getline(&line, &cap, stdin);
@@ -101,12 +128,6 @@ static char *read_line(bool terminal, bool more)
 	if (n && line[n - 1] == '\n')
 		line[n - 1] = 0;
 	return line;
-}
-
-static void on_interrupt(int sig)
-{
-	(void)sig;
-	hf_sql_interrupt();
 }
 
 static enum hf_status schema(sqlite3 *db, const char *name, struct hf_err *err)
@@ -162,7 +183,10 @@ static enum hf_status loop(
 		if (terminal && *line)
 			add_history(line);
 		status = HF_OK;
-		if (!statement.len && *line == '.') {
+		if (terminal && interrupted) { /* the lines before it go as well */
+			hf_text_clear(&statement);
+			putchar('\n');
+		} else if (!statement.len && *line == '.') {
 			status = dot_command(db, line, options, &quit, err);
 		} else if (*line || statement.len) {
 			hf_text_addf(&statement, "%s\n", line);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,40 @@
 #include "base/fmt.h"
 
 enum { MAX_TRIES = 32, MAX_LOADS = 8 }; /* names that are tried; loads of one name at a time */
+
+/* Names of files that are being made, for hf_output_abandon(). An output that finds no room here is
+ * made all the same. */
+static struct {
+	atomic_int state; /* 0 free, 1 being changed, 2 a name */
+	char temp[PATH_MAX];
+} under_way[4];
+
+static void remember(const struct hf_output *output)
+{
+	for (size_t i = 0; i < sizeof(under_way) / sizeof(*under_way); i++) {
+		int unused = 0;
+		if (!atomic_compare_exchange_strong(&under_way[i].state, &unused, 1))
+			continue;
+		strcpy(under_way[i].temp, output->temp);
+		atomic_store(&under_way[i].state, 2);
+		return;
+	}
+}
+
+static void forget(const struct hf_output *output)
+{
+	for (size_t i = 0; i < sizeof(under_way) / sizeof(*under_way); i++)
+		if (atomic_load(&under_way[i].state) == 2 &&
+			!strcmp(under_way[i].temp, output->temp))
+			atomic_store(&under_way[i].state, 0);
+}
+
+void hf_output_abandon(void)
+{
+	for (size_t i = 0; i < sizeof(under_way) / sizeof(*under_way); i++)
+		if (atomic_load(&under_way[i].state) == 2)
+			unlink(under_way[i].temp);
+}
 
 static enum hf_status fail(struct hf_err *err, const char *what, const char *path)
 {
@@ -98,8 +133,10 @@ enum hf_status hf_output_init(struct hf_output *ret, const char *path, struct hf
 			hf_fmt(ret->temp, sizeof(ret->temp), "%s.tmp%u", ret->path, number);
 		else
 			hf_fmt(ret->temp, sizeof(ret->temp), "%s.tmp", ret->path);
-		if (create(ret))
+		if (create(ret)) {
+			remember(ret);
 			return HF_OK;
+		}
 		if (errno != EEXIST && errno != ELOOP)
 			status = fail(err, "creating", ret->temp);
 		else if (!remove_litter(ret) && ++number == MAX_LOADS)
@@ -121,6 +158,7 @@ enum hf_status hf_output_commit(struct hf_output *output, struct hf_err *err)
 		return fail(err, "syncing", output->temp);
 	if (rename(output->temp, output->path))
 		return fail(err, "renaming to", output->path);
+	forget(output);
 	output->temp[0] = 0;
 	fsync(output->dir_fd); /* some file systems refuse to sync directories: no harm done */
 	return HF_OK;
@@ -128,8 +166,10 @@ enum hf_status hf_output_commit(struct hf_output *output, struct hf_err *err)
 
 void hf_output_deinit(struct hf_output *output)
 {
-	if (output->temp[0] && output->fd >= 0)
+	if (output->temp[0] && output->fd >= 0) {
 		unlink(output->temp);
+		forget(output);
+	}
 	output->temp[0] = 0;
 	if (output->fd >= 0)
 		close(output->fd);

@@ -23,5 +23,8 @@ struct hf_output {
 enum hf_status hf_output_init(struct hf_output *ret, const char *path, struct hf_err *err);
 /* Sync and give it its name; replaces what has that name. */
 enum hf_status hf_output_commit(struct hf_output *output, struct hf_err *err);
+/* Take away the files of all outputs that are being made. Async-signal-safe: for the handler of a
+ * signal that ends the process. */
+void hf_output_abandon(void);
 /* Take the file away unless it was committed. Accepts an output whose init failed. */
 void hf_output_deinit(struct hf_output *output);

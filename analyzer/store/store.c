@@ -101,6 +101,16 @@ static enum hf_status check_replace(const char *path, struct hf_err *err)
 		"%s exists and is not a Holdfast database: remove it or choose another name", path);
 }
 
+uint64_t hf_store_estimate(const struct hf_heap *heap, const struct hf_names *names)
+{
+	/* Bytes a row, with its part of the pages above. */
+	enum { OBJECT = 34, TYPED = 6, EDGE = 33, FIELD = 2, ROOT = 60, REST = 4 << 20 };
+	bool typed = heap->site || (names && names->object_type);
+	return REST + heap->n_objects * (OBJECT + (typed ? TYPED : 0)) +
+	       heap->n_edges * (EDGE + (names && names->edge_field ? FIELD : 0)) +
+	       (heap->roots.n + heap->variables.n) * ROOT;
+}
+
 static bool on_pages(void *ctx, uint64_t n_pages)
 {
 	struct hf_store *store = ctx;

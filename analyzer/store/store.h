@@ -52,6 +52,9 @@ struct hf_store {
 	uint32_t root_object, root_object_far_idom, root_object_leak, root_edge, root_edge_dst;
 };
 
+/* About how large the database of a heap will be, in bytes; rather more than less. */
+uint64_t hf_store_estimate(const struct hf_heap *heap, const struct hf_names *names);
+
 /* Create the file beside path, with the schema. HF_E_EXISTS: path is a file that is not a Holdfast
  * database; HF_E_PERM: the directory may not be written. */
 enum hf_status hf_store_init(struct hf_store *ret, const char *path,
