@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "base/fmt.h"
+#include "base/stack_call.h"
 #include "base/sys.h"
 #include "dump.h"
 #include "frontend/told.h"
@@ -528,24 +529,10 @@ struct call {
 	int result;
 };
 
-static void run_call(struct call *call)
+static void run_call(void *arg)
 {
+	struct call *call = arg;
 	call->result = take(call->config, call->request);
-}
-
-/* Run fn(call) on another stack. */
-static void call_on_stack(void *stack, size_t size, void (*fn)(struct call *), struct call *call)
-{
-	uintptr_t top = ((uintptr_t)stack + size) & ~(uintptr_t)15;
-	__asm__ volatile("mov %%rsp, %%rbx\n\t"
-			 "mov %[top], %%rsp\n\t"
-			 "call *%[fn]\n\t"
-			 "mov %%rbx, %%rsp"
-			 : "+D"(call)
-			 : [top] "r"(top), [fn] "r"(fn)
-			 : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory",
-			 "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-			 "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
 int hf_capture_wait(const struct hf_capture_end *end)
@@ -571,7 +558,7 @@ int hf_capture(const struct hf_config *config, const struct hf_capture_request *
 	struct call call = {config, request, -EDQUOT};
 	if (request->path || request->rotates ||
 		state.number - state.n_rotating < config->max_dumps)
-		call_on_stack(state.caller_stack, CALLER_STACK_SIZE, run_call, &call);
+		hf_call_on_stack((uint64_t)state.caller_stack + CALLER_STACK_SIZE, run_call, &call);
 	__atomic_store_n(&state.busy, 0, __ATOMIC_RELEASE);
 	return call.result;
 }

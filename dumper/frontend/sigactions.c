@@ -1,10 +1,10 @@
 #include "frontend/sigactions.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/sys.h"
+#include "frontend/next.h"
 
 #define HF_API __attribute__((visibility("default")))
 
@@ -39,18 +39,9 @@ static void unlock_programs(uint64_t old)
 	hf_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, sizeof(old));
 }
 
-/* The next definition of a libc function behind ours. */
-#define NEXT(name)                                                                                 \
-	({                                                                                         \
-		static __typeof__(&(name)) next_;                                                  \
-		if (!next_)                                                                        \
-			next_ = (__typeof__(&(name)))dlsym(RTLD_NEXT, #name);                      \
-		next_;                                                                             \
-	})
-
 static int next_sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
-	__typeof__(&sigaction) next = NEXT(sigaction);
+	__typeof__(&sigaction) next = HF_NEXT(sigaction);
 	if (next)
 		return next(number, action, old);
 	errno = ENOSYS;
@@ -153,7 +144,7 @@ extern handler_fn __sysv_signal(int number, handler_fn handler);
 	{                                                                                          \
 		if (claim_of(number))                                                              \
 			return set_simple(number, handler, flags);                                 \
-		__typeof__(&name) next = NEXT(name);                                               \
+		__typeof__(&name) next = HF_NEXT(name);                                            \
 		return next ? next(number, handler) : SIG_ERR;                                     \
 	}
 INTERPOSE_SIGNAL(signal, SA_RESTART)

@@ -1,6 +1,5 @@
 #include "frontend/signal_stack.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -9,6 +8,7 @@
 
 #include "base/page_alloc.h"
 #include "base/sys.h"
+#include "frontend/next.h"
 
 #define HF_API __attribute__((visibility("default")))
 
@@ -129,18 +129,10 @@ static int c11_main(void *arg)
 	return s.fn.c11(s.arg);
 }
 
-#define NEXT(name)                                                                                 \
-	({                                                                                         \
-		static __typeof__(&(name)) next_;                                                  \
-		if (!next_)                                                                        \
-			next_ = (__typeof__(&(name)))dlsym(RTLD_NEXT, #name);                      \
-		next_;                                                                             \
-	})
-
 HF_API int pthread_create(
 	pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
-	__typeof__(&pthread_create) next = NEXT(pthread_create);
+	__typeof__(&pthread_create) next = HF_NEXT(pthread_create);
 	struct slot *s = all.on ? take_slot() : NULL;
 	if (!next)
 		return ENOSYS;
@@ -156,7 +148,7 @@ HF_API int pthread_create(
 
 HF_API int thrd_create(thrd_t *thread, thrd_start_t fn, void *arg)
 {
-	__typeof__(&thrd_create) next = NEXT(thrd_create);
+	__typeof__(&thrd_create) next = HF_NEXT(thrd_create);
 	struct slot *s = all.on ? take_slot() : NULL;
 	if (!next)
 		return thrd_error;

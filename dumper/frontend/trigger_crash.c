@@ -15,6 +15,7 @@
 #include <signal.h>
 
 #include "base/fmt.h"
+#include "base/stack_call.h"
 #include "base/sys.h"
 #include "frontend/crash_text.h"
 #include "frontend/sigactions.h"
@@ -113,8 +114,9 @@ struct program_call {
 	stack_t other; /* if so */
 };
 
-static void call_program(struct program_call *call)
+static void call_program(void *arg)
 {
+	struct program_call *call = arg;
 	if (call->on_ours)
 		hf_syscall2(SYS_sigaltstack, &call->other, 0);
 	set_mask(call->mask);
@@ -122,21 +124,6 @@ static void call_program(struct program_call *call)
 		call->action.sa_sigaction(call->number, call->info, call->context);
 	else
 		call->action.sa_handler(call->number);
-}
-
-/* Run call_program() on the interrupted stack, as the kernel would have without us. */
-static void call_program_below(struct program_call *call, uint64_t sp)
-{
-	uint64_t top = (sp - RED_ZONE) & ~15ull;
-	__asm__ volatile("mov %%rsp, %%rbx\n\t"
-			 "mov %[top], %%rsp\n\t"
-			 "call *%[fn]\n\t"
-			 "mov %%rbx, %%rsp"
-			 : "+D"(call)
-			 : [top] "r"(top), [fn] "r"(call_program)
-			 : "rbx", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory",
-			 "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-			 "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
 static void on_crash(int number, siginfo_t *info, void *context)
@@ -156,8 +143,9 @@ static void on_crash(int number, siginfo_t *info, void *context)
 	if (call.action.sa_flags & SA_RESETHAND)
 		hf_signal_program_default(number);
 	call.on_ours = hf_signal_stack_other(&call.other);
-	if (call.on_ours)
-		call_program_below(&call, (uint64_t)uc->uc_mcontext.gregs[REG_RSP]);
+	if (call.on_ours) /* on the interrupted stack, as the kernel would have without us */
+		hf_call_on_stack(
+			(uint64_t)uc->uc_mcontext.gregs[REG_RSP] - RED_ZONE, call_program, &call);
 	else
 		call_program(&call);
 }

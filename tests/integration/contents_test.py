@@ -43,21 +43,8 @@ def lz4(data, size):
     return bytes(out)
 
 
-def varints(data):
-    i = 0
-    while i < len(data):
-        value = shift = 0
-        while True:
-            byte = data[i]
-            i += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                break
-        yield value
-
-
 def varint_at(data, i):
+    """A number, and where the next one is."""
     value = shift = 0
     while True:
         byte = data[i]
@@ -66,6 +53,13 @@ def varint_at(data, i):
         shift += 7
         if byte < 128:
             return value, i
+
+
+def varints(data):
+    i = 0
+    while i < len(data):
+        value, i = varint_at(data, i)
+        yield value
 
 
 def columns(path, section):
