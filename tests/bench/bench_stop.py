@@ -6,7 +6,8 @@ pointer scan against the memory bandwidth of a thread. One JSON line each, then 
 usage: bench_stop.py BUILD_DIR [--objects N]... [--rounds N]
 
 The process measures its own stalls: a thread of real-time priority that touches the heap every
-100 us and notes its longest delay. Medians over the rounds.
+100 us and notes its longest delay. Medians over the rounds. A dump by signal steps back behind the
+target (nice), so on a busy machine compare wall times under `chrt -f 5`.
 """
 import argparse
 import contextlib
