@@ -177,12 +177,17 @@ static void note_problems(struct work *w, const struct hf_snapshot *s)
 			"other threads could not be stopped (%s): their registers and the live "
 			"parts of their stacks are not known",
 			why, 0);
-	} else if (s->not_stopped) {
+	} else if (s->not_stopped && !s->in_caller) {
 		add_finding(w, HF_PARTIAL,
 			"%s%lu threads did not stop in time: their registers are not known", "",
 			s->not_stopped);
 	}
-	if (s->in_place)
+	if (s->in_caller)
+		add_finding(w, s->not_stopped ? HF_PARTIAL : HF_WARNING,
+			"no process could be made for the dump (%s): the thread that asked for it "
+			"wrote it, and %lu others ran on meanwhile",
+			hf_strerror(s->fork_errno), s->not_stopped);
+	else if (s->in_place)
 		add_finding(w, HF_WARNING,
 			"no snapshot could be forked (%s): the process stood still during the "
 			"whole dump",
@@ -369,7 +374,8 @@ static int work(struct hf_snapshot *s)
 {
 	struct work w = *(struct work *)s->ctx;
 	struct hf_err err = {0};
-	hf_limit_start(w.limit_s, on_limit, &w);
+	if (!s->in_caller) /* whose timers are the program's */
+		hf_limit_start(w.limit_s, on_limit, &w);
 	hf_vec_init(&w.own, sizeof(struct hf_walk_range));
 	hf_vec_init(&w.findings, sizeof(struct hf_walk_finding));
 	hf_syscall3(SYS_getrandom, w.token, sizeof(w.token), GRND_NONBLOCK);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "base/fmt.h"
+#include "base/stack_call.h"
 #include "base/sys.h"
 #include "stop/limit.h"
 #include "stop/room.h"
@@ -253,6 +254,21 @@ static bool yama_restricts(void)
 	       text[0] == '1';
 }
 
+static void work_in_caller(void *arg)
+{
+	struct collector *c = arg;
+	struct hf_snapshot *s = c->snapshot;
+	s->time_ns = hf_sys_realtime_ns();
+	hf_process_sizes(s->target_pid, &s->vm_bytes, &s->rss_bytes);
+	/* Lists the threads; to stop them is not for one of them, and a filter may kill for it. */
+	if (hf_syscall1(SYS_prctl, PR_GET_SECCOMP) == 0 && hf_tracees_stop(&c->tracees) >= 0)
+		hf_tracees_registers(&c->tracees);
+	s->not_stopped = c->tracees.not_stopped;
+	s->result = hand_out_threads(c) ? run_work(s) : -ENOMEM;
+	hf_tracees_deinit(&c->tracees);
+	hf_vec_deinit(&s->threads.threads);
+}
+
 static enum hf_status take(
 	struct hf_snapshot *s, bool no_trace, int *ret_wait_status, struct hf_err *err)
 {
@@ -260,9 +276,12 @@ static enum hf_status take(
 	hf_tracees_init(&c.tracees, s->target_pid, s->caller->tid, s->pool);
 	bool yama = yama_restricts();
 	long pid = hf_sys_clone(CLONE_VM, s->stack, s->stack_size, NULL, collector_main, &c);
-	if (pid < 0)
-		return hf_err_sys(
-			err, HF_E_FAILED, (int)-pid, "cannot make a process for the dump");
+	if (pid < 0) {
+		s->in_place = s->in_caller = true;
+		s->fork_errno = (int)-pid;
+		hf_call_on_stack((uint64_t)s->stack + s->stack_size, work_in_caller, &c);
+		return HF_OK;
+	}
 	if (yama)
 		hf_syscall2(SYS_prctl, PR_SET_PTRACER, pid);
 	__atomic_store_n(&c.pid, (int)pid, __ATOMIC_RELEASE);

@@ -18,6 +18,9 @@
  * Where fork fails (ENOMEM, pids limit), work() runs in the collector, on the live memory, with the
  * threads parked: `in_place` tells it.
  *
+ * Where not even the collector can be made (a limit of processes), the calling thread does the work
+ * in place, while the others run on: in_caller.
+ *
  * Where a seccomp filter kills whoever traces, it kills the collector: another one is made, which
  * lets the threads run and only forks.
  *
@@ -52,10 +55,11 @@ struct hf_snapshot {
 	struct hf_threads threads;
 	int target_pid;
 	bool in_place;
-	int fork_errno;               /* why in_place */
-	uint32_t retries;             /* stops that found somebody busy */
-	uint32_t not_stopped;         /* threads whose registers could not be had */
-	int trace_errno;              /* why */
+	int fork_errno;       /* why in_place */
+	bool in_caller;       /* in place, and by the calling thread itself: the others ran on */
+	uint32_t retries;     /* stops that found somebody busy */
+	uint32_t not_stopped; /* threads whose registers could not be had */
+	int trace_errno;      /* why */
 	uint64_t rss_bytes, vm_bytes; /* at the stop; 0: not known */
 	uint64_t missing_bytes;       /* of memory that fork does not copy: could not be had */
 	uint64_t unforked_bytes;      /* of such memory: read from the target */

@@ -91,6 +91,23 @@ def seccomp(holdfast, target):
             expect(f"{kind}: end", t.end(), (0, ""))
 
 
+def processes(holdfast, target):
+    """Where no process can be made, the thread that asks writes the dump itself."""
+    if os.geteuid() != 0:
+        print("SKIPPED: only root can become a user without processes")
+        return
+    holdfast.folder.chmod(0o777)
+    with Target(holdfast, target, "processes") as t:
+        path = holdfast.folder / "processes.hfd"
+        expect("holdfast_dump()", t.dump(path), 0)
+        info = holdfast.json("info", path)
+        expect("snapshot", info["process"]["snapshot"], "in-place")
+        expect("said", any("no process could be made" in f["text"] for f in info["findings"]), True)
+        expect("nodes", nodes(holdfast, path), N_NODES)
+        expect("once more", t.dump(holdfast.folder / "again.hfd"), 0)
+        expect("end", t.end(), (0, ""))
+
+
 def snapshot_of(target):
     """The process that makes the dump: its name is ours, its program the target's."""
     until = time.monotonic() + ANSWER_TIMEOUT_S

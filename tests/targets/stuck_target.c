@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -137,7 +138,11 @@ int main(int argc, char **argv)
 		filter(SECCOMP_RET_KILL_PROCESS);
 	else if (!strcmp(argv[1], "filter-refuse"))
 		filter(SECCOMP_RET_ERRNO | 1 /* EPERM */);
-	else if (!strcmp(argv[1], "user")) {
+	else if (!strcmp(argv[1], "processes")) {
+		struct rlimit one = {1, 1};
+		if (setgid(NOBODY) || setuid(NOBODY - 1) || setrlimit(RLIMIT_NPROC, &one))
+			_exit(96);
+	} else if (!strcmp(argv[1], "user")) {
 		one_thread();
 		if (setgid(NOBODY) || setuid(NOBODY))
 			_exit(97);
