@@ -50,6 +50,16 @@ def check_documented(path, db):
                 sys.exit(f"{path}: column {name}.{column[1]} is missing")
 
 
+def load_extension(db, path):
+    """Not every Python is built with it."""
+    if not hasattr(db, "enable_load_extension"):
+        return False
+    db.enable_load_extension(True)
+    db.load_extension(path.removesuffix(".so"))
+    db.enable_load_extension(False)
+    return True
+
+
 def check_updates(source, directory):
     """Others may read and change the file like any database."""
     path = os.path.join(directory, "changed.hfdb")
@@ -95,6 +105,8 @@ def main():
             if extension:
                 shell = run("sqlite3", path, ".load " + extension.removesuffix(".so"), query)
                 assert shell.strip(), query
+                if load_extension(db, extension):
+                    assert db.execute(query).fetchall(), query
         plain_db.close()
         check_updates(plain, directory)
 
