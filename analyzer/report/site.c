@@ -1,11 +1,45 @@
 #include "report/site.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-void hf_site_place(struct hf_text *text, const char *function, const char *file, int64_t line)
+#include "symbolize/allocators.h"
+
+/* The end of the template arguments that start at s, or NULL. */
+static const char *end_of_arguments(const char *s)
 {
-	hf_text_addf(text, "%s", function);
+	int depth = 0;
+	for (; *s; s++) {
+		depth += *s == '<';
+		if (*s == '>' && s[-1] != '-' && --depth == 0)
+			return s + 1;
+	}
+	return NULL;
+}
+
+/* A function's name without template arguments that take more than a few characters. */
+static void add_short(struct hf_text *text, const char *function, const char *dots)
+{
+	enum { FEW = 16 };
+	for (const char *s = function; *s; s++) {
+		bool arguments = *s == '<' && s > function &&
+				 (isalnum((unsigned char)s[-1]) || s[-1] == '_' || s[-1] == ':') &&
+				 !(s - function >= 8 && !strncmp(s - 8, "operator", 8));
+		const char *end = arguments ? end_of_arguments(s) : NULL;
+		if (end && end - s > FEW) {
+			hf_text_addf(text, "<%s>", dots);
+			s = end - 1;
+		} else {
+			hf_text_add(text, s, 1);
+		}
+	}
+}
+
+static void add_place(struct hf_text *text, const char *function, const char *file, int64_t line,
+	const char *dots)
+{
+	add_short(text, function, dots);
 	if (*file && line)
 		hf_text_addf(text, " (%s:%lld)", hf_base_name(file), (long long)line);
 	else if (*file)
@@ -38,18 +72,22 @@ enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_caller
 			hf_text_addf(text, "site %lld", (long long)site);
 		return status;
 	}
-	hf_site_place(text, hf_column_text(q, 0), hf_column_text(q, 1), hf_column_int(q, 2));
+	add_place(text, hf_column_text(q, 0), hf_column_text(q, 1), hf_column_int(q, 2),
+		hf_emit_dots(report->emit));
 	if (n_callers)
 		status = hf_query(db, &callers, err,
 			"SELECT function FROM site_frame WHERE site_id = ? AND depth > ? "
-			"ORDER BY depth LIMIT ?",
-			"iii", site, hf_column_int(q, 3), (int64_t)n_callers);
-	while (n_callers && hf_row(callers, &status, err)) {
+			"ORDER BY depth",
+			"ii", site, hf_column_int(q, 3));
+	for (int n = 0; n < n_callers && hf_row(callers, &status, err);) {
 		const char *function = hf_column_text(callers, 0);
 		if (is_start(function))
 			break;
-		hf_text_addf(
-			text, " %s %s", hf_emit_from(report->emit), *function ? function : "??");
+		if (hf_is_standard_library(function))
+			continue;
+		hf_text_addf(text, " %s ", hf_emit_from(report->emit));
+		add_short(text, *function ? function : "??", hf_emit_dots(report->emit));
+		n++;
 	}
 	return status;
 }

@@ -7,10 +7,9 @@
 #pragma once
 #include "report/report.h"
 
-/* "load_avatar (user.c:88)"; file may be "", line 0. */
-void hf_site_place(struct hf_text *text, const char *function, const char *file, int64_t line);
-/* The same of a site by its id, then at most n_callers of those that called it. "site 7" where it
- * has no name. Without callers it can be cut short by nothing. */
+/* "load_avatar (user.c:88)" of a site by its id, then at most n_callers of those that called it,
+ * without the standard library's. Long template arguments are left out. "site 7" where it has no
+ * name. */
 enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_callers,
 	struct hf_text *text, struct hf_err *err);
 /* The site that most bytes of a set of objects come from: 0 if none of them has one. *ret_share: of

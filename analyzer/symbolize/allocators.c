@@ -36,22 +36,34 @@ static const char *const patterns[] = {"?malloc", "?calloc", "?realloc", "?zallo
 
 /* Namespaces of standard libraries: their containers allocate for somebody else. */
 static const char *const namespaces[] = {"std::", "__gnu_cxx::", "__cxxabiv1::",
-	"boost::container::", "alloc::", "core::", "hashbrown::", "<alloc::", "<core::", "<std::",
-	"<hashbrown::", "<T as alloc::", "<T as core::", "<I as core::"};
+	"boost::container::", "alloc::", "core::", "hashbrown::"};
 
-static bool starts_with(const char *text, const char *start)
-{
-	return !strncmp(text, start, strlen(start));
-}
-
-/* Rust programs' own main is called by std's; that is no allocator but ends the stack. */
-static bool in_standard_library(const char *function)
+static bool in_namespace(const char *name)
 {
 	for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++) {
-		if (starts_with(function, namespaces[i]))
+		if (!strncmp(name, namespaces[i], strlen(namespaces[i])))
 			return true;
 	}
 	return false;
+}
+
+/* "<Type>::function" and "<Type as Trait>::function" of Rust. A program's own type is not the
+ * library's, whatever trait it has; a type without a path is built in. */
+static bool is_rust_library(const char *function)
+{
+	const char *as = strstr(function, " as "), *type = function + 1;
+	while (*type == '&' || *type == '[' || *type == '(' || !strncmp(type, "mut ", 4))
+		type += *type == 'm' ? 4 : 1;
+	if (in_namespace(type))
+		return true;
+	size_t n = strcspn(type, " >");
+	const char *path = strstr(type, "::");
+	return as && (!path || path > type + n) && in_namespace(as + 4);
+}
+
+bool hf_is_standard_library(const char *function)
+{
+	return *function == '<' ? is_rust_library(function) : in_namespace(function);
 }
 
 bool hf_is_allocator(const struct hf_allocators *more, const char *function)
@@ -60,7 +72,7 @@ bool hf_is_allocator(const struct hf_allocators *more, const char *function)
 		if (!strcmp(function, names[i]))
 			return true;
 	}
-	if (in_standard_library(function))
+	if (hf_is_standard_library(function))
 		return true;
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
 		if (!fnmatch(patterns[i], function, 0))

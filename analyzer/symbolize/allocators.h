@@ -15,5 +15,7 @@ struct hf_allocators {
 	size_t n_patterns;
 };
 
+/* Of the C++ or Rust standard library; function: demangled. */
+bool hf_is_standard_library(const char *function);
 /* function: demangled. more may be NULL. */
 bool hf_is_allocator(const struct hf_allocators *more, const char *function);

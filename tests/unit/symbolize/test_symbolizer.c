@@ -63,9 +63,13 @@ static void test_allocators(void **state)
 	static const char *const yes[] = {"malloc", "operator new", "operator new[]", "strdup",
 		"xmalloc", "zmalloc", "g_malloc0", "PyMem_RawMalloc", "sqlite3Malloc",
 		"std::allocator<int>::allocate", "__gnu_cxx::new_allocator<int>::allocate",
-		"alloc::raw_vec::finish_grow", "__rust_alloc", "je_malloc"};
+		"alloc::raw_vec::finish_grow", "__rust_alloc", "je_malloc",
+		"<alloc::vec::Vec<u8>>::push", "<&str as alloc::string::ToString>::to_string",
+		"<u64 as "
+		"alloc::vec::spec_from_elem::SpecFromElem>::from_elem::<alloc::alloc::Global>"};
 	static const char *const no[] = {"main", "load_avatar", "standard::thing", "mallocator",
-		"my::allocate", "create_session", "allot"};
+		"my::allocate", "create_session", "allot", "<keep::zoo::Animal>::new",
+		"<keep::Animal as core::clone::Clone>::clone"};
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
 		if (!hf_is_allocator(NULL, yes[i]))
 			fail_msg("%s", yes[i]);
