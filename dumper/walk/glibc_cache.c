@@ -98,12 +98,11 @@ struct tcache {
 	uint64_t entries[GLIBC_TCACHE_MAX_BINS];
 };
 
-static bool is_tcache_chunk(struct glibc *g, uint64_t user)
+static bool is_tcache_chunk(struct glibc *g, uint64_t user, uint64_t *ret_size)
 {
-	uint64_t size;
 	uint32_t arena;
-	return glibc_live_chunk(g, user, &size, &arena) &&
-	       (size == g->layout->tcache_chunk[0] || size == g->layout->tcache_chunk[1]);
+	return glibc_live_chunk(g, user, ret_size, &arena) &&
+	       *ret_size >= g->layout->tcache_chunk[0] && *ret_size <= g->layout->tcache_chunk[1];
 }
 
 static bool read_tcache(struct glibc *g, uint64_t user, struct tcache *ret)
@@ -224,14 +223,16 @@ static void look_in_tls(struct glibc *g, uint64_t tp)
 {
 	uint64_t start = tp % 8 || tp < TLS_MAX ? tp : tp - static_tls_size(g);
 	for (uint64_t at = start; at < tp; at += 8) {
-		uint64_t user;
+		uint64_t user, size;
 		struct tcache t;
 		unsigned good, bad;
 		if (!hf_reader_u64(&g->reader, at, &user) || user % 16 || !user ||
-			!is_tcache_chunk(g, user) || !read_tcache(g, user, &t))
+			!is_tcache_chunk(g, user, &size) || !read_tcache(g, user, &t))
 			continue;
 		judge(g, &t, &good, &bad);
-		bool near_arena = points_to_arena(g, at);
+		/* Of an empty one there is nothing to see but where it is pointed to from. */
+		bool near_arena =
+			size <= g->layout->tcache_chunk[0] + 16u && points_to_arena(g, at);
 		if (bad > good + near_arena || (!good && !near_arena))
 			continue;
 		hf_walk_range(&g->walk->excluded, at, at + 8);
@@ -244,10 +245,10 @@ static void look_in_tls(struct glibc *g, uint64_t tp)
 static void look_in_chunks(struct glibc *g)
 {
 	for (size_t i = 0; i < g->tcache_like.n; i++) {
-		uint64_t user = *(uint64_t *)hf_vec_at(&g->tcache_like, i);
+		uint64_t user = *(uint64_t *)hf_vec_at(&g->tcache_like, i), size;
 		struct tcache t;
 		unsigned good, bad;
-		if (!is_tcache_chunk(g, user) || !read_tcache(g, user, &t))
+		if (!is_tcache_chunk(g, user, &size) || !read_tcache(g, user, &t))
 			continue;
 		judge(g, &t, &good, &bad);
 		if (good && bad * 4 <= good && !is_listed(g, user))

@@ -56,7 +56,7 @@ static void open_chunk(struct chunk_walk *w, uint64_t size)
 {
 	const struct hf_glibc_layout *layout = w->g->layout;
 	mark_start(w, w->at);
-	if (size == layout->tcache_chunk[0] || size == layout->tcache_chunk[1]) {
+	if (size >= layout->tcache_chunk[0] && size <= layout->tcache_chunk[1]) {
 		uint64_t *slot = hf_vec_push(&w->g->tcache_like);
 		if (slot)
 			*slot = w->at + GLIBC_HEADER;
@@ -92,8 +92,8 @@ static enum stop run(struct chunk_walk *w)
 {
 	struct hf_reader *r = &w->g->reader;
 	const uint64_t limit = w->region->limit, base = w->region->start;
-	const uint64_t cached0 = w->g->layout->tcache_chunk[0],
-		       cached1 = w->g->layout->tcache_chunk[1];
+	const uint64_t cached = w->g->layout->tcache_chunk[0],
+		       spread = w->g->layout->tcache_chunk[1] - cached;
 	struct hf_index_cell *const cells = w->cells;
 	uint64_t at = w->at, prev = w->prev;
 	uint64_t n_chunks = 0, n_free = 0, free_bytes = 0;
@@ -139,7 +139,7 @@ static enum stop run(struct chunk_walk *w)
 			prev_cell = &cells[granule / 64];
 			prev_bit = granule % 64;
 			prev_cell->starts |= 1ull << prev_bit;
-			if (__builtin_expect(size == cached0 || size == cached1, 0)) {
+			if (__builtin_expect(size - cached <= spread, 0)) {
 				uint64_t *slot = hf_vec_push(&w->g->tcache_like);
 				if (slot)
 					*slot = at + GLIBC_HEADER;

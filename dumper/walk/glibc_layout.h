@@ -44,8 +44,8 @@ struct hf_glibc_layout {
 				     tcache_count, tcache_unsorted_limit follow */
 	uint16_t tcache_bins;     /* lists in tcache_perthread_struct */
 	uint16_t tcache_entries;  /* offset of entries[], behind u16 counts[] */
-	uint16_t tcache_chunk[2]; /* sizes of the chunk that holds it: a rest of 16 bytes stays with
-				     it */
+	uint16_t tcache_chunk[2]; /* least and most bytes of the chunk that holds it: a rest that is
+				     too small for a chunk stays with it */
 	bool tcache_counts_free_slots; /* counts[] says how many more fit */
 	bool safe_linking;             /* list links are next ^ (address of the link >> 12) */
 	bool mmapped_size_like_heap;   /* size of a mmapped chunk leaves out its first header,

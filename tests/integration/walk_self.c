@@ -43,6 +43,9 @@ static const uint64_t TOMBSTONE = 1;
 #endif
 #if !__GLIBC_PREREQ(2, 33)
 #	define mallinfo2 mallinfo
+typedef uint32_t mallinfo_t; /* it counts in int */
+#else
+typedef uint64_t mallinfo_t;
 #endif
 
 /* The child sees it as it was at the fork. */
@@ -230,7 +233,8 @@ static bool counter_is(const struct hf_walk *walk, const char *name, uint64_t va
 	for (size_t i = 0; i < walk->counters.n; i++) {
 		const struct hf_walk_counter *c = hf_vec_at(&walk->counters, i);
 		if (strcmp(c->name, name) == 0)
-			return c->allocator == value && c->walked == value;
+			return (mallinfo_t)c->allocator == (mallinfo_t)value &&
+			       (mallinfo_t)c->walked == (mallinfo_t)value;
 	}
 	return false;
 }
