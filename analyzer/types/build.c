@@ -24,12 +24,14 @@ static uint32_t target_of(struct hf_types *types, uint32_t module, Dwarf_Die *di
 	return type_die(die, &target) ? of_die(types, module, &target, depth + 1) : 0;
 }
 
-static bool is_c(Dwarf_Die *die)
+static bool is_c(struct hf_types *types, uint32_t module, Dwarf_Die *die)
 {
 	Dwarf_Die unit;
 	if (!dwarf_diecu(die, &unit, NULL, NULL))
 		return false;
 	int language = dwarf_srclang(&unit);
+	if (language < 0 && types->indexes[module])
+		return types->indexes[module]->is_c;
 	return language == DW_LANG_C89 || language == DW_LANG_C || language == DW_LANG_C99 ||
 	       language == DW_LANG_C11 || language == 0x2c;
 }
@@ -49,7 +51,7 @@ static void qualified_name(struct hf_types *types, uint32_t module, Dwarf_Die *d
 		[HF_TYPE_UNION] = "union ",
 		[HF_TYPE_ENUM] = "enum ",
 		[HF_TYPE_ARRAY] = NULL};
-	if (is_c(die)) {
+	if (is_c(types, module, die)) {
 		snprintf(ret, NAME_SIZE, "%s%.900s", c_words[kind] ? c_words[kind] : "", name);
 		return;
 	}
@@ -113,7 +115,7 @@ static uint32_t definition_of(
 	const struct hf_type_index *x = hf_type_index(types, module);
 	if (!x || depth >= HF_TYPES_DEPTH)
 		return 0;
-	uint32_t scope = is_c(die) ? 0 : hf_type_scope_of(x, die->addr);
+	uint32_t scope = is_c(types, module, die) ? 0 : hf_type_scope_of(x, die->addr);
 	uint64_t hash = hf_type_name_hash(x->scopes[scope].hash, name);
 	for (size_t m = 0; m <= types->heap->modules.n; m++) {
 		uint32_t where = m ? (uint32_t)m - 1 : module;

@@ -296,6 +296,19 @@ static void sort_scopes(struct hf_type_index *x)
 	free(parent);
 }
 
+/* What dwz has moved to a file of its own. */
+static void walk_shared(struct walk *w, Dwarf *dwarf)
+{
+	Dwarf *shared = dwarf_getalt(dwarf);
+	Dwarf_CU *cu = NULL;
+	Dwarf_Die unit;
+	uint8_t type;
+	while (shared && !dwarf_get_units(shared, cu, &cu, NULL, &type, &unit, NULL)) {
+		w->is_c = unit_is_c(&unit);
+		walk_unit(w, &unit);
+	}
+}
+
 static struct hf_type_index *make(struct hf_types *types, uint32_t module)
 {
 	struct hf_type_index *x = calloc(1, sizeof(*x));
@@ -308,8 +321,10 @@ static struct hf_type_index *make(struct hf_types *types, uint32_t module)
 		w->index = x;
 		for (Dwarf_CU *cu = NULL; hf_debug_next_unit(types->files, module, &cu, &unit);) {
 			w->is_c = unit_is_c(&unit);
+			x->is_c |= w->is_c;
 			walk_unit(w, &unit);
 		}
+		walk_shared(w, hf_debug_module(types->files, module)->dwarf);
 		if (x->n_variables)
 			qsort(x->variables, x->n_variables, sizeof(*x->variables), by_addr);
 		sort_scopes(x);

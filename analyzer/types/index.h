@@ -37,7 +37,8 @@ struct hf_type_index {
 	/* functions that return something, by the hash of their name without its scope */
 	struct hf_type_definition *functions;
 	size_t n_functions, cap_functions;
-	struct hf_map function_by_hash;     /* → function + 1 */
+	struct hf_map function_by_hash; /* → function + 1 */
+	bool is_c; /* what dwz shares says nothing of its language: that of the others */
 	struct hf_type_variable *variables; /* thread-local ones last; by addr */
 	size_t n_variables, cap_variables;
 };

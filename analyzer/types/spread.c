@@ -159,6 +159,8 @@ static void type_returned(struct hf_typing *y, uint32_t object, uint32_t type)
 	uint32_t fits = hf_type_is_record(t) ? hf_typing_fit(y, object, type, &how) : 0;
 	if (fits && (how == HF_TYPED_EXACT || how == HF_TYPED_FLEXIBLE))
 		hf_typing_set(y, object, fits, HF_TYPED_SITE);
+	else if (fits && how == HF_TYPED_PREFIX)
+		hf_typing_set(y, object, fits, HF_TYPED_PREFIX); /* and what it keeps behind it */
 }
 
 static void type_alike(

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Every object of a target has the type, and every path the names, that the target says.
 
-    types_test.py HOLDFAST TARGET [--bare]
+    types_test.py HOLDFAST TARGET [--bare | --dwz]
 
 --bare: of a copy without debug information; then there are symbols and classes only, no error, and one line of advice.
+--dwz: of a stripped program, whose debug information lies elsewhere and shares most of its types with another's.
 """
 import fnmatch
 import os
@@ -15,7 +16,10 @@ import sys
 import tempfile
 
 holdfast, target = map(os.path.abspath, sys.argv[1:3])
-bare = "--bare" in sys.argv
+bare, dwz = "--bare" in sys.argv, "--dwz" in sys.argv
+if dwz and not shutil.which("dwz"):
+    print("skipped: dwz (package dwz is not installed)")
+    sys.exit(0)
 failed = 0
 
 
@@ -99,7 +103,7 @@ def check_who(database, objects):
 
 
 def check_doubt(db, dump, folder, doubtful):
-    if not doubtful:
+    if not doubtful or dwz:
         return
     meta = dict(db.execute("SELECT key, value FROM meta"))
     check(f"{meta['doubtful_size']} bytes are held by doubtful words only",
@@ -134,9 +138,17 @@ def check_bare(dump, folder, objects):
 with tempfile.TemporaryDirectory(prefix="types") as folder:
     manifest, dump = os.path.join(folder, "manifest"), os.path.join(folder, "t.hfd")
     program = target
-    if bare:
+    if bare or dwz:
         program = os.path.join(folder, os.path.basename(target))
         run("objcopy", "--strip-debug", target, program)
+    where = []
+    if dwz:
+        debug = os.path.join(folder, "debug")
+        where = ["--debug-dir", debug]
+        os.makedirs(debug)
+        for name in (os.path.basename(target), "other"):
+            shutil.copy(target, os.path.join(debug, name))
+        run("dwz", "-m", "common", "-M", os.path.join(debug, "common"), os.path.basename(target), "other", cwd=debug)
     run(holdfast, "run", "-o", dump, "--", program, manifest)
     wait_for(dump)
     objects, doubtful = read_manifest(manifest)
@@ -145,7 +157,7 @@ with tempfile.TemporaryDirectory(prefix="types") as folder:
         check_bare(dump, folder, objects)
     else:
         database = os.path.join(folder, "t.hfdb")
-        done = run(holdfast, "load", dump, "-o", database)
+        done = run(holdfast, "load", dump, *where, "-o", database)
         db = sqlite3.connect(database)
         check_objects(db, objects)
         check_who(database, objects)
