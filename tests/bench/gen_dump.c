@@ -67,7 +67,7 @@ static struct shape shape_of(const struct generator *g, uint64_t i)
 	unsigned type = (unsigned)((stray ? own >> 20 : mix(phase + place)) % N_TYPES);
 	shape.usable = words[type] * 8u;
 	shape.vtable = type % 3 == 1;
-	double wanted = slots[type] * g->edges_per_object / 3.57;
+	double wanted = slots[type] * g->edges_per_object / 3.6;
 	double most = words[type] - shape.vtable;
 	shape.n_slots = (unsigned)((wanted < most ? wanted : most) + (double)(own >> 48) / 65536);
 	return shape;
