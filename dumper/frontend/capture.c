@@ -370,6 +370,14 @@ static void on_limit(void *ctx)
 	tell(w, w->written ? 0 : -ETIMEDOUT);
 }
 
+static void announce(const char *trigger, bool partial)
+{
+	char line[HF_ERR_MSG_SIZE];
+	hf_fmt(line, sizeof(line), "%s: heap dump in %s%s", trigger, state.path,
+		partial ? " (partial: holdfast info says why)" : "");
+	hf_capture_say(line);
+}
+
 static int work(struct hf_snapshot *s)
 {
 	struct work w = *(struct work *)s->ctx;
@@ -391,6 +399,8 @@ static int work(struct hf_snapshot *s)
 		hf_fmt(line, sizeof(line), "no dump was written: %s", err.msg);
 		hf_capture_say(line);
 	}
+	if (w.written && w.request->announce)
+		announce(w.request->trigger, err.status == HF_E_PARTIAL);
 	if (w.frozen)
 		hf_room_thaw(w.frozen);
 	hf_vec_deinit(&w.own);

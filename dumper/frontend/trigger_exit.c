@@ -27,7 +27,8 @@ static void make_dump(void)
 	struct hf_thread caller;
 	HF_CALL_FRAME_HERE(&frame);
 	hf_caller_of_call(&caller, &frame);
-	struct hf_capture_request request = {.trigger = "exit", .caller = &caller, .wait = true};
+	struct hf_capture_request request = {
+		.trigger = "exit", .caller = &caller, .wait = true, .announce = true};
 	hf_trigger_dump(&request);
 }
 

@@ -16,7 +16,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	(void)info;
 	hf_fmt(trigger, sizeof(trigger), "signal %s", hf_signal_name(sig, name, sizeof(name)));
 	hf_caller_of_context(&caller, context);
-	struct hf_capture_request request = {.trigger = trigger, .caller = &caller};
+	struct hf_capture_request request = {
+		.trigger = trigger, .caller = &caller, .announce = true};
 	int result = hf_trigger_dump(&request);
 	if (result == -EAGAIN)
 		hf_capture_say("a dump is being made already: this signal makes none");

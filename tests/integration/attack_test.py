@@ -167,7 +167,11 @@ def triggers(holdfast, folder, target, _):
     check(holdfast, dumps, 8)
     done, dumps = run(holdfast, folder, [target, "signal-thread"])
     expect(done.stdout == "threads signalled\n", done.stdout)
-    check(holdfast, dumps, 4)
+    # On a busy machine one may come while the dump before is still being taken.
+    refused = done.stderr.count("is being made already")
+    expect(len(dumps) >= 1 and len(dumps) + refused == 4, f"{len(dumps)} dumps, {refused} refused")
+    expect(done.stderr.count("signal USR2: heap dump in ") == len(dumps), done.stderr)
+    check(holdfast, dumps, len(dumps))
     done, dumps = run(holdfast, folder, [target, "blocked"])
     expect(done.stdout == "pending 1\npending 0\n", done.stdout)
     check(holdfast, dumps, 1)

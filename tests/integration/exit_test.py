@@ -24,8 +24,11 @@ def main(command, target):
             holdfast = Holdfast(command, folder)
             done = subprocess.run([*holdfast.run_command("--on-exit"), target, way], capture_output=True, text=True,
                                   timeout=60, cwd=folder)
-            expect(f"{way}: status and output", (done.returncode, done.stdout, done.stderr), (status, "", ""))
+            expect(f"{way}: status and output", (done.returncode, done.stdout), (status, ""))
             dumps = sorted(holdfast.folder.glob("*.hfd"))
+            said = "" if way in ("closed", "reused", "all-closed") else \
+                "".join(f"holdfast: exit: heap dump in {dump}\n" for dump in dumps)
+            expect(f"{way}: what is said", done.stderr, said)
             expect(f"{way}: dumps", len(dumps), n_dumps)
             expect(f"{way}: other files", sum(1 for _ in holdfast.folder.iterdir()) - n_dumps, int(way == "reused"))
             for dump in dumps:

@@ -64,8 +64,9 @@ def locks(holdfast, target):
         threads = holdfast.load(dump).execute("SELECT count(*), sum(registers) FROM thread").fetchone()
         expect("threads, with registers", threads, (6, 6))
         expect("nodes", nodes(holdfast, dump), N_NODES)
-        expect("end", t.end(), (0, ""))
-    holdfast.wait_for_dump("stuck_target.*.hfd", n=2)
+        status, said = t.end()
+        second = holdfast.wait_for_dump("stuck_target.*.hfd", n=2)
+        expect("end", (status, said), (0, f"holdfast: signal USR2: heap dump in {dump}\nholdfast: exit: heap dump in {second}\n"))
 
 
 def seccomp(holdfast, target):
