@@ -66,7 +66,10 @@ struct glibc {
 	uint64_t n_mmapped_cached, mmapped_cached_bytes;
 	uint64_t wasted; /* reads for what turned out to be no heap */
 	bool incomplete; /* a part could not be walked */
-	bool busy;       /* a thread may be inside malloc */
+	bool lost; /* main_arena is not there (a cut core) or not to be known: heaps are found by
+		    * shape
+		    */
+	bool busy; /* a thread may be inside malloc */
 };
 
 /* walk_glibc.c: the struct itself; nothing is read. */

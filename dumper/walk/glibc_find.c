@@ -374,10 +374,70 @@ static uint64_t weight(struct glibc *g, const struct hit *hit)
 	return hit->system_mem / FIRST * (first ? FIRST : 1);
 }
 
+static bool is_libc(const struct hf_image *image)
+{
+	const char *name = hf_image_basename(image->path);
+	return strncmp(name, "libc.so", 7) == 0 || strncmp(name, "libc-2.", 7) == 0;
+}
+
+/* Is nothing of the module's writable data there? */
+static bool data_is_missing(struct glibc *g, const struct hf_image *image)
+{
+	for (uint32_t i = 0; i < image->n_segments; i++) {
+		const struct hf_segment *segment = &image->segments[i];
+		for (uint64_t at = segment->start;
+			(segment->perms & HF_PERM_W) && at < segment->end; at = g->probe.win.end) {
+			if (hf_reader_seek(&g->probe, at))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* The row whose tcache some anonymous memory begins with, as the main heap does; newest first. */
+static const struct hf_glibc_layout *layout_by_heap(struct glibc *g)
+{
+	const struct hf_glibc_layout *layout;
+	for (unsigned row = 0; (layout = hf_glibc_layout_at(row)); row++) {
+		for (size_t i = 0; i < hf_maps_count(g->walk->maps); i++) {
+			const struct hf_map *map = hf_maps_at(g->walk->maps, i);
+			struct glibc_header h;
+			if (hf_map_is_anonymous(map) && (map->perms & HF_PERM_W) &&
+				glibc_read_header(&g->probe, map->start, &h) && !h.prev_size &&
+				h.head == (layout->tcache_chunk[0] | GLIBC_PREV_INUSE))
+				return layout;
+		}
+	}
+	return NULL;
+}
+
+/* The end of a core is often missing, and the C library's data with it, which lies high; the heaps
+ * lie low. A core that is cut before its list of files does not even show that there is a library.
+ */
+static bool find_lost(struct glibc *g)
+{
+	for (size_t i = 0; i < hf_images_count(g->walk->images) && !g->layout; i++) {
+		const struct hf_image *image = hf_images_at(g->walk->images, i);
+		if (!data_is_missing(g, image))
+			continue;
+		g->image = is_libc(image) ? (int64_t)i : -1;
+		g->minor = find_version(g);
+		g->layout = g->minor ? hf_glibc_layout_for(g->minor) : NULL;
+	}
+	if (!g->layout)
+		g->layout = layout_by_heap(g);
+	g->lost = g->layout != NULL;
+	return g->lost;
+}
+
 enum hf_status glibc_find(struct glibc *g, struct hf_err *err)
 {
 	struct hits hits = {.n = 0};
 	scan_images(g, &hits);
+	if (!hits.n && find_lost(g)) {
+		set_name(g);
+		return HF_OK;
+	}
 	if (!hits.n)
 		return hf_err_set(err, HF_E_NOTFOUND, "no initialised glibc malloc");
 	struct hit *best = &hits.at[0];

@@ -383,8 +383,60 @@ static bool walk_scattered(struct glibc *g, struct glibc_arena *arena)
 	return ok;
 }
 
+/* The main heap begins with the first thread's tcache, and its chunks lead to the end of its
+ * mapping, or to where the memory ends that is there. */
+static bool walk_lost_heap(
+	struct glibc *g, struct glibc_arena *arena, const struct hf_walk_range *range)
+{
+	struct glibc_header h;
+	struct glibc_region region = {.arena = arena, .start = range->start};
+	if (!glibc_read_header(&g->probe, range->start, &h) || h.prev_size ||
+		h.head != (g->layout->tcache_chunk[0] | GLIBC_PREV_INUSE))
+		return true;
+	glibc_follow(g, arena, range->start, range->end, &region.end);
+	if (region.end - range->start <= glibc_chunk_size(h.head))
+		return true;
+	uint64_t top = region.end == range->end ? find_top(g, range->start, range->end) : 0;
+	region.limit = top ? top : region.end;
+	region.ends_in_top = top != 0;
+	arena->top = top;
+	arena->top_size = top ? range->end - top : 0;
+	return walk_segment(g, &region);
+}
+
+static bool walk_lost(struct glibc *g)
+{
+	struct hf_vec ranges;
+	struct hf_walk_arena *out = hf_vec_push(&g->walk->arenas);
+	struct glibc_arena *main = out ? hf_vec_push(&g->arenas) : NULL;
+	if (!main)
+		return false;
+	*out = (struct hf_walk_arena){.allocator = g->name, .kind = HF_ARENA_MAIN};
+	*main = (struct glibc_arena){.id = (uint32_t)g->walk->arenas.n - 1, .is_main = true};
+	main->broken = true;
+	g->incomplete = true;
+	hf_walk_finding(g->walk, HF_PARTIAL, 0,
+		"glibc: the C library's data is not there or not sound; heaps were found by their "
+		"shape, and "
+		"cached "
+		"chunks may count as live");
+	add_by_shape(g);
+	for (size_t i = 1; i < g->arenas.n; i++) {
+		if (!walk_thread_arena(g, glibc_arena_at(g, i)))
+			return false;
+	}
+	hf_vec_init(&ranges, sizeof(struct hf_walk_range));
+	bool ok = glibc_unclaimed(g, &ranges);
+	for (size_t i = 0; ok && i < ranges.n; i++)
+		ok = walk_lost_heap(g, glibc_arena_at(g, 0), hf_vec_at(&ranges, i));
+	hf_vec_deinit(&ranges);
+	return ok;
+}
+
 bool glibc_walk_heaps(struct glibc *g)
 {
+	if (g->lost)
+		return walk_lost(g);
 	if (!list_arenas(g))
 		return false;
 	for (size_t i = 1; i < g->arenas.n; i++) {

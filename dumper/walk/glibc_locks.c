@@ -8,7 +8,7 @@ static void find(struct hf_walk *walk, struct hf_glibc_locks *ret)
 	if (!g)
 		return;
 	glibc_init(g, walk);
-	if (glibc_find(g, NULL) == HF_OK) {
+	if (glibc_find(g, NULL) == HF_OK && !g->lost) {
 		ret->main_arena = g->main_arena;
 		ret->next_offset = g->main_bins - g->main_arena + GLIBC_NEXT_FROM_BINS;
 		const struct hf_image *image =

@@ -44,7 +44,8 @@ static enum hf_status probe(struct hf_walk *walk, void **ret_state, struct hf_er
 static bool walk_all(struct glibc *g)
 {
 	struct hf_walk *walk = g->walk;
-	hf_walk_range(&walk->excluded, g->main_arena, g->main_bins + GLIBC_STATE_FROM_BINS);
+	if (!g->lost)
+		hf_walk_range(&walk->excluded, g->main_arena, g->main_bins + GLIBC_STATE_FROM_BINS);
 	if (g->mp)
 		hf_walk_range(&walk->excluded, g->mp, g->mp + g->layout->mp_size);
 	if (!glibc_spans_init(g) || !glibc_walk_heaps(g) || !glibc_walk_mmapped(g))

@@ -404,6 +404,14 @@ static void test_nothing(void **state)
 	process_init(&p, &versions[2], true);
 	memset(fake_at(&p.mem, LIBC + 0x10000, 0x4000), 0, 0x4000);
 	run(&p);
+	/* The main heap is still known by the tcache that it begins with. */
+	assert_int_equal(n_findings(&p, HF_PARTIAL, "heaps were found by their shape"), 1);
+	assert_int_equal(n_missing(&p), 0);
+	process_deinit(&p);
+	process_init(&p, &versions[2], true);
+	memset(fake_at(&p.mem, LIBC + 0x10000, 0x4000), 0, 0x4000);
+	memset(fake_at(&p.mem, BRK, 16), 0, 16);
+	run(&p);
 	assert_int_equal(n_findings(&p, HF_PARTIAL, "no allocator found"), 1);
 	process_deinit(&p);
 }
