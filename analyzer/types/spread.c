@@ -152,8 +152,14 @@ static void type_returned(struct hf_typing *y, uint32_t object, uint32_t type)
 {
 	enum hf_typed how;
 	const struct hf_type *t = &y->types->at[type];
+	const struct hf_heap *heap = y->heap;
 	if (t->flags & HF_TYPE_CHAR) {
-		hf_typing_set(y, object, hf_types_array(y->types, type, 0), HF_TYPED_BYTES);
+		/* a string, but not what char *xmalloc() hands out: that points elsewhere, now and
+		 * then */
+		size_t first;
+		if (heap->edge_offset[object] == heap->edge_offset[object + 1] &&
+			!hf_heap_modrefs_of(heap, object, &first))
+			hf_typing_set(y, object, hf_types_array(y->types, type, 0), HF_TYPED_BYTES);
 		return;
 	}
 	uint32_t fits = hf_type_is_record(t) ? hf_typing_fit(y, object, type, &how) : 0;
