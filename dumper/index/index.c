@@ -231,7 +231,6 @@ enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err)
 		struct hf_index_region *region = hf_vec_at(&index->regions, i);
 		if (id > UINT32_MAX - 1)
 			break;
-		region->first_id = (uint32_t)id;
 		id = region->cells ? number_cells(region, id)
 				   : number_single(region, id, &index->pool);
 		if (!region->cells && !region->single)
@@ -282,17 +281,6 @@ uint64_t hf_index_extent_end(const struct hf_index_region *region, uint64_t cell
 	return region->start + (cell * 64 + (unsigned)__builtin_ctzll(above)) * HF_GRANULE;
 }
 
-int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start)
-{
-	uint64_t cell, rest, kept[9], id[9], offset[9];
-	const struct hf_index_places place = {&cell, &rest};
-	hf_index_place(region, addr, &place, 0);
-	if (!hf_index_look_many(&place, 1, kept, id, offset))
-		return HF_NO_OBJECT;
-	*ret_start = addr - offset[0];
-	return (int64_t)id[0];
-}
-
 bool hf_index_next_piece(const struct hf_index *index, uint64_t bytes, struct hf_index_piece *at)
 {
 	const size_t n = index->regions.n;
@@ -319,39 +307,19 @@ bool hf_index_next_piece(const struct hf_index *index, uint64_t bytes, struct hf
 	return true;
 }
 
-int64_t hf_index_extent(
-	const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end)
-{
-	if (!region->cells) {
-		*ret_start = region->start;
-		*ret_end = region->end;
-		return region->live ? (int64_t)region->first_id : HF_NO_OBJECT;
-	}
-	uint64_t granule = (addr - region->start) / HF_GRANULE;
-	uint64_t cell = granule / 64;
-	uint64_t below = region->cells[cell].starts & (~0ull >> (63 - granule % 64));
-	if (!below) {
-		cell -= region->cells[cell].back;
-		below = region->cells[cell].starts;
-	}
-	unsigned top = below ? 63 - (unsigned)__builtin_clzll(below) : 0;
-	uint64_t live = region->cells[cell].live;
-	*ret_start = region->start + (cell * 64 + top) * HF_GRANULE;
-	*ret_end = hf_index_extent_end(region, cell, top) - region->tail_bytes;
-	if (addr >= *ret_end) { /* in the tail: until the next start */
-		*ret_end += region->tail_bytes;
-		return HF_NO_OBJECT;
-	}
-	if (!below || !(live >> top & 1))
-		return HF_NO_OBJECT;
-	return (int64_t)(region->cells[cell].rank +
-			 (uint32_t)__builtin_popcountll(live & ((1ull << top) - 1)));
-}
-
 int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret_start)
 {
+	enum { ROOM = 1 + 8 };
+	uint64_t cell, rest, kept[ROOM], id[ROOM], offset[ROOM];
+	const struct hf_index_places place = {&cell, &rest};
 	const struct hf_index_region *region = hf_index_search_region(index, addr);
-	return region ? hf_index_find_in(region, addr, ret_start) : HF_NO_OBJECT;
+	if (!region)
+		return HF_NO_OBJECT;
+	hf_index_place(region, addr, &place, 0);
+	if (!hf_index_look_many(&place, 1, kept, id, offset))
+		return HF_NO_OBJECT;
+	*ret_start = addr - offset[0];
+	return (int64_t)id[0];
 }
 
 void hf_index_iter_init(struct hf_index_iter *iter, const struct hf_index *index)

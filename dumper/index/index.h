@@ -40,7 +40,6 @@ struct hf_index_region {
 	uint64_t start, end; /* the first start, and the address after the last one's extent */
 	struct hf_index_cell *cells; /* NULL: a single; in the index's pool */
 	uint32_t arena;              /* index of its arena */
-	uint32_t first_id;           /* of its first live object, after the seal */
 	uint32_t tail_bytes; /* bytes at the end of each extent that belong to nobody (glibc: 8,
 				the next chunk's size word) */
 	uint32_t live;       /* a single: is it live? */
@@ -96,19 +95,8 @@ void hf_index_sort_regions(struct hf_index *index);
  * or more, or a CPU without POPCNT (from before 2008). */
 enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err);
 
-/* The region that contains addr (its tail included), or NULL. hint: a region that is likely (the
- * last one found), or NULL. */
+/* The region that contains addr (its tail included), or NULL. */
 const struct hf_index_region *hf_index_search_region(const struct hf_index *index, uint64_t addr);
-static inline const struct hf_index_region *hf_index_find_region(
-	const struct hf_index *index, uint64_t addr, const struct hf_index_region *hint)
-{
-	if (hint && addr - hint->start < hint->end - hint->start)
-		return hint;
-	return hf_index_search_region(index, addr);
-}
-
-/* The object of this region that contains addr, which is inside the region: as hf_index_find. */
-int64_t hf_index_find_in(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start);
 
 /* A stretch of the index: from `from` in region `first` up to, but not including, `to` in region
  * `last`. Its borders inside a region lie between cells. */
@@ -135,12 +123,6 @@ static inline uint64_t hf_index_piece_end(
 /* Where the extent that starts at granule `bit` of a cell ends: at the next start, or with the
  * region. */
 uint64_t hf_index_extent_end(const struct hf_index_region *region, uint64_t cell, unsigned bit);
-
-/* What starts at or before addr, which is inside the region, and where its bytes end: [*ret_start,
- * *ret_end) contains addr, or addr is in a tail and *ret_end is after it. Its id if it is an
- * object, else HF_NO_OBJECT. For walking through a region from its start. */
-int64_t hf_index_extent(const struct hf_index_region *region, uint64_t addr, uint64_t *ret_start,
-	uint64_t *ret_end);
 
 /* The object that contains addr: its id, or HF_NO_OBJECT; *ret_start is its address. */
 int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret_start);

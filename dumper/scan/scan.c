@@ -13,6 +13,7 @@
  * object; so that the index cells of all targets of a batch are on their way from memory while the
  * steps before are done.
  */
+
 /* Room for a batch, and for a step more of the vector code. */
 typedef uint64_t array[HF_FILTER_MAX];
 

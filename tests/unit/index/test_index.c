@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "index/index.h"
+#include "index/look.h"
 
 struct plain {
 	uint64_t addr, usable;
@@ -80,18 +81,57 @@ static void check(const struct hf_index *index, const struct plain *list, size_t
 	uint64_t want_start = 0, start = 0;
 	int64_t want = plain_find(list, n, addr, &want_start);
 	int64_t got = hf_index_find(index, addr, &start);
-	const struct hf_index_region *region = hf_index_find_region(index, addr, NULL);
-	uint64_t extent_start, extent_end;
-	if (region) {
-		int64_t id = hf_index_extent(region, addr, &extent_start, &extent_end);
-		if (id != want || extent_end <= addr || (want >= 0 && extent_start != want_start))
-			fail_msg("0x%lx: extent of %ld, want %ld", addr, id, want);
-	} else {
+	const struct hf_index_region *region = hf_index_search_region(index, addr);
+	if (!region)
 		assert_int_equal(want, HF_NO_OBJECT);
-	}
 	if (got != want || (want >= 0 && start != want_start))
 		fail_msg("0x%lx: got %ld (0x%lx), want %ld (0x%lx)", addr, got, start, want,
 			want_start);
+}
+
+enum { MANY = 300, ROOM = MANY + 8 };
+
+static void check_answers(const struct plain *list, size_t n_list, const uint64_t *addr,
+	uint32_t n_addr, const uint64_t *kept, const uint64_t *id, const uint64_t *offset,
+	uint32_t n)
+{
+	uint32_t k = 0;
+	for (uint32_t i = 0; i < n_addr; i++) {
+		uint64_t start;
+		int64_t want = plain_find(list, n_list, addr[i], &start);
+		if (want == HF_NO_OBJECT)
+			continue;
+		assert_true(k < n);
+		assert_int_equal(kept[k], i);
+		assert_int_equal(id[k], want);
+		assert_int_equal(offset[k], addr[i] - start);
+		k++;
+	}
+	assert_int_equal(k, n);
+}
+
+/* Many look-ups at once say what single ones do. */
+static void check_many(const struct hf_index *index, const struct plain *list, size_t n)
+{
+	uint64_t addr[ROOM], cell[ROOM], rest[ROOM], kept[ROOM], id[ROOM], offset[ROOM];
+	const struct hf_index_places places = {cell, rest};
+	for (uint32_t i = 0; i < MANY; i++) {
+		const struct hf_index_region *r =
+			hf_vec_at(&index->regions, random_below(index->regions.n));
+		addr[i] = r->start + random_below(r->end - r->start);
+		hf_index_place(r, addr[i], &places, i);
+	}
+	uint32_t found = hf_index_look_many(&places, MANY, kept, id, offset);
+	check_answers(list, n, addr, MANY, kept, id, offset, found);
+	for (size_t i = 0; i < index->regions.n; i++) {
+		const struct hf_index_region *r = hf_vec_at(&index->regions, i);
+		uint64_t step = 1 + random_below(600), at = r->start;
+		uint32_t k = 0;
+		for (; k < MANY && at < r->end; k++, at += random_below(step) + 1)
+			addr[k] = at;
+		found = hf_index_look_run(r, addr, k, kept, id, offset);
+		check_answers(list, n, addr, k, kept, id, offset, found);
+	}
 }
 
 /* Pieces of any size hold every address of every region once, in order, and are cut between cells
@@ -187,6 +227,8 @@ static void test_random(void **state)
 		}
 		assert_false(hf_index_next(&iter, &object));
 		assert_int_equal(index.n_objects, id);
+		if (seed % 10 == 0)
+			check_many(&index, list, n);
 		check_sums(&index);
 		check_pieces(&index, 1);
 		check_pieces(&index, 10000);
