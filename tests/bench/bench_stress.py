@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import pathlib
 import statistics
 import sys
@@ -32,6 +33,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--interval", type=float, default=0.1)
     args = parser.parse_args()
+    # A line for each dump is too much here; our own errors stay.
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     build = args.build.resolve()
     stress.INTERVAL_S = args.interval
     for scenario in args.scenario or SIZES:
