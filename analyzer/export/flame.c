@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "symbolize/allocators.h"
 
 enum { NONE = UINT32_MAX, MAX_NODES = 50000000, MAX_DEPTH = 512 };
 
@@ -63,18 +64,6 @@ static uint32_t child_of(struct hf_flame *flame, const struct hf_stacks *stacks,
 	return i;
 }
 
-static bool is_start(const char *function)
-{
-	static const char *const starts[] = {"_start", "__libc_start_main",
-		"__libc_start_main_impl", "__libc_start_call_main", "start_thread", "clone",
-		"clone3", "__clone", "__clone3"};
-	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
-		if (!strcmp(function, starts[i]))
-			return true;
-	}
-	return false;
-}
-
 static bool add(struct hf_flame *flame, const struct hf_stacks *stacks,
 	const struct hf_stack *stack, enum hf_export_what what)
 {
@@ -83,7 +72,7 @@ static bool add(struct hf_flame *flame, const struct hf_stacks *stacks,
 	if (!bytes || !stack->n_frames)
 		return true;
 	uint32_t outermost = stack->n_frames - 1, node = 0;
-	while (outermost > stack->naming && is_start(frames[outermost].function))
+	while (outermost > stack->naming && hf_is_thread_start(frames[outermost].function))
 		outermost--;
 	flame->at[0].bytes += bytes;
 	flame->at[0].count += stack->live_count;

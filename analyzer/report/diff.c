@@ -132,6 +132,14 @@ static enum hf_status objects(
 	return status;
 }
 
+static bool any_sampled(const struct hf_diff *diff)
+{
+	bool sampled = false;
+	for (size_t i = 0; i < diff->n_heaps; i++)
+		sampled |= diff->heaps[i]->profile_sampled;
+	return sampled;
+}
+
 enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *const *old, size_t n_old,
 	const struct hf_diff_options *options, int64_t *ret_growth, struct hf_err *err)
 {
@@ -166,8 +174,12 @@ enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *const 
 	if (diff.same_process)
 		match_totals(&diff, &found);
 	if (!by_object) {
+		bool estimates = kinds[kind].by == HF_DIFF_SITE && any_sampled(&diff);
+		hf_emit_fact(
+			report->emit, "estimates", NULL, HF_VALUE_BOOL, hf_cell_int(estimates));
 		hf_emit_title(report->emit, "Growth by %s%s", kinds[kind].name,
-			!options->by && kinds[kind].by == HF_DIFF_ROOT
+			estimates ? " (estimates: the sites are sampled)"
+			: !options->by && kinds[kind].by == HF_DIFF_ROOT
 				? " (these heaps know no sites and no types)"
 				: "");
 		status = hf_diff_groups(&diff, kinds[kind].by, err);

@@ -35,7 +35,9 @@ struct kind {
 static const struct kind kinds[] = {
 	[HF_DIFF_SITE] = {"SELECT coalesce(function, '(unknown)') || "
 			  "coalesce('  ' || file || coalesce(':' || line, ''), ''), "
-			  "site_id, size, count FROM site_summary WHERE site_id <> 0",
+			  "site_id, iif(e.n, live_bytes, size), iif(e.n, live_count, count) FROM "
+			  "site_summary, (SELECT count(*) AS n FROM meta WHERE key = "
+			  "'profile_sampled' AND value = 1) e WHERE site_id <> 0",
 		"site_id", "SITE"},
 	[HF_DIFF_TYPE] = {"SELECT name, type_id, size, count FROM type_summary "
 			  "WHERE type_id <> 0",

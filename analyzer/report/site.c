@@ -46,19 +46,6 @@ static void add_place(struct hf_text *text, const char *function, const char *fi
 		hf_text_addf(text, " (%s)", hf_base_name(file));
 }
 
-/* Frames that every thread has say nothing. */
-static bool is_start(const char *function)
-{
-	static const char *const starts[] = {"__libc_start_call_main", "__libc_start_main",
-		"__libc_start_main_impl", "__libc_start_main@@GLIBC_2.34", "_start", "start_thread",
-		"clone", "clone3", "__clone3", "__clone"};
-	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
-		if (!strcmp(function, starts[i]))
-			return true;
-	}
-	return false;
-}
-
 enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_callers,
 	struct hf_text *text, struct hf_err *err)
 {
@@ -81,7 +68,7 @@ enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_caller
 			"ii", site, hf_column_int(q, 3));
 	for (int n = 0; n < n_callers && hf_row(callers, &status, err);) {
 		const char *function = hf_column_text(callers, 0);
-		if (is_start(function))
+		if (hf_is_thread_start(function))
 			break;
 		if (hf_is_standard_library(function))
 			continue;

@@ -84,3 +84,15 @@ bool hf_is_allocator(const struct hf_allocators *more, const char *function)
 	}
 	return false;
 }
+
+bool hf_is_thread_start(const char *function)
+{
+	static const char *const starts[] = {"_start", "__libc_start_main",
+		"__libc_start_main_impl", "__libc_start_main@@GLIBC_2.34", "__libc_start_call_main",
+		"start_thread", "clone", "clone3", "__clone", "__clone3"};
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		if (!strcmp(function, starts[i]))
+			return true;
+	}
+	return false;
+}

@@ -15,6 +15,8 @@ struct hf_allocators {
 	size_t n_patterns;
 };
 
+/* One that every thread starts with: _start, clone … */
+bool hf_is_thread_start(const char *function);
 /* Of the C++ or Rust standard library; function: demangled. */
 bool hf_is_standard_library(const char *function);
 /* function: demangled. more may be NULL. */
