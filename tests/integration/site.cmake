@@ -95,3 +95,13 @@ foreach(name export export_pprof)
 		$<$<STREQUAL:${name},export_pprof>:--go>)
 	set_tests_properties(${name} PROPERTIES LABELS quick TIMEOUT 120 SKIP_RETURN_CODE 77)
 endforeach()
+add_test(NAME site_soak COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_soak.py
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:site_reader> $<TARGET_FILE:site_soak> 8)
+set_tests_properties(site_soak PROPERTIES LABELS full TIMEOUT 120)
+# A day of 10,000 allocations a second.
+add_test(NAME site_soak_long COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_soak.py
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:site_reader> $<TARGET_FILE:site_soak> 600)
+set_tests_properties(site_soak_long PROPERTIES LABELS long TIMEOUT 900)
+add_test(NAME site_estimates COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_estimates.py
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_totals>)
+set_tests_properties(site_estimates PROPERTIES LABELS full TIMEOUT 300)

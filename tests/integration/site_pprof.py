@@ -35,6 +35,15 @@ def main(library, reader, target):
         space = pprof(go, "-top", "-unit=B", "-sample_index=inuse_space", profile)
         tags = pprof(go, "-tags", "-sample_index=inuse_objects", profile)
         difference = pprof(go, "-top", "-base", profile, profile)
+        flat = pprof(go, "-top", "-nodecount=1000", profile)
+        source = pprof(go, "-list", "^leaf_malloc$", "-sample_index=alloc_space", profile)
+        traces = pprof(go, "-traces", profile)
+        peek = pprof(go, "-peek", "^leaf$", profile)
+        dot = shutil.which("dot")
+        picture = pprof(go, "-svg", "-output=" + os.path.join(folder, "x.svg"), profile) if dot else None
+        if dot:
+            with open(os.path.join(folder, "x.svg"), encoding="utf-8") as file:
+                picture = file.read()
 
     def check(what, text):
         if not what:
@@ -52,6 +61,17 @@ def main(library, reader, target):
         check(re.search(rf"\b{function}\b", top), f"{function} is not in -top")
     check("Type: inuse_space" in top, "another default than inuse_space")
     check(f"{sum(sizes)}B total" in space, f"-top does not total {sum(sizes)} bytes")
+    # flat figures are the leaves', which allocate; sums are the callers', too
+    share = {m[2]: (m[0], m[1]) for m in re.findall(r"^ *\S+ +(\S+)% +\S+ +\S+ +(\S+)% +(\w+)", flat, re.M)}
+    check(float(share["leaf_malloc"][0]) > 5 and float(share["work"][0]) == 0 and float(share["work"][1]) > 95,
+          f"-top: {share}")
+    check(re.search(r"^ROUTINE =+ leaf_malloc in ", source, re.M) or "no matches" in source, f"-list: {source}")
+    check(traces.count("-----------+-----") > 100 and "leaf_calloc" in traces and "thread_main" in traces, "-traces")
+    check(re.search(r"chain$", peek, re.M) and re.search(r"\| +leaf$", peek, re.M) and "leaf_realloc" in peek,
+          f"-peek: {peek}")
+    check(not dot or ("<svg" in picture and "leaf_malloc" in picture), "-svg")
+    if not dot:
+        print("site_pprof: -svg left out: no dot here (graphviz)")
     check("site: Total" in tags.replace("  ", " "), "no label site")
     check(re.search(r"accounting for 0, 0% of 0|of 0 total|0 of", difference), "-base of itself is not 0")
     mapping = re.search(r"^1: 0x\w+/0x\w+/0x\w+ (\S+) (\w+)", raw, re.M)
