@@ -16,7 +16,8 @@ from harness import Failure, Holdfast, expect
 N_NODES = 20000
 SIGNALS = {"null": "SIGSEGV", "wild": "SIGSEGV", "bus": "SIGBUS", "abort": "SIGABRT", "fpe": "SIGFPE", "ill": "SIGILL",
            "raise": "SIGSEGV", "overflow": "SIGSEGV", "thread-null": "SIGSEGV", "thread-overflow": "SIGSEGV",
-           "c11-overflow": "SIGSEGV", "late-overflow": "SIGSEGV", "all-threads": "SIGSEGV"}
+           "c11-overflow": "SIGSEGV", "late-overflow": "SIGSEGV", "all-threads": "SIGSEGV",
+           "race": "SIGSEGV"}
 IN_THREAD = {"thread-null", "thread-overflow", "c11-overflow", "late-overflow", "all-threads"}
 
 

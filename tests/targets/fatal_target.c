@@ -2,7 +2,8 @@
  * Comes to an end that it deserves: fatal_target WAY [HANDLER]
  *
  *   WAY      null, wild, bus, abort, fpe, ill, raise, overflow, thread-null, thread-overflow,
- *            late-overflow, all-threads: a signal; heap-size, heap-bins, heap-tcache, heap-top,
+ *            late-overflow, all-threads: a signal; race: another thread would end the program
+ *            soon after; heap-size, heap-bins, heap-tcache, heap-top,
  *            double-free: a heap damaged first, by which malloc itself aborts with its lock held
  *   HANDLER  none; of the program: siginfo, plain, resethand, onstack, longjmp, fix, ignore, sysv,
  *            mask, again
@@ -203,6 +204,15 @@ static int c11_overflow(void *arg)
 	return overflow(arg);
 }
 
+/* The program has ended long before. */
+static void *too_late(void *arg)
+{
+	pthread_barrier_wait(arg);
+	for (int i = 0; i < 25; i++) /* time that it runs, not that goes by */
+		usleep(1000);
+	_exit(1);
+}
+
 static void *nothing(void *arg)
 {
 	return arg;
@@ -304,6 +314,15 @@ static void end(const char *way)
 		for (int i = 0; i < 1000; i++)
 			run_thread(nothing);
 		run_thread(thread_overflow);
+	} else if (!strcmp(way, "race")) {
+		pthread_t t;
+		pthread_barrier_t barrier;
+		for (int i = 0; i < 1000000; i++) /* a dump takes longer than the other thread */
+			sink = calloc(1, 64);
+		pthread_barrier_init(&barrier, NULL, 2);
+		pthread_create(&t, NULL, too_late, &barrier);
+		pthread_barrier_wait(&barrier);
+		store(NULL);
 	} else if (!strcmp(way, "all-threads")) {
 		pthread_t t[N_THREADS];
 		pthread_barrier_t barrier;
