@@ -55,15 +55,21 @@ static uint64_t next_head(uint64_t head, uint32_t block)
 	return ((head >> 32) + 1) << 32 | block;
 }
 
-/* Reads a block that another thread may be writing into by now; then the head has changed. */
-__attribute__((no_sanitize("thread"))) static uint32_t pop_shared(
-	struct hf_site_store *s, unsigned class)
+/* Of a block that another thread may be writing into by now; then the head of the list has changed.
+ */
+__attribute__((no_sanitize("thread"), noinline)) static uint32_t link_as_it_is(
+	struct hf_site_store *s, uint32_t block)
+{
+	return *(volatile uint32_t *)link_of(s, block);
+}
+
+static uint32_t pop_shared(struct hf_site_store *s, unsigned class)
 {
 	uint64_t *list = &s->free_blocks[class];
 	uint64_t head = __atomic_load_n(list, __ATOMIC_ACQUIRE);
 	while (head & BLOCK_MASK) {
 		uint32_t block = (uint32_t)head;
-		uint32_t after = *(volatile uint32_t *)link_of(s, block);
+		uint32_t after = link_as_it_is(s, block);
 		if (__atomic_compare_exchange_n(list, &head, next_head(head, after), true,
 			    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			return block;

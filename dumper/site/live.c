@@ -501,7 +501,8 @@ static bool find_entry(const struct hf_site_store *s, uint64_t addr, struct hf_s
 			*ret = entries_of(s, g)[at];
 			found = bits_of(ret) >> ID_BITS;
 		}
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		/* x86-64 keeps loads in order; the compiler is told to */
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		/* still locked after many tries: whoever holds it stands still, or is no more */
 		if (!(before & LOCK) && __atomic_load_n(word, __ATOMIC_RELAXED) == before)
 			break;
