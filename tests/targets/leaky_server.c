@@ -216,7 +216,8 @@ static int run_server(unsigned port)
 {
 	g_sessions = allocate(sizeof(*g_sessions));
 	pthread_mutex_init(&g_sessions->lock, NULL);
-	int listener = listen_on(port, &port);
+	static int listener; /* workers use it until the process is gone */
+	listener = listen_on(port, &port);
 	sigset_t stop;
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTERM);

@@ -192,7 +192,7 @@ static int pid_namespace(int keep_proc)
 		die("unshare");
 	pid_t pid = fork();
 	if (pid == 0) {
-		if (!keep_proc && (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		if (!keep_proc && (mount(NULL, "/proc", NULL, MS_REC | MS_PRIVATE, NULL) ||
 					  mount("nothing", "/proc", "tmpfs", 0, NULL)))
 			die("mount");
 		int result = holdfast_dump("namespace.hfd");
