@@ -38,6 +38,7 @@ struct search {
 	size_t n, cap;
 	struct entry entries[MAX_ENTRIES];
 	size_t n_entries;
+	bool small_too; /* look at small parts as well */
 	bool complete;
 	sqlite3_stmt *children, *referrers, *roots;
 };
@@ -153,7 +154,7 @@ static enum hf_status look_at_words(struct search *s, const struct hf_object *o,
 
 static bool is_small(const struct search *s, uint64_t bytes)
 {
-	return hf_percent(bytes, s->top->held_size) < SMALL_PERCENT;
+	return !s->small_too && hf_percent(bytes, s->top->held_size) < SMALL_PERCENT;
 }
 
 static enum hf_status look_at(struct search *s, int64_t id, struct hf_err *err)
@@ -237,10 +238,11 @@ static enum hf_status emit_entry(
 		if (status != HF_OK)
 			return status;
 		_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
-		hf_heapdb_object_what(&what, &from);
-		hf_text_addf(&text, "0x%llx->[+%llu]%s%s%s", (unsigned long long)from.addr,
-			(unsigned long long)e->src_offset, what.len ? "  " : "", hf_text_get(&what),
-			from.reachable ? "" : "  leaked");
+		hf_heapdb_object_place(
+			&what, &s->report->heap, &from, hf_emit_dots(s->report->emit));
+		hf_text_addf(&text, "0x%llx->[+%llu]%s%s", (unsigned long long)from.addr,
+			(unsigned long long)e->src_offset, what.len ? "  " : "",
+			hf_text_get(&what));
 	} else {
 		hf_heapdb_root_label(&text, root);
 	}
@@ -316,6 +318,15 @@ enum hf_status hf_who_also(
 	s->top = object;
 	s->complete = true;
 	enum hf_status status = run(s, err);
+	/* One word into a list whose links hold little each reaches all of them. */
+	if (status == HF_OK && !s->n_entries && object->retained_size < object->held_size / 2) {
+		s->small_too = true;
+		s->n = 0;
+		hf_stmt_done(&s->children);
+		hf_stmt_done(&s->referrers);
+		hf_stmt_done(&s->roots);
+		status = run(s, err);
+	}
 	if (status != HF_OK)
 		return status;
 	char held[HF_NUMBER_SIZE], retained[HF_NUMBER_SIZE];
