@@ -31,7 +31,7 @@ BUILD_PACKAGES="
 "
 # What the tests use besides; nginx and redis are among the programs that are dumped,
 # wrk gives nginx work, gdb makes core files of live processes; dwz and libdebuginfod1 have their
-# tests, as have allocators other than glibc's, and musl; golang-go brings pprof.
+# tests, as have allocators other than glibc's, and musl; golang-go brings pprof; rustc compiles a target.
 TEST_PACKAGES="
 	sqlite3
 	nginx
@@ -45,6 +45,7 @@ TEST_PACKAGES="
 	libtcmalloc-minimal4
 	libmimalloc2.0
 	golang-go
+	rustc
 	musl-tools
 "
 
