@@ -35,7 +35,7 @@ static int read_index(sqlite3_stmt *stmt, int column, uint64_t n, uint32_t *ret)
 
 static enum hf_status allocate(struct hf_sql_graph *s, sqlite3 *db, struct hf_err *err)
 {
-	uint64_t n, highest, m, roots, variables;
+	uint64_t n = 0, highest = 0, m = 0, roots = 0, variables = 0;
 	enum hf_status status = ask(db, "SELECT count(*) FROM object", &n, err);
 	if (!status)
 		status = ask(db, "SELECT coalesce(max(id), 0) FROM object", &highest, err);

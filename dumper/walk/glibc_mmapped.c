@@ -56,7 +56,9 @@ static bool find_moved(
 	for (uint64_t page = start + 2 * HF_PAGE; page < end; page += HF_PAGE) {
 		uint64_t at = page - GLIBC_HEADER;
 		if (!hf_reader_seek(&g->probe, at)) {
-			page = hf_align_down(g->probe.win.end, HF_PAGE);
+			/* What is missing may end within the page, in a core that was cut. */
+			uint64_t next = hf_align_down(g->probe.win.end, HF_PAGE);
+			page = next > page ? next : page;
 			continue;
 		}
 		if (try_moved(g, start, at, limit, ret))
