@@ -109,7 +109,8 @@ int hf_session_findings(
 	const struct hf_args *args, int code, const char *what, uint64_t bytes, uint64_t limit)
 {
 	char size[HF_NUMBER_SIZE], over[HF_NUMBER_SIZE];
-	if ((code != HF_EXIT_OK && code != HF_EXIT_PARTIAL) || bytes <= limit)
+	/* Of a partial heap there is no verdict: what is missing may hold, or be, all of it. */
+	if (code != HF_EXIT_OK || bytes <= limit)
 		return code;
 	fprintf(stderr, "holdfast: %s: %s %s, more than the %s of --fail-over\n",
 		args->command->name, hf_human_size(size, bytes), what, hf_human_size(over, limit));

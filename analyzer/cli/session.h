@@ -43,8 +43,8 @@ enum hf_status hf_session_open(
  * HF_EXIT_PARTIAL for a good answer about a partial heap. */
 int hf_session_close(struct hf_session *session, enum hf_status status, struct hf_err *err);
 
-/* The exit code of a report that ended with code: HF_EXIT_FINDINGS, with a line on stderr, if bytes
- * are more than the limit that --fail-over gave. what: "leaked". */
+/* The exit code of a report that ended with code: HF_EXIT_FINDINGS, with a line on stderr, if it
+ * ended well and bytes are more than the limit that --fail-over gave. what: "leaked". */
 int hf_session_findings(
 	const struct hf_args *args, int code, const char *what, uint64_t bytes, uint64_t limit);
 

@@ -24,8 +24,8 @@ void hf_report_end(struct hf_report *report)
 enum hf_status hf_report_partial(struct hf_report *report, struct hf_err *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	hf_emit_warning(report->emit, "PARTIAL: the dump does not hold the whole heap; figures "
-				      "are lower bounds.");
+	hf_emit_warning(report->emit, "PARTIAL: the dump does not hold the whole heap; sizes "
+				      "are lower bounds, leaks upper bounds.");
 	enum hf_status status = hf_query(report->heap.db, &q, err,
 		"SELECT text FROM finding WHERE severity = 'partial' "
 		"UNION ALL SELECT 'check failed: ' || name || ': the allocator says ' || expected "

@@ -18,14 +18,14 @@ void hf_diff_objects_deinit(struct hf_diff_objects *objects)
 	*objects = (struct hf_diff_objects){0};
 }
 
-/* Names of types, or of sites, of the older heap as numbers of the newer one. */
+/* Names of types, or of sites. */
 struct name {
 	char *text; /* owned */
 	int64_t id;
 };
 
 struct names {
-	struct name *at; /* owned; by text, or of the map by id */
+	struct name *at; /* owned */
 	size_t n, cap;
 };
 
@@ -68,15 +68,26 @@ static enum hf_status names_read(
 	return status;
 }
 
-/* Ids are small numbers counted from 1, so the map is an array: [old id] = new id, 0: none. */
+/* Names as numbers that both heaps share; several ids may have one name. Ids are small numbers
+ * counted from 1, so the maps are arrays: [id] = number, 0: only one of the heaps has the name. */
 struct map {
-	int64_t *to; /* owned */
-	size_t n;
+	int64_t *old, *new; /* owned */
+	size_t n_old, n_new;
 };
 
 static void map_deinit(struct map *map)
 {
-	free(map->to);
+	free(map->old);
+	free(map->new);
+}
+
+static int64_t *numbers(const struct names *names, size_t *ret_n)
+{
+	int64_t largest = 0;
+	for (size_t i = 0; i < names->n; i++)
+		largest = names->at[i].id > largest ? names->at[i].id : largest;
+	*ret_n = (size_t)largest + 1;
+	return calloc(*ret_n, sizeof(int64_t));
 }
 
 static enum hf_status map_init(
@@ -88,27 +99,39 @@ static enum hf_status map_init(
 		status = names_read(diff->report->heap.db, sql, &new, err);
 	if (status != HF_OK)
 		return status;
+	ret->old = numbers(&old, &ret->n_old);
+	ret->new = numbers(&new, &ret->n_new);
+	if (!ret->old || !ret->new)
+		return no_memory(err);
+	if (old.n)
+		qsort(old.at, old.n, sizeof(*old.at), by_text);
 	if (new.n)
 		qsort(new.at, new.n, sizeof(*new.at), by_text);
-	int64_t largest = 0;
-	for (size_t i = 0; i < old.n; i++)
-		largest = old.at[i].id > largest ? old.at[i].id : largest;
-	ret->n = (size_t)largest + 1;
-	ret->to = calloc(ret->n, sizeof(*ret->to));
-	if (!ret->to)
-		return no_memory(err);
-	for (size_t i = 0; i < old.n && new.n; i++) {
-		const struct name *same =
-			bsearch(&old.at[i], new.at, new.n, sizeof(*new.at), by_text);
-		if (same && old.at[i].id > 0)
-			ret->to[old.at[i].id] = same->id;
+	int64_t number = 0;
+	for (size_t i = 0, j = 0; i < old.n && j < new.n;) {
+		const char *text = old.at[i].text;
+		int order = strcmp(text, new.at[j].text);
+		if (order) {
+			i += order < 0;
+			j += order > 0;
+			continue;
+		}
+		number++;
+		for (; i < old.n && !strcmp(old.at[i].text, text); i++)
+			ret->old[old.at[i].id > 0 ? old.at[i].id : 0] = number;
+		for (; j < new.n && !strcmp(new.at[j].text, text); j++)
+			ret->new[new.at[j].id > 0 ? new.at[j].id : 0] = number;
 	}
 	return HF_OK;
 }
 
-static int64_t mapped(const struct map *map, int64_t id)
+/* What has no type, or no site, in one of the heaps may be the same all the same. */
+static bool may_be_same(const struct map *map, int64_t old, int64_t new)
 {
-	return id > 0 && (uint64_t)id < map->n ? map->to[id] : 0;
+	if (old <= 0 || new <= 0)
+		return true;
+	return (uint64_t)old < map->n_old && (uint64_t) new < map->n_new && map->old[old] &&
+	       map->old[old] == map->new[new];
 }
 
 /* One heap, read in address order. */
@@ -273,10 +296,9 @@ enum hf_status hf_diff_objects_match(
 	while (status == HF_OK && (!old.at_end || !new.at_end)) {
 		bool take_old = !old.at_end && (new.at_end || old.addr <= new.addr);
 		bool take_newer = !new.at_end && (old.at_end || new.addr <= old.addr);
-		/* What has no type, or no site, in one of them may be the same all the same. */
-		bool same = take_old && take_newer && old.size == new.size &&
-			    (!old.type || !new.type || mapped(&types, old.type) == new.type) &&
-			    (!old.site || !new.site || mapped(&sites, old.site) == new.site);
+		bool same = take_old && take_newer &&
+			    old.size == new.size &&may_be_same(&types, old.type, new.type) &&
+			    may_be_same(&sites, old.site, new.site);
 		if (same) {
 			status = take_kept(ret, &old, &new, err);
 		} else {

@@ -124,13 +124,21 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 	hf_emit_fact(emit, "doubtful_size", NULL, HF_VALUE_SIZE,
 		hf_cell_int((int64_t)heap->doubtful_size));
 	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
-	hf_emit_line(emit, "%-14s %s in %s live objects", "heap",
-		hf_human_size(size, heap->live_size), hf_human_count(count, heap->live_count));
-	if (heap->leak_count)
-		hf_emit_line(emit, "%-14s %s (%s) in %s objects that nothing reaches%s", "leaked",
+	if (heap->partial && !heap->live_count)
+		hf_emit_line(emit, "%-14s %s", "heap", "not known: no object could be found");
+	else
+		hf_emit_line(emit, "%-14s %s in %s live objects", "heap",
+			hf_human_size(size, heap->live_size),
+			hf_human_count(count, heap->live_count));
+	if (heap->leak_count && heap->partial)
+		hf_emit_line(emit, "%-14s at most %s (%s): what is missing may hold it", "leaked",
+			hf_human_size(size, heap->leak_size),
+			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)));
+	else if (heap->leak_count)
+		hf_emit_line(emit, "%-14s %s (%s) in %s objects that nothing reaches", "leaked",
 			hf_human_size(size, heap->leak_size),
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)),
-			hf_human_count(count, heap->leak_count), heap->partial ? " (PARTIAL)" : "");
+			hf_human_count(count, heap->leak_count));
 	else
 		hf_emit_line(emit, "%-14s %s", "leaked",
 			heap->partial ? "not known: the dump is partial" : "nothing");
@@ -384,7 +392,7 @@ static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number,
 	}
 	uint64_t retained = (uint64_t)hf_column_int(q, RETAINED_SIZE);
 	if (!strcmp(basis, "held") && retained < bytes / 2)
-		hf_emit_line(emit, "   retains only %s: other words reach in, too; who says which",
+		hf_emit_line(emit, "   retains only %s: other words reach in, too (who --all)",
 			hf_human_size(size, retained));
 }
 

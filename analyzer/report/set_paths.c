@@ -82,15 +82,20 @@ static enum hf_status root_shape(struct hf_set_paths *set, int64_t root_id, uint
 			err, HF_E_CORRUPT, "the database has no root %lld", (long long)root_id);
 	if (status != HF_OK)
 		return status;
-	uint32_t variable;
-	status = hf_shapes_child(&set->shapes, HF_SHAPE_TOP, root.name[0] ? root.name : root.kind,
-		0, &variable, err);
-	if (status != HF_OK)
-		return status;
+	_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
+	hf_heapdb_root_name(&name, &root);
+	/* The offset of the word is a step of its own, so that those of an array are merged. */
 	char step[HF_NUMBER_SIZE] = "->";
-	if (root.word_offset && root.word_offset < root.variable_size)
-		snprintf(step, sizeof(step), "[+0x%llx]", (unsigned long long)root.word_offset);
-	return hf_shapes_child(&set->shapes, variable, step, object_size, ret, err);
+	char *offset = name.len ? strstr(name.data, "[+0x") : NULL;
+	if (offset) {
+		snprintf(step, sizeof(step), "%s", offset);
+		*offset = 0;
+	}
+	uint32_t variable;
+	status = hf_shapes_child(&set->shapes, HF_SHAPE_TOP, hf_text_get(&name), 0, &variable, err);
+	return status == HF_OK
+		       ? hf_shapes_child(&set->shapes, variable, step, object_size, ret, err)
+		       : status;
 }
 
 /* "->next", "->[+16]": the first word of the holder that leads to the object. */
@@ -135,6 +140,11 @@ static enum hf_status descend(struct hf_set_paths *set, const struct hf_set_cell
 		return status;
 	*ret = (struct hf_set_cell){
 		.id = step->id, .run = 1, .inside = above->inside || above->member};
+	/* How a container links its nodes is nobody's business. */
+	if (hf_text_get(&name)[0] == '-' && hf_text_get(&name)[2] == '(') {
+		ret->shape = above->shape;
+		return HF_OK;
+	}
 	if (hf_shapes_continues(&set->shapes, above->shape, hf_text_get(&name), step->size)) {
 		ret->shape = above->shape;
 		ret->run = above->run + 1;

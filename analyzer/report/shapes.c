@@ -127,7 +127,7 @@ static void free_text(char **text)
 enum hf_status hf_shapes_child(struct hf_shapes *shapes, uint32_t parent, const char *step,
 	uint64_t object_size, uint32_t *ret, struct hf_err *err)
 {
-	_cleanup_(free_text) char *name = parent ? normal_step(step) : strdup(step);
+	_cleanup_(free_text) char *name = normal_step(step);
 	if (!name)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to merge paths");
 	uint32_t *at = slot(shapes, parent, name);

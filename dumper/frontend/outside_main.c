@@ -181,9 +181,13 @@ static void say_result(const struct hf_outside_options *o, const struct hf_outsi
 		printf("%s%s\n", r->note[0] ? "; " : "", r->note);
 		return;
 	}
-	printf("%s: %llu objects, ", r->file.path, (unsigned long long)r->totals.n_objects);
-	put_size((double)r->totals.object_bytes);
-	printf(" live; dump ");
+	if (r->totals.n_objects) {
+		printf("%s: %llu objects, ", r->file.path, (unsigned long long)r->totals.n_objects);
+		put_size((double)r->totals.object_bytes);
+		printf(" live; dump ");
+	} else {
+		printf("%s: no object was found; dump ", r->file.path);
+	}
 	put_size((double)st.st_size);
 	if (o->pid)
 		printf("; the process stood still for %.1f ms", (double)r->stop_ns / 1e6);

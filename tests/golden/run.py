@@ -198,6 +198,19 @@ def sql(folder):
     check("sql --time-limit", got.returncode == 1 and b"time limit" in got.stderr, got.stderr)
 
 
+def diff_with_itself(folder):
+    """Nothing is new, whatever names its sites and types share."""
+    for path in sorted(folder.glob("*.hfdb")):
+        twins = folder / "twins.hfdb"
+        twins.write_bytes(path.read_bytes())
+        with sqlite3.connect(twins) as db:
+            db.execute("UPDATE site SET function = 'f', file = 'f.c', line = 1")
+        db.close()
+        value = json.loads(run(folder, ["diff", "twins.hfdb", "twins.hfdb", "--json"]).stdout)
+        check(f"diff of {path.name} with itself", value["new_objects"] == value["gone_objects"] == 0, str(value))
+        twins.unlink()
+
+
 def csv(folder):
     got = run(folder, ["top", "sessions.hfdb", "--by", "root", "--csv"])
     lines = got.stdout.decode().splitlines()
@@ -315,6 +328,7 @@ def main():
         golden(folder)
         sql(folder)
         csv(folder)
+        diff_with_itself(folder)
         verify_finds(folder)
         verify_finds_stale_indexes(folder)
         if has_terminals():
