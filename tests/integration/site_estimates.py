@@ -108,8 +108,8 @@ def main(library, holdfast, target):
             beyond = sum(z > 3 for z in off)
             print(f"{name:10} {what:12} {exact[k]:9}: mean off by {mean:+.2f} standard errors of itself, "
                   f"{sum(z < 1 for z in off)} of {RUNS} within 1, {beyond} beyond 3")
-            # 480 figures, a third of them beyond 1 and 1.3 beyond 3 in a right world
-            bad += abs(mean) > 4 or beyond > 1 or sum(z < 1 for z in off) < 10 or max(off) > 4.5
+            # 480 figures, a third of them beyond 1 and some beyond 3 in a right world: few large samples are skewed
+            bad += abs(mean) > 4 or beyond > 3 or sum(z < 1 for z in off) < 10 or max(off) > 4.5
     return 1 if bad else 0
 
 
