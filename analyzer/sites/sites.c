@@ -87,12 +87,16 @@ static void note_profile(
 		note_number(heap, "profile_missing_bytes", p->missing_bytes);
 }
 
-/* Reasons not to use a profile that was read; NULL: none. */
-static const char *objection(const struct hf_heap *heap, const struct hf_profile *p, bool *ret_tied)
+/*
+ * Reasons not to use a profile that was read; NULL: none. *ret_own: it was made with the dump. Its
+ * sites are tied to objects then, if the dump has any: where the allocator could not be walked, a
+ * profile of its own still tells what was live.
+ */
+static const char *objection(const struct hf_heap *heap, const struct hf_profile *p, bool *ret_own)
 {
-	*ret_tied = heap->site && p->ids && p->has_token && heap->has_token &&
-		    !memcmp(p->token, heap->token, sizeof(heap->token));
-	if (*ret_tied)
+	*ret_own = p->ids && p->has_token && heap->has_token &&
+		   !memcmp(p->token, heap->token, sizeof(heap->token));
+	if (*ret_own)
 		return NULL;
 	if (p->ids && p->has_token)
 		return "it belongs to another dump";
@@ -203,7 +207,7 @@ static bool is_sampled(const struct hf_profile *p, const struct hf_heap *heap)
 	uint64_t live = 0, recorded = 0;
 	for (size_t i = 0; i < p->n_sites; i++)
 		live += p->sites[i].live_count;
-	for (uint64_t i = 0; heap->site && i < heap->n_objects; i++)
+	for (uint64_t i = 0; i < heap->n_objects; i++)
 		recorded += heap->site[i] != 0;
 	return live > recorded + recorded / 100 + 16;
 }
@@ -248,7 +252,7 @@ static void free_str(char **s)
 /* Read the profile and see whether it may be used; *ret_used. Not to be used is an error if it was
  * asked for by name. */
 static enum hf_status read_profile(struct hf_sites *s, struct hf_heap *heap,
-	const struct hf_sites_options *options, bool *ret_used, bool *ret_tied, struct hf_err *err)
+	const struct hf_sites_options *options, bool *ret_used, bool *ret_own, struct hf_err *err)
 {
 	_cleanup_(free_str) char *beside = hf_profile_path_of(options->dump_path);
 	const char *path = options->profile_path ? options->profile_path : beside;
@@ -270,16 +274,17 @@ static enum hf_status read_profile(struct hf_sites *s, struct hf_heap *heap,
 		say(options, "%s; it is not used%s", mine.msg, "");
 		return HF_OK;
 	}
-	const char *why = objection(heap, &s->profile, ret_tied);
+	const char *why = objection(heap, &s->profile, ret_own);
 	if (why && options->profile_path)
 		return hf_err_set(err, HF_E_UNSUPPORTED, "%s: %s", path, why);
 	if (why) {
 		say(options, "%s is not used: %s", path, why);
 		return HF_OK;
 	}
-	if (*ret_tied && !s->profile.sampled)
+	bool tied = *ret_own && heap->site;
+	if (tied && !s->profile.sampled)
 		s->profile.sampled = is_sampled(&s->profile, heap);
-	note_profile(heap, &s->profile, path, *ret_tied);
+	note_profile(heap, &s->profile, path, tied);
 	*ret_used = true;
 	return HF_OK;
 }
@@ -290,10 +295,10 @@ enum hf_status hf_sites_create(struct hf_sites **ret, struct hf_heap *heap,
 	struct hf_sites *s = calloc(1, sizeof(*s));
 	if (!s)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for sites");
-	bool used = false, tied = false;
-	enum hf_status status = read_profile(s, heap, options, &used, &tied, err);
+	bool used = false, own = false;
+	enum hf_status status = read_profile(s, heap, options, &used, &own, err);
 	struct hf_sites_frames_options how = {
-		.heap = tied ? heap : NULL, .files = files, .debug = options->debug};
+		.heap = own ? heap : NULL, .files = files, .debug = options->debug};
 	if (!status && used)
 		status = hf_sites_frames_init(&s->frames, &s->profile, &how, err);
 	if (!status && used)

@@ -68,6 +68,9 @@ set_tests_properties(site_programs PROPERTIES LABELS full TIMEOUT 300)
 add_test(NAME site_dump COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_dump.py
 	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c>)
 set_tests_properties(site_dump PROPERTIES LABELS quick TIMEOUT 120)
+add_test(NAME site_unwalked COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_unwalked.py
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c> libjemalloc.so.2)
+set_tests_properties(site_unwalked PROPERTIES LABELS quick TIMEOUT 120 SKIP_RETURN_CODE 77)
 
 # Names of sites.
 function(site_names_test target source)
