@@ -215,6 +215,8 @@ static enum hf_status find_types(struct load *load, struct hf_err *err)
 	if (!status)
 		status = hf_typing_find_classes(load->typing, err);
 	if (!status)
+		status = hf_typing_find_python(load->typing, err);
+	if (!status)
 		status = hf_typing_spread(load->typing, &load->names, err);
 	return status;
 }

@@ -75,7 +75,7 @@ CREATE TABLE type (
 	name TEXT NOT NULL,
 	size INTEGER,                -- of one element; NULL: unknown
 	kind TEXT,                   -- struct class union array pointer base …
-	origin TEXT NOT NULL         -- dwarf vtable site label …
+	origin TEXT NOT NULL         -- dwarf vtable tag …
 );
 
 CREATE TABLE field (
@@ -90,7 +90,7 @@ CREATE TABLE field (
 -- How the type of an object is known.
 CREATE TABLE origin (
 	id INTEGER PRIMARY KEY,
-	name TEXT NOT NULL,          -- dwarf vtable container site
+	name TEXT NOT NULL,          -- dwarf vtable tag container site
 	confidence TEXT NOT NULL,    -- certain likely guess
 	note TEXT NOT NULL
 );
@@ -100,12 +100,13 @@ INSERT INTO origin VALUES
 	(3, 'dwarf', 'guess', 'smaller than the type of the pointer to it'),
 	(4, 'dwarf', 'guess', 'larger than the type of the pointer to it'),
 	(5, 'dwarf', 'guess', 'a pointer of an object whose type is a guess leads to it'),
-	(6, 'dwarf', 'likely', 'as large as several of the type of the pointer to it'),
-	(7, 'site', 'likely', 'as nearly all objects of its site and size, or what its allocating function returns'),
+	(6, 'dwarf', 'likely', 'as large as several of the type of the pointer to it, or as one behind a header'),
+	(7, 'site', 'likely', 'as nearly all objects of its size and site, or tag, or what its allocating function returns'),
 	(8, 'container', 'likely', 'a pointer leads to a member of it, and its size fits'),
 	(9, 'dwarf', 'certain', 'a struct that ends with an array'),
 	(10, 'dwarf', 'certain', 'as large as the type of the pointer to it'),
-	(11, 'vtable', 'certain', 'its class is in its first word');
+	(11, 'vtable', 'certain', 'its class is in its first word'),
+	(12, 'tag', 'certain', 'it points to what describes its type: ob_type');
 
 CREATE TABLE site (
 	id INTEGER PRIMARY KEY,

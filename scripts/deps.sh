@@ -31,7 +31,8 @@ BUILD_PACKAGES="
 "
 # What the tests use besides; nginx and redis are among the programs that are dumped,
 # wrk gives nginx work, gdb makes core files of live processes; dwz and libdebuginfod1 have their
-# tests, as have allocators other than glibc's, and musl; golang-go brings pprof; rustc compiles a target.
+# tests, as have allocators other than glibc's, and musl; golang-go brings pprof; rustc compiles a target,
+# as does libc++; python3.11-dbg has the types of the interpreter.
 TEST_PACKAGES="
 	sqlite3
 	nginx
@@ -46,6 +47,9 @@ TEST_PACKAGES="
 	libmimalloc2.0
 	golang-go
 	rustc
+	libc++-dev
+	libc++abi-dev
+	python3.11-dbg
 	musl-tools
 "
 

@@ -416,10 +416,10 @@ static int by_offset(const void *pa, const void *pb)
 	return 0;
 }
 
-/* Does the record end with an array without bounds, or an old-style [0] or [1]? */
-static bool ends_flexibly(const struct hf_types *types, const struct reading *r)
+bool hf_types_end_flexibly(
+	const struct hf_types *types, const struct hf_type_member *members, size_t n)
 {
-	const struct hf_type_member *last = r->n ? &r->at[r->n - 1] : NULL;
+	const struct hf_type_member *last = n ? &members[n - 1] : NULL;
 	if (!last)
 		return false;
 	for (int i = 0; i < HF_TYPES_DEPTH; i++) {
@@ -472,7 +472,7 @@ static void fill(struct hf_types *types, uint32_t id)
 		types->at[id].n_members++;
 	}
 	types->at[id].member = (uint32_t)types->n_members - types->at[id].n_members;
-	if (types->at[id].kind != HF_TYPE_UNION && ends_flexibly(types, &r))
+	if (types->at[id].kind != HF_TYPE_UNION && hf_types_end_flexibly(types, r.at, r.n))
 		types->at[id].flags |= HF_TYPE_FLEXIBLE;
 	free(r.at);
 }

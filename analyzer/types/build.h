@@ -14,3 +14,7 @@ uint32_t hf_types_new(struct hf_types *types, const struct hf_type *type);
 /* Of a variable's DIE, qualified: "zoo::g_all", "load()::cache". An empty text if it has none. */
 void hf_types_variable_name(
 	struct hf_types *types, uint32_t module, Dwarf_Die *die, char *ret, size_t size);
+/* Does a record end with an array without bounds, or an old-style [0] or [1]? Its members' own
+ * members must have been read. */
+bool hf_types_end_flexibly(
+	const struct hf_types *types, const struct hf_type_member *members, size_t n);

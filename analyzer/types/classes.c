@@ -1,77 +1,21 @@
 /* C++ classes by their vtables: the first word of an object points into the vtable of its most
  * derived class. Itanium C++ ABI, 2.5: _ZTV is the vtable's symbol. */
-#include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "symbolize/demangle.h"
+#include "types/symbols.h"
 #include "types/typing.h"
 
-struct vtable {
-	uint64_t addr, size; /* in the file */
-	const char *name;    /* in the symbol table */
-	uint32_t type;       /* 0: not looked up yet, or none */
+struct vtables {
+	struct hf_symbols symbols;
+	uint32_t *type; /* [symbols.n] of types, + 1; 0: not looked up yet */
 	bool looked;
 };
 
-struct vtables {
-	struct vtable *at;
-	size_t n, cap;
-};
-
-static int by_addr(const void *pa, const void *pb)
+static bool is_vtable(const char *name)
 {
-	const struct vtable *a = pa, *b = pb;
-	return a->addr < b->addr ? -1 : a->addr > b->addr;
-}
-
-static bool read_table(struct vtables *ret, Elf *elf, uint32_t section_type)
-{
-	for (Elf_Scn *scn = NULL; (scn = elf_nextscn(elf, scn));) {
-		GElf_Shdr header;
-		if (!gelf_getshdr(scn, &header) || header.sh_type != section_type ||
-			!header.sh_entsize)
-			continue;
-		Elf_Data *data = elf_getdata(scn, NULL);
-		size_t n = data ? data->d_size / header.sh_entsize : 0;
-		for (size_t i = 0; i < n && i < INT32_MAX; i++) {
-			GElf_Sym symbol;
-			if (!gelf_getsym(data, (int)i, &symbol) || !symbol.st_size ||
-				symbol.st_shndx == SHN_UNDEF)
-				continue;
-			const char *name = elf_strptr(elf, header.sh_link, symbol.st_name);
-			if (!name || strncmp(name, "_ZTV", 4))
-				continue;
-			if (!hf_grow((void **)&ret->at, ret->n, &ret->cap, sizeof(*ret->at)))
-				return false;
-			ret->at[ret->n++] = (struct vtable){
-				.addr = symbol.st_value, .size = symbol.st_size, .name = name};
-		}
-	}
-	return true;
-}
-
-static bool read_vtables(struct vtables *ret, const struct hf_debug_module *m)
-{
-	bool ok = !m->symbols || read_table(ret, m->symbols, SHT_SYMTAB);
-	if (ok && !ret->n && m->elf)
-		ok = read_table(ret, m->elf, SHT_DYNSYM);
-	if (ret->n)
-		qsort(ret->at, ret->n, sizeof(*ret->at), by_addr);
-	return ok;
-}
-
-static struct vtable *find(const struct vtables *v, uint64_t addr)
-{
-	size_t lo = 0, hi = v->n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (v->at[mid].addr <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo && addr - v->at[lo - 1].addr < v->at[lo - 1].size ? &v->at[lo - 1] : NULL;
+	return !strncmp(name, "_ZTV", 4);
 }
 
 /* The demangler says «unsigned long», DWARF of GCC «long unsigned int»; and literals have a suffix
@@ -113,22 +57,17 @@ static void as_dwarf_has_it(const char *name, char *ret, size_t size)
 	ret[n] = 0;
 }
 
-static uint32_t class_of(struct hf_types *types, struct vtable *v)
+static uint32_t class_of(struct hf_types *types, const char *symbol)
 {
 	static const char prefix[] = "vtable for ";
 	char text[HF_DEMANGLED_SIZE], dwarf[HF_DEMANGLED_SIZE];
-	if (v->looked)
-		return v->type;
-	v->looked = true;
-	const char *name = hf_demangle(v->name, text, sizeof(text));
+	const char *name = hf_demangle(symbol, text, sizeof(text));
 	if (strncmp(name, prefix, sizeof(prefix) - 1))
 		return 0;
 	name += sizeof(prefix) - 1;
 	as_dwarf_has_it(name, dwarf, sizeof(dwarf));
-	v->type = hf_types_by_name(types, dwarf);
-	if (!v->type)
-		v->type = hf_types_named(types, name, HF_TYPE_CLASS);
-	return v->type;
+	uint32_t type = hf_types_by_name(types, dwarf);
+	return type ? type : hf_types_named(types, name, HF_TYPE_CLASS);
 }
 
 static uint32_t class_at(
@@ -137,16 +76,20 @@ static uint32_t class_at(
 	const struct hf_heap_module *h = &y->heap->modules.at[module];
 	const struct hf_debug_module *m = hf_debug_module(y->types->files, module);
 	struct vtables *v = &tables[module];
-	if (!v->at && !v->cap) {
-		if (!read_vtables(v, m))
+	if (!v->looked) {
+		v->looked = true;
+		if (!hf_symbols_read(&v->symbols, m, is_vtable) ||
+			!(v->type = calloc(v->symbols.n + 1, sizeof(*v->type))))
 			y->types->no_memory = true;
-		v->cap = v->cap ? v->cap : 1; /* looked at */
 	}
-	struct vtable *found = find(v, h->base + offset - m->bias);
+	uint64_t addr = h->base + offset - m->bias;
+	size_t found = v->type ? hf_symbols_find(&v->symbols, addr) : SIZE_MAX;
 	/* Two words stand before the first function: that is where objects point. */
-	if (!found || h->base + offset - m->bias - found->addr < 16)
+	if (found == SIZE_MAX || addr - v->symbols.at[found].addr < 16)
 		return 0;
-	return class_of(y->types, found);
+	if (!v->type[found])
+		v->type[found] = class_of(y->types, v->symbols.at[found].name) + 1;
+	return v->type[found] - 1;
 }
 
 enum hf_status hf_typing_find_classes(struct hf_typing *y, struct hf_err *err)
@@ -170,8 +113,10 @@ enum hf_status hf_typing_find_classes(struct hf_typing *y, struct hf_err *err)
 			hf_typing_set(y, r->src, *kept - 1, HF_TYPED_VTABLE);
 	}
 	hf_map_deinit(&known);
-	for (size_t i = 0; i < heap->modules.n; i++)
-		free(tables[i].at);
+	for (size_t i = 0; i < heap->modules.n; i++) {
+		hf_symbols_deinit(&tables[i].symbols);
+		free(tables[i].type);
+	}
 	free(tables);
 	return HF_OK;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "types/index.h"
+#include "types/parts.h"
 #include "types/typing.h"
 
 enum {
@@ -11,6 +12,8 @@ enum {
 	MAX_CONTAINERS = 64, /* structs that embed another one, looked at for one object */
 	MAX_DEFINITIONS = 200000,
 	EMBEDDED_DEPTH = 6,
+	MAX_HEADER = 64,   /* bytes that an allocator hides */
+	ARRAY_HEADER = 16, /* … before an array */
 };
 
 void hf_typing_set(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed how)
@@ -44,18 +47,25 @@ static uint64_t size_of(const struct hf_typing *y, uint32_t object, uint64_t *re
 	return known ? heap->requested[object] : heap->usable[object];
 }
 
-static bool fits_exactly(const struct hf_typing *y, uint32_t object, uint64_t size)
+static bool is_about(uint64_t has, uint64_t slack, uint64_t size)
 {
-	uint64_t slack, has = size_of(y, object, &slack);
 	if (!size || has < size)
 		return false;
 	return has - size < slack && (slack == 1 || has - size < 16 || size >= 32 || has == 24);
+}
+
+static bool fits_exactly(const struct hf_typing *y, uint32_t object, uint64_t size)
+{
+	uint64_t slack, has = size_of(y, object, &slack);
+	return is_about(has, slack, size);
 }
 
 uint32_t hf_typing_fit(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed *ret_how)
 {
 	uint32_t n;
 	uint64_t slack, has = size_of(y, object, &slack);
+	uint32_t python = y->cpython ? hf_cpython_fit(y, object, type) : 0;
+	type = python ? python : type;
 	hf_types_members(y->types, type, &n); /* for its flags */
 	const struct hf_type *t = &y->types->at[type];
 	if (t->kind == HF_TYPE_ARRAY && !t->count) {
@@ -134,6 +144,10 @@ static void note_embedded(struct hf_types *types, uint32_t outer)
 		}
 		struct hf_type_member member = m[l->next++];
 		const struct hf_type *t = &types->at[member.type];
+		/* characters behind a header: whoever uses them points there */
+		if (!depth && t->kind == HF_TYPE_ARRAY && !t->count && member.offset &&
+			(types->at[t->target].flags & HF_TYPE_CHAR) && member.offset <= INT32_MAX)
+			add_embedded(types, outer, types->char_type, member.offset);
 		if (!hf_type_is_record(t) || t->size < 8 || member.offset > INT32_MAX)
 			continue;
 		uint64_t offset = l->offset + member.offset;
@@ -156,7 +170,7 @@ static void know_embedding(struct hf_typing *y)
 	}
 	/* the list grows while members are read */
 	for (uint32_t id = 1; id < types->n && id < 2 * MAX_DEFINITIONS; id++) {
-		if (hf_type_is_record(&types->at[id]) && types->at[id].size >= 16)
+		if (hf_type_is_record(&types->at[id]) && types->at[id].size)
 			note_embedded(types, id);
 	}
 }
@@ -184,6 +198,41 @@ static uint32_t container_of(struct hf_typing *y, uint32_t object, uint64_t offs
 		found = outer;
 	}
 	return found;
+}
+
+/* The one struct of the pointer's program or library that ends with characters, which begin there.
+ */
+static void propose_string(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t source)
+{
+	struct hf_types *types = y->types;
+	uint32_t outer = 0;
+	if (y->object_typed[object] || !source)
+		return;
+	if (!y->embedding_known)
+		know_embedding(y);
+	uint32_t at = hf_map_get(&types->embedded, embedded_key(types->char_type, offset));
+	for (int i = 0; at && i < MAX_CONTAINERS; i++, at = types->embedding[at + 1]) {
+		uint32_t found = types->embedding[at];
+		if (types->at[found].module != types->at[source].module || found == outer)
+			continue;
+		if (outer)
+			return;
+		outer = found;
+	}
+	if (outer && types->at[outer].size <= y->heap->usable[object])
+		hf_typing_set(y, object, outer, HF_TYPED_GUESS);
+}
+
+/* A char * to somewhere inside: a struct's tail, or bytes, a header before them. */
+static void propose_bytes(
+	struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee, uint32_t source)
+{
+	uint32_t type = hf_types_array(y->types, pointee, 0);
+	if (offset)
+		propose_string(y, object, offset, source);
+	if (offset && offset % 8 == 0 && offset <= MAX_HEADER)
+		type = hf_types_behind(y->types, type, offset);
+	hf_typing_set(y, object, type, HF_TYPED_BYTES);
 }
 
 /* A struct that points to its own kind: a link, which is seldom an array. */
@@ -219,6 +268,47 @@ static bool propose_container(struct hf_typing *y, uint32_t object, uint64_t off
 	return type != 0;
 }
 
+/* What an allocator, `new T[n]` or a library keeps before what it hands out: the pointers all lead
+ * a little behind the start of the object. */
+static bool propose_behind(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,
+	enum hf_typed limit)
+{
+	struct hf_types *types = y->types;
+	uint64_t slack, has = size_of(y, object, &slack);
+	uint32_t n;
+	hf_types_members(types, pointee, &n); /* for its flags */
+	const struct hf_type *t = &types->at[pointee];
+	enum hf_typed how = HF_TYPED_ARRAY < limit ? HF_TYPED_ARRAY : limit;
+	if (offset > MAX_HEADER || offset % 8 || !hf_type_is_record(t) || t->size < 8 ||
+		has - offset < t->size || y->object_typed[object] > HF_TYPED_BYTES)
+		return false;
+	uint64_t rest = has - offset;
+	if (is_about(rest, slack, t->size) || (t->flags & HF_TYPE_FLEXIBLE))
+		hf_typing_set(y, object, hf_types_behind(types, pointee, offset), how);
+	else if (offset <= ARRAY_HEADER && t->size >= 24 && !is_link(types, pointee) &&
+		 rest % t->size < (slack > 1 ? 16 : 1))
+		hf_typing_set(y, object,
+			hf_types_behind(types, hf_types_array(types, pointee, 0), offset), how);
+	else
+		return false;
+	return true;
+}
+
+/* A pointer into the middle. */
+static void propose_inside(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,
+	uint32_t source, enum hf_typed limit)
+{
+	enum hf_typed how = y->object_typed[object];
+	if (how > HF_TYPED_BYTES &&
+		hf_type_has_at(y->types, y->object_type[object], offset, pointee))
+		return;
+	if (propose_container(y, object, offset, pointee, source, limit))
+		return;
+	if (how > HF_TYPED_GUESS || propose_behind(y, object, offset, pointee, limit))
+		return;
+	hf_parts_add(y, object, offset, pointee, limit < HF_TYPED_EXACT ? limit : HF_TYPED_EXACT);
+}
+
 bool hf_typing_is_text(const struct hf_typing *y, uint32_t object, const struct hf_type_slot *slot)
 {
 	const struct hf_heap *heap = y->heap;
@@ -249,23 +339,11 @@ void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, ui
 	if (y->object_typed[object] >= HF_TYPED_EXACT || !pointee)
 		return;
 	if (t->flags & HF_TYPE_CHAR) {
-		if (!offset)
-			hf_typing_set(y, object, hf_types_array(types, pointee, 0), HF_TYPED_BYTES);
+		propose_bytes(y, object, offset, pointee, source);
 		return;
 	}
 	if (offset) {
-		if (y->object_typed[object] > HF_TYPED_GUESS &&
-			hf_type_has_at(types, y->object_type[object], offset, pointee))
-			return;
-		if (propose_container(y, object, offset, pointee, source, limit))
-			return;
-		/* into the middle of an array of them */
-		t = &types->at[pointee];
-		uint32_t type = 0;
-		if (t->size && offset % t->size == 0)
-			type = hf_typing_fit(y, object, pointee, &how);
-		if (type && how == HF_TYPED_ARRAY)
-			hf_typing_set(y, object, type, HF_TYPED_GUESS);
+		propose_inside(y, object, offset, pointee, source, limit);
 		return;
 	}
 	uint32_t type = hf_typing_fit(y, object, pointee, &how);
@@ -274,5 +352,9 @@ void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, ui
 			    is_link(types, pointee));
 	if (part && propose_container(y, object, 0, pointee, source, limit))
 		return;
+	if (part && how == HF_TYPED_ARRAY) {
+		how = HF_TYPED_PREFIX; /* what else points into it may tell that they are several */
+		type = pointee;
+	}
 	hf_typing_set(y, object, type, how < limit ? how : limit);
 }

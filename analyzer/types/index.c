@@ -166,6 +166,24 @@ static void descend(struct walk *w, Dwarf_Die *die, uint32_t scope, bool opened)
 	*l = (struct level){.next = child, .scope = scope, .opened = opened, .more = more};
 }
 
+/* A typedef by which a struct is known that has no name, or another one. */
+static void add_alias(struct walk *w, Dwarf_Die *die, uint32_t scope)
+{
+	const char *name = dwarf_diename(die), *own;
+	Dwarf_Attribute attr;
+	Dwarf_Die target;
+	uint64_t hash = name ? hf_type_name_hash(w->index->scopes[scope].hash, name) : 0;
+	if (!name || hf_map_get(&w->index->by_hash, hash) || !dwarf_attr(die, DW_AT_type, &attr) ||
+		!dwarf_formref_die(&attr, &target))
+		return;
+	int tag = dwarf_tag(&target);
+	if (tag != DW_TAG_structure_type && tag != DW_TAG_union_type)
+		return;
+	own = dwarf_diename(&target);
+	if (!own || (strcmp(own, name) && !dwarf_hasattr(&target, DW_AT_declaration)))
+		add_definition(w, die, name, scope);
+}
+
 static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
 {
 	const char *name;
@@ -206,6 +224,9 @@ static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
 		break;
 	case DW_TAG_variable:
 		add_variable(w, die);
+		break;
+	case DW_TAG_typedef:
+		add_alias(w, die, scope);
 		break;
 	default:
 		break;
@@ -362,6 +383,19 @@ const struct hf_type_definition *hf_type_index_find(
 {
 	uint32_t i = hf_map_get(&index->by_hash, hash);
 	return i ? &index->definitions[i - 1] : NULL;
+}
+
+const struct hf_type_variable *hf_type_index_variable(const struct hf_type_index *x, uint64_t addr)
+{
+	size_t lo = 0, hi = x->n_variables;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (!x->variables[mid].tls && x->variables[mid].addr <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo ? &x->variables[lo - 1] : NULL;
 }
 
 uint32_t hf_type_scope_of(const struct hf_type_index *index, const void *die_addr)

@@ -50,6 +50,10 @@ void hf_type_index_destroy(struct hf_type_index *index);
 /* The definition of that name, as hf_type_name_hash() has it; NULL: none here. */
 const struct hf_type_definition *hf_type_index_find(
 	const struct hf_type_index *index, uint64_t hash);
+/* The last variable that begins at an address of the file or before it, which does not mean that
+ * it reaches there; NULL: none. */
+const struct hf_type_variable *hf_type_index_variable(
+	const struct hf_type_index *index, uint64_t addr);
 /* What a function of that name returns (its last component, without parameters); 0: not known. */
 uint32_t hf_type_of_function(struct hf_types *types, uint32_t module, const char *name);
 /* The hash of a name, to go on from that of its scope or from HF_HASH_START. */

@@ -185,7 +185,10 @@ static void enter_members(struct search *s, const struct way *at)
 		const struct hf_type *outer = &s->types->at[at->type];
 		const struct hf_type_member *m = &s->types->members[outer->member + i];
 		const struct hf_type *t = &s->types->at[m->type];
-		bool unbounded = t->kind == HF_TYPE_ARRAY && t->count <= 1 && i + 1 == n;
+		bool unbounded = i + 1 == n &&
+				 (t->kind == HF_TYPE_ARRAY ? t->count <= 1
+							   : hf_type_is_record(t) &&
+								     (t->flags & HF_TYPE_FLEXIBLE));
 		if (m->offset > at->offset || (m->flags & HF_MEMBER_BITS) ||
 			(!unbounded && at->offset - m->offset >= (t->size ? t->size : 8)) ||
 			((m->flags & HF_MEMBER_BASE) && t->size <= 1))
@@ -285,16 +288,19 @@ static uint32_t resolve(struct hf_types *types, uint32_t type, uint64_t offset)
 /* Where elements repeat, one stands for all. */
 static void find_repetition(struct hf_types *types, uint32_t type)
 {
-	uint32_t n;
-	const struct hf_type_member *m = hf_types_members(types, type, &n);
-	struct hf_type *t = &types->at[type];
-	uint32_t array = t->kind == HF_TYPE_ARRAY ? type : 0;
+	uint32_t n, array = type;
 	uint64_t offset = 0;
-	if ((t->flags & HF_TYPE_FLEXIBLE) && n && types->at[m[n - 1].type].kind == HF_TYPE_ARRAY) {
+	for (int i = 0; i < HF_TYPES_DEPTH && types->at[array].kind != HF_TYPE_ARRAY; i++) {
+		const struct hf_type_member *m = hf_types_members(types, array, &n);
+		if (!n || !(types->at[array].flags & HF_TYPE_FLEXIBLE))
+			return;
+		offset += m[n - 1].offset;
 		array = m[n - 1].type;
-		offset = m[n - 1].offset;
 	}
-	uint64_t size = array ? types->at[types->at[array].target].size : 0;
+	struct hf_type *t = &types->at[type];
+	if (types->at[array].kind != HF_TYPE_ARRAY)
+		return;
+	uint64_t size = types->at[types->at[array].target].size;
 	if (size && size < MAX_DENSE && offset < MAX_DENSE) {
 		t->flex_offset = (uint32_t)offset;
 		t->flex_size = (uint32_t)size;
@@ -366,8 +372,10 @@ bool hf_type_has_at(struct hf_types *types, uint32_t outer, uint64_t offset, uin
 			return false;
 		const struct hf_type_member *m = hf_types_members(types, outer, &n);
 		for (uint32_t i = 0; i < n && !next; i++) {
-			uint64_t size = types->at[m[i].type].size;
-			if (m[i].offset <= offset && offset - m[i].offset < size && size > 1) {
+			const struct hf_type *in = &types->at[m[i].type];
+			bool open = i + 1 == n && in->kind == HF_TYPE_ARRAY && in->count <= 1;
+			if (m[i].offset <= offset &&
+				(open || (offset - m[i].offset < in->size && in->size > 1))) {
 				next = m[i].type;
 				offset -= m[i].offset;
 			}

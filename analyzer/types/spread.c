@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "types/index.h"
+#include "types/parts.h"
 #include "types/typing.h"
 
 enum {
@@ -33,6 +34,33 @@ static void spread_word(struct hf_typing *y, uint32_t type, enum hf_typed how, u
 	}
 	if (slot->what == HF_SLOT_POINTER || (slot->what == HF_SLOT_BYTES && slot->pointee))
 		hf_typing_propose(y, dst, dst_offset, slot->pointee, type, how);
+}
+
+/* The first edge of an object that leaves from that offset or behind it. */
+static uint64_t edge_from(const struct hf_heap *heap, uint32_t object, uint64_t offset)
+{
+	uint64_t lo = heap->edge_offset[object], hi = heap->edge_offset[object + 1];
+	while (lo < hi) {
+		uint64_t mid = lo + (hi - lo) / 2;
+		if (hf_heap_src_off(heap, mid) < offset)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void spread_parts(struct hf_typing *y)
+{
+	const struct hf_heap *heap = y->heap;
+	struct hf_part p;
+	while (hf_parts_next(y, &p)) {
+		uint64_t end = p.offset + y->types->at[p.type].size;
+		for (uint64_t e = edge_from(heap, p.object, p.offset);
+			e < heap->edge_offset[p.object + 1] && hf_heap_src_off(heap, e) < end; e++)
+			spread_word(y, p.type, p.how, HF_NONE, hf_heap_src_off(heap, e) - p.offset,
+				heap->edge_dst[e], hf_heap_dst_off(heap, e));
+	}
 }
 
 static void spread_queue(struct hf_typing *y)
@@ -210,18 +238,33 @@ static enum hf_status spread_sites(
 	return HF_OK;
 }
 
+static void spread_all(struct hf_typing *y)
+{
+	for (int round = 0; round < SITE_ROUNDS; round++) {
+		while (y->queue_n || y->parts->n_stack) {
+			spread_queue(y);
+			spread_parts(y);
+		}
+		hf_parts_settle(y);
+		if (!y->queue_n)
+			return;
+	}
+}
+
 enum hf_status hf_typing_spread(
 	struct hf_typing *y, const struct hf_names *names, struct hf_err *err)
 {
 	spread_roots(y);
-	spread_queue(y);
+	spread_all(y);
 	/* what the sites say leads to more, which says more of the sites */
 	enum hf_status status = HF_OK;
 	for (int round = 0; round < SITE_ROUNDS && !status; round++) {
 		status = spread_sites(y, names, err);
+		if (!status)
+			status = hf_typing_spread_tags(y, err);
 		if (!y->queue_n)
 			break;
-		spread_queue(y);
+		spread_all(y);
 	}
 	if (!status && y->types->no_memory)
 		status = hf_err_set(err, HF_E_NOMEM, "no memory for types");

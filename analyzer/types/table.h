@@ -45,24 +45,28 @@ enum hf_type_kind {
 };
 
 enum hf_type_flags {
-	HF_TYPE_CHAR = 1,       /* a base type of one byte */
-	HF_TYPE_WORD = 2,       /* an integer that may hold a pointer */
-	HF_TYPE_INCOMPLETE = 4, /* declared, never defined */
-	HF_TYPE_FILLED = 8,     /* its members are there */
-	HF_TYPE_FLEXIBLE = 16,  /* its last member is an array without bounds (FILLED only) */
-	HF_TYPE_HIDDEN = 32,    /* of a library whose inner names no path shows */
-	HF_TYPE_STORAGE = 64,   /* bytes that hold an object of its first template argument */
-	HF_TYPE_ANONYMOUS = 128 /* without a name of its own */
+	HF_TYPE_CHAR = 1,        /* a base type of one byte */
+	HF_TYPE_WORD = 2,        /* an integer that may hold a pointer */
+	HF_TYPE_INCOMPLETE = 4,  /* declared, never defined */
+	HF_TYPE_FILLED = 8,      /* its members are there */
+	HF_TYPE_FLEXIBLE = 16,   /* its last member is an array without bounds (FILLED only) */
+	HF_TYPE_HIDDEN = 32,     /* of a library whose inner names no path shows */
+	HF_TYPE_STORAGE = 64,    /* bytes that hold an object of its first template argument */
+	HF_TYPE_ANONYMOUS = 128, /* without a name of its own */
+	HF_TYPE_VARIANT = 256,   /* a record that is `target` to people: with a header before it,
+				    or with what its definition leaves out */
+	HF_TYPE_TAGGED = 512,    /* its name is that of a tag that objects point to */
 };
 
 struct hf_type {
 	const char *name; /* NULL of pointers and arrays: ask hf_types_name() */
 	uint64_t size;    /* bytes; of an array without bounds, and where it is not known: 0 */
 	uint64_t count;   /* of an array; 0: not known */
-	uint32_t target;  /* of a pointer or array; 0: void */
+	uint32_t target;  /* of a pointer or array; 0: void. Of a VARIANT: of what */
 	uint32_t member, n_members; /* in members, by offset */
 	uint32_t module;
-	uint8_t kind, flags;
+	uint8_t kind;
+	uint16_t flags;
 	uint32_t flex_offset,
 		flex_size; /* where elements repeat, and how large one is; 0: nowhere */
 	uint32_t *slots;   /* owned by the pool: see resolve.h */
@@ -101,6 +105,7 @@ struct hf_types {
 	uint32_t *embedding;     /* chains of it: pairs of a type and the next pair */
 	size_t n_embedding, cap_embedding;
 	size_t n_embedded_types; /* of at, that are in it already */
+	struct hf_map behind;    /* by (type, header) */
 	uint32_t char_type;      /* a byte, for what is made up */
 	struct hf_bump pool;
 	uint64_t n_skipped; /* DIEs that could not be read */
@@ -126,6 +131,13 @@ uint32_t hf_types_pointer(struct hf_types *types, uint32_t target);
 uint32_t hf_types_array(struct hf_types *types, uint32_t target, uint64_t count);
 /* A type that only has a name. */
 uint32_t hf_types_named(struct hf_types *types, const char *name, enum hf_type_kind kind);
+
+/* A record that no program defines, of members by offset, which are copied. name NULL: the variant
+ * of `variant_of`. It has no size limit of its own: that of its last member. */
+uint32_t hf_types_record(struct hf_types *types, const char *name, uint32_t variant_of,
+	const struct hf_type_member *members, uint32_t n);
+/* The variant of a type that has `header` bytes of something before it. */
+uint32_t hf_types_behind(struct hf_types *types, uint32_t type, uint64_t header);
 
 /* The same for people: without the arguments of templates that are defaults, std::string and
  * std::map<K, V> instead of what they stand for, Vec<T> instead of alloc::vec::Vec<T>. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "types/parts.h"
+
 enum { NAME_SIZE = 1024 };
 
 enum hf_status hf_typing_create(
@@ -18,8 +20,9 @@ enum hf_status hf_typing_create(
 		y->object_typed = calloc(n + 1, sizeof(*y->object_typed));
 		y->queue = calloc(n + 1, sizeof(*y->queue));
 		y->queued = calloc(n / 64 + 1, sizeof(*y->queued));
+		y->parts = calloc(1, sizeof(*y->parts));
 	}
-	if (!y || !y->object_type || !y->object_typed || !y->queue || !y->queued ||
+	if (!y || !y->parts || !y->object_type || !y->object_typed || !y->queue || !y->queued ||
 		hf_typing_grow(y, err)) {
 		hf_typing_destroy(y);
 		return hf_err_set(err, HF_E_NOMEM, "no memory for the types of %zu objects", n);
@@ -32,6 +35,10 @@ void hf_typing_destroy(struct hf_typing *y)
 {
 	if (!y)
 		return;
+	hf_cpython_destroy(y->cpython);
+	if (y->parts)
+		hf_parts_deinit(y->parts);
+	free(y->parts);
 	free(y->object_type);
 	free(y->object_typed);
 	free(y->variable_type);
@@ -43,6 +50,7 @@ void hf_typing_destroy(struct hf_typing *y)
 	free(y->names_fields);
 	hf_map_deinit(&y->type_rows);
 	hf_map_deinit(&y->field_rows);
+	hf_map_deinit(&y->part_rows);
 	free(y->object_row);
 	free(y->variable_row);
 	free(y->edge_field);
@@ -92,6 +100,8 @@ static const char *origin_of(const struct hf_types *types, uint32_t type)
 	const struct hf_type *t = &types->at[type];
 	for (int i = 0; i < HF_TYPES_DEPTH && t->target; i++)
 		t = &types->at[t->target];
+	if (t->flags & HF_TYPE_TAGGED)
+		return "tag";
 	return t->die.addr || !(t->flags & HF_TYPE_INCOMPLETE) ? "dwarf" : "vtable";
 }
 
@@ -103,6 +113,11 @@ static uint32_t type_row(struct hf_typing *y, uint32_t type)
 	uint32_t *row = hf_map_put(&y->type_rows, type);
 	if (!row || *row)
 		return row ? *row : 0;
+	if (y->types->at[type].flags & HF_TYPE_VARIANT) {
+		uint32_t of = type_row(y, y->types->at[type].target); /* no variant itself */
+		row = hf_map_put(&y->type_rows, type);
+		return row ? *row = of : 0;
+	}
 	if (!hf_grow((void **)&y->names_types, y->n_names_types, &y->cap_names_types,
 		    sizeof(*y->names_types))) {
 		y->types->no_memory = true;
@@ -153,7 +168,7 @@ static bool is_doubtful(const struct hf_typing *y, uint32_t object, const struct
 {
 	enum hf_typed how = y->object_typed[object];
 	if (how == HF_TYPED_BYTES)
-		return true;
+		return s->what == HF_SLOT_DATA;
 	if (how <= HF_TYPED_GUESS || !s->certain)
 		return false;
 	/* behind an object that is larger than its type may lie anything */
@@ -161,17 +176,63 @@ static bool is_doubtful(const struct hf_typing *y, uint32_t object, const struct
 	       (s->what == HF_SLOT_PADDING && how >= HF_TYPED_FLEXIBLE && how != HF_TYPED_VTABLE);
 }
 
+static uint32_t slot_of(struct hf_typing *y, uint32_t type, uint64_t offset, uint32_t dst)
+{
+	uint32_t id = hf_type_slot_id(y->types, type, offset);
+	const struct hf_type_slot *s = &y->types->slots[id];
+	return hf_typing_is_text(y, dst, s) ? s->bytes : id;
+}
+
+/* The row of a field of what lies somewhere in an object, + 1. */
+static uint32_t part_row(struct hf_typing *y, uint32_t type, uint32_t slot_id)
+{
+	uint64_t key = ((uint64_t)slot_id + 1) << 32 | type;
+	uint32_t *row = hf_map_put(&y->part_rows, key), made;
+	if (!row || *row)
+		return row ? *row : 0;
+	const struct hf_type_slot *s = &y->types->slots[slot_id];
+	char text[NAME_SIZE];
+	const char *index = s->stride ? strstr(s->name, "[]") : NULL;
+	int n = snprintf(text, sizeof(text), "{%s}", hf_types_short_name(y->types, type));
+	if (s->name[0] && n < NAME_SIZE / 2)
+		snprintf(text + n, sizeof(text) - (size_t)n, ".%.*s%s%s",
+			(int)(index ? index - s->name : (ptrdiff_t)strlen(s->name)), s->name,
+			index ? "[*]" : "", index ? index + 2 : "");
+	const char *name = hf_bump_text(&y->types->pool, text, strlen(text));
+	if (!name || !hf_grow((void **)&y->names_fields, y->n_names_fields, &y->cap_names_fields,
+			     sizeof(*y->names_fields))) {
+		y->types->no_memory = true;
+		return 0;
+	}
+	made = type_row(y, type);
+	y->names_fields[y->n_names_fields++] = (struct hf_names_field){
+		.type = made - 1, .pointer = true, .offset = s->offset, .name = name};
+	return *row = (uint32_t)y->n_names_fields;
+}
+
 static void name_edges(struct hf_typing *y)
 {
 	const struct hf_heap *heap = y->heap;
+	const struct hf_part *part;
+	size_t at = 0;
+	hf_parts_sort(y);
 	for (uint32_t src = 0; src < heap->n_objects; src++) {
 		uint32_t type = y->object_type[src];
-		if (!type)
+		bool parts = hf_parts_at(y, &at, src, 0) ||
+			     (at < y->parts->n && y->parts->at[at].object == src);
+		if (!type && !parts)
 			continue;
 		for (uint64_t e = heap->edge_offset[src]; e < heap->edge_offset[src + 1]; e++) {
-			uint32_t id = hf_type_slot_id(y->types, type, hf_heap_src_off(heap, e));
-			if (hf_typing_is_text(y, heap->edge_dst[e], &y->types->slots[id]))
-				id = y->types->slots[id].bytes;
+			uint64_t offset = hf_heap_src_off(heap, e);
+			uint32_t dst = heap->edge_dst[e];
+			if (parts && (part = hf_parts_at(y, &at, src, offset))) {
+				uint32_t id = slot_of(y, part->type, offset - part->offset, dst);
+				y->edge_field[e] = part_row(y, part->type, id);
+				continue;
+			}
+			if (!type)
+				continue;
+			uint32_t id = slot_of(y, type, offset, dst);
 			y->edge_field[e] = field_row(y, type, id);
 			if (is_doubtful(y, src, &y->types->slots[id]))
 				y->doubtful[e / 64] |= 1ull << (e % 64);

@@ -31,8 +31,12 @@ enum hf_typed {
 	HF_TYPED_FLEXIBLE,  /* a struct that ends with an array */
 	HF_TYPED_EXACT,     /* as large as the type of the pointer to it */
 	HF_TYPED_VTABLE,    /* says so itself */
+	HF_TYPED_TAG,       /* says so itself, by a pointer to what describes its type */
 	HF_TYPED_N
 };
+
+struct hf_cpython; /* cpython.c */
+struct hf_parts;   /* parts.h */
 
 struct hf_typing {
 	struct hf_types *types;
@@ -47,11 +51,13 @@ struct hf_typing {
 	uint64_t *queued;            /* bitmap */
 	size_t queue_at, queue_n;
 	bool embedding_known;
+	struct hf_parts *parts;
+	struct hf_cpython *cpython; /* NULL: none of its objects are here */
 	/* results */
 	struct hf_names_type *names_types;
 	struct hf_names_field *names_fields;
 	size_t n_names_types, cap_names_types, n_names_fields, cap_names_fields;
-	struct hf_map type_rows, field_rows;
+	struct hf_map type_rows, field_rows, part_rows;
 	uint32_t *object_row; /* [n_objects] index+1 of names_types */
 	uint32_t *variable_row, *edge_field;
 	uint64_t *doubtful;
@@ -72,6 +78,9 @@ void hf_typing_set_variable(struct hf_typing *typing, uint32_t variable, uint32_
 enum hf_status hf_typing_grow(struct hf_typing *typing, struct hf_err *err);
 /* C++ classes, by the vtables that objects point to. */
 enum hf_status hf_typing_find_classes(struct hf_typing *typing, struct hf_err *err);
+
+/* Objects of CPython, by ob_type. */
+enum hf_status hf_typing_find_python(struct hf_typing *typing, struct hf_err *err);
 
 /* Everything that follows. names: its sites may be there already. */
 enum hf_status hf_typing_spread(
@@ -102,3 +111,9 @@ uint32_t hf_typing_fit(
 uint32_t hf_typing_dynamic(struct hf_typing *typing, uint32_t src, uint64_t offset);
 /* The object is that. Spreads later if it is news. */
 void hf_typing_set(struct hf_typing *typing, uint32_t object, uint32_t type, enum hf_typed how);
+/* Objects that share a pointer into a module, and their size, with objects whose type is known. */
+enum hf_status hf_typing_spread_tags(struct hf_typing *typing, struct hf_err *err);
+/* As hf_typing_fit(), of types whose size says what their definition does not: the hash tables of
+ * CPython's dicts. 0: none of those. */
+uint32_t hf_cpython_fit(struct hf_typing *typing, uint32_t object, uint32_t type);
+void hf_cpython_destroy(struct hf_cpython *python);

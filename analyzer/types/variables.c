@@ -18,16 +18,8 @@ static const char *keep(struct hf_typing *y, const char *text)
 static const struct hf_type_variable *covering(struct hf_typing *y, uint32_t module,
 	const struct hf_type_index *x, uint64_t addr, uint32_t *ret_type)
 {
-	size_t lo = 0, hi = x->n_variables;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (!x->variables[mid].tls && x->variables[mid].addr <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (size_t k = 0; k < MAX_BACK && lo > k; k++) {
-		const struct hf_type_variable *v = &x->variables[lo - 1 - k];
+	const struct hf_type_variable *v = hf_type_index_variable(x, addr);
+	for (size_t k = 0; v && k < MAX_BACK && v >= x->variables; k++, v--) {
 		Dwarf_Die die = v->die;
 		uint32_t type = hf_types_of_variable(y->types, module, &die);
 		if (type && addr - v->addr < y->types->at[type].size) {

@@ -78,6 +78,7 @@ struct Farm {
 	std::weak_ptr<Tag> weak;
 	std::vector<std::vector<Tag *>> nested;
 	Node *ring = nullptr;
+	Tag *array = nullptr; // with its length before it
 	Color color = Color::red;
 	static Farm *only;
 };
@@ -168,6 +169,10 @@ static void build_containers(Farm *farm)
 	typed(farm->nested.data(), "std::vector<farm::Tag*>[]", "%snested", only.c_str());
 	typed(farm->nested[1].data(), "farm::Tag *[]", "%snested[1]", only.c_str());
 	say_tag(farm->nested[1][1], only + "nested[1][1]");
+	farm->array = new Tag[7];
+	typed(reinterpret_cast<char *>(farm->array) - 8, "farm::Tag[]", "%sarray", only.c_str());
+	farm->array[4].text = std::string(90, 'a');
+	typed(farm->array[4].text.data(), "char[]", "%sarray[4].text", only.c_str());
 	Node *node = farm->ring = new Node;
 	for (int i = 0; i < 5; i++, node = node->next) {
 		typed(node, "farm::Node", "*");
