@@ -16,6 +16,7 @@
 #include "source/dump/dump.h"
 #include "store/store.h"
 #include "symbolize/variables.h"
+#include "types/index_cache.h"
 #include "types/typing.h"
 
 struct load {
@@ -28,6 +29,7 @@ struct load {
 	struct hf_typing *typing;
 	struct hf_symbolizer *symbolizer;
 	struct hf_frames *frames;
+	char *cache_dir;             /* of indexes, or NULL */
 	const char **variable_names; /* [heap.variables.n] */
 	const uint64_t *doubtful;    /* bitmap over edges, of typing */
 	struct hf_names names;
@@ -203,6 +205,9 @@ static enum hf_status find_types(struct load *load, struct hf_err *err)
 {
 	on_stage(load, "types", 0, 0);
 	enum hf_status status = hf_types_create(&load->types, &load->heap, load->files, err);
+	load->cache_dir = load->options->no_cache ? NULL : hf_index_cache_dir();
+	if (!status)
+		load->types->cache_dir = load->cache_dir;
 	if (!status)
 		status = hf_typing_create(&load->typing, load->types, &load->heap, err);
 	if (!status)
@@ -374,6 +379,7 @@ static void load_deinit(struct load *load)
 	hf_sites_destroy(load->sites);
 	hf_debug_files_destroy(load->files);
 	free(load->variable_names);
+	free(load->cache_dir);
 	hf_analysis_deinit(&load->analysis);
 	hf_heap_deinit(&load->heap);
 }

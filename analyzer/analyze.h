@@ -20,6 +20,7 @@ struct hf_analyze_options {
 	const char *const *debug_dirs;
 	size_t n_debug_dirs;
 	const char *sysroot; /* where the files of the process are; NULL: / */
+	bool no_cache;       /* of indexes of debug information */
 	bool precise;        /* words that are certainly no pointers retain nothing */
 	/* Functions that only hand memory on, besides those that are known (glob patterns). */
 	const char *const *allocators;

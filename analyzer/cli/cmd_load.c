@@ -52,6 +52,7 @@ int hf_cmd_load(const struct hf_args *args)
 	options.debug_dirs = dirs;
 	options.n_debug_dirs = hf_args_values(args, "debug-dir", dirs, HF_MAX_GIVEN);
 	options.sysroot = hf_args_value(args, "sysroot");
+	options.no_cache = hf_args_has(args, "no-cache");
 	options.precise = hf_args_has(args, "precise");
 	options.allocators = allocators;
 	options.n_allocators = hf_args_values(args, "allocator", allocators, HF_MAX_GIVEN);

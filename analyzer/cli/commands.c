@@ -72,6 +72,7 @@ static const struct hf_option load_options[] = {
 	{"debug-dir", 0, "DIR", "where separate debug files are, before the usual places",
 		HF_OPTION_REPEATS},
 	{"sysroot", 0, "DIR", "where the files of the process are (default: /)", 0},
+	{"no-cache", 0, NULL, "neither read nor keep indexes of large debug files", 0},
 	{"precise", 0, NULL, "words that are certainly no pointers retain nothing", 0},
 	{"allocator", 0, "NAME",
 		"a function, or pattern, that only hands memory on: it names no site",

@@ -56,8 +56,7 @@ static void qualified_name(struct hf_types *types, uint32_t module, Dwarf_Die *d
 		return;
 	}
 	const struct hf_type_index *x = hf_type_index(types, module);
-	size_t n =
-		x ? hf_type_scope_text(x, hf_type_scope_of(x, die->addr), ret, NAME_SIZE / 2) : 0;
+	size_t n = x ? hf_type_scope_text(x, hf_type_scope_of(x, die), ret, NAME_SIZE / 2) : 0;
 	snprintf(ret + n, NAME_SIZE - n, "%s", name);
 }
 
@@ -115,16 +114,15 @@ static uint32_t definition_of(
 	const struct hf_type_index *x = hf_type_index(types, module);
 	if (!x || depth >= HF_TYPES_DEPTH)
 		return 0;
-	uint32_t scope = is_c(types, module, die) ? 0 : hf_type_scope_of(x, die->addr);
+	uint32_t scope = is_c(types, module, die) ? 0 : hf_type_scope_of(x, die);
 	uint64_t hash = hf_type_name_hash(x->scopes[scope].hash, name);
 	for (size_t m = 0; m <= types->heap->modules.n; m++) {
 		uint32_t where = m ? (uint32_t)m - 1 : module;
 		const struct hf_type_index *y = types->indexes[where];
 		const struct hf_type_definition *d = y ? hf_type_index_find(y, hash) : NULL;
 		Dwarf_Die found;
-		if (!d || d->die.addr == die->addr)
+		if (!d || !hf_type_index_die(y, d->place, &found) || found.addr == die->addr)
 			continue;
-		found = d->die;
 		return of_die(types, where, &found, depth + 1);
 	}
 	return 0;
@@ -321,7 +319,12 @@ void hf_types_variable_name(
 	}
 	if (!name || !x)
 		return;
-	size_t n = hf_type_scope_text(x, hf_type_scope_of(x, at.addr), ret, size);
+	size_t n = hf_type_scope_text(x, hf_type_scope_of(x, &at), ret, size);
+	/* of a static variable of an inlined function the function itself is where it is defined */
+	char own[NAME_SIZE];
+	size_t n_own = hf_type_scope_text(x, hf_type_scope_of(x, die), own, sizeof(own));
+	if (n_own > n && n_own < size)
+		memcpy(ret, own, n = n_own);
 	snprintf(ret + n, size - n, "%s", name);
 }
 

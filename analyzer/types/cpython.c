@@ -182,9 +182,8 @@ static const char *static_type(struct hf_typing *y, uint32_t module, uint64_t ad
 	if (x) {
 		const struct hf_type_variable *v = hf_type_index_variable(x, addr);
 		Dwarf_Die die;
-		if (!v || v->addr != addr)
+		if (!v || v->addr != addr || !hf_type_index_die(x, v->place, &die))
 			return NULL;
-		die = v->die;
 		return hf_types_of_variable(y->types, module, &die) == p->type_object
 			       ? dwarf_diename(&die)
 			       : NULL;

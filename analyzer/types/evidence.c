@@ -32,38 +32,47 @@ void hf_typing_set(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_
 	y->queue[to < n ? to : to - n] = object;
 }
 
-static uint64_t slack_of(const struct hf_typing *y, uint32_t object)
+/* Bytes as far as known; *ret_known: as the program asked for. */
+static uint64_t size_of(const struct hf_typing *y, uint32_t object, bool *ret_known)
 {
 	const struct hf_heap *heap = y->heap;
-	return heap->arenas.at[heap->arena[object]].kind == HF_ARENA_MMAPPED ? SLACK_MAPPED : SLACK;
+	*ret_known = heap->site && heap->site[object] && heap->requested;
+	return *ret_known ? heap->requested[object] : heap->usable[object];
 }
 
-/* Bytes as far as known, and how many of them the program may not have asked for. */
-static uint64_t size_of(const struct hf_typing *y, uint32_t object, uint64_t *ret_slack)
+/* May an object have so many bytes that nobody asked for? least: what an allocator rounds up to.
+ * Arenas are looked at last: they lie elsewhere in memory. */
+static bool is_slack(
+	const struct hf_typing *y, uint32_t object, bool known, uint64_t rest, uint64_t least)
 {
 	const struct hf_heap *heap = y->heap;
-	bool known = heap->site && heap->site[object] && heap->requested;
-	*ret_slack = known ? 1 : slack_of(y, object);
-	return known ? heap->requested[object] : heap->usable[object];
+	if (known || rest >= SLACK_MAPPED)
+		return rest == 0;
+	return rest < least || heap->arenas.at[heap->arena[object]].kind == HF_ARENA_MMAPPED;
 }
 
-static bool is_about(uint64_t has, uint64_t slack, uint64_t size)
+static bool is_about(
+	const struct hf_typing *y, uint32_t object, bool known, uint64_t has, uint64_t size)
 {
 	if (!size || has < size)
 		return false;
-	return has - size < slack && (slack == 1 || has - size < 16 || size >= 32 || has == 24);
+	uint64_t rest = has - size;
+	return (known || rest < 16 || size >= 32 || has == 24) &&
+	       is_slack(y, object, known, rest, SLACK);
 }
 
 static bool fits_exactly(const struct hf_typing *y, uint32_t object, uint64_t size)
 {
-	uint64_t slack, has = size_of(y, object, &slack);
-	return is_about(has, slack, size);
+	bool known;
+	uint64_t has = size_of(y, object, &known);
+	return is_about(y, object, known, has, size);
 }
 
 uint32_t hf_typing_fit(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed *ret_how)
 {
 	uint32_t n;
-	uint64_t slack, has = size_of(y, object, &slack);
+	bool known;
+	uint64_t has = size_of(y, object, &known);
 	uint32_t python = y->cpython ? hf_cpython_fit(y, object, type) : 0;
 	type = python ? python : type;
 	hf_types_members(y->types, type, &n); /* for its flags */
@@ -81,7 +90,7 @@ uint32_t hf_typing_fit(struct hf_typing *y, uint32_t object, uint32_t type, enum
 		*ret_how = HF_TYPED_ARRAY;
 		return hf_types_array(y->types, type, 0);
 	}
-	if (fits_exactly(y, object, t->size)) {
+	if (is_about(y, object, known, has, t->size)) {
 		*ret_how = HF_TYPED_EXACT;
 		return type;
 	}
@@ -95,7 +104,7 @@ uint32_t hf_typing_fit(struct hf_typing *y, uint32_t object, uint32_t type, enum
 	}
 	uint64_t rest = has % t->size;
 	bool plain = !hf_type_is_record(t);
-	if (plain || rest == 0 || (slack > 1 && rest < (slack == SLACK ? 16 : slack))) {
+	if (plain || is_slack(y, object, known, rest, 16)) {
 		*ret_how = HF_TYPED_ARRAY;
 		return hf_types_array(y->types, type, 0);
 	}
@@ -165,8 +174,11 @@ static void know_embedding(struct hf_typing *y)
 	for (uint32_t m = 0; m < types->heap->modules.n; m++) {
 		const struct hf_type_index *x = types->indexes[m];
 		for (size_t i = 0; x && x->n_definitions <= MAX_DEFINITIONS && i < x->n_definitions;
-			i++)
-			hf_types_of_die(types, m, &x->definitions[i].die);
+			i++) {
+			Dwarf_Die die;
+			if (hf_type_index_die(x, x->definitions[i].place, &die))
+				hf_types_of_die(types, m, &die);
+		}
 	}
 	/* the list grows while members are read */
 	for (uint32_t id = 1; id < types->n && id < 2 * MAX_DEFINITIONS; id++) {
@@ -274,7 +286,8 @@ static bool propose_behind(struct hf_typing *y, uint32_t object, uint64_t offset
 	enum hf_typed limit)
 {
 	struct hf_types *types = y->types;
-	uint64_t slack, has = size_of(y, object, &slack);
+	bool known;
+	uint64_t has = size_of(y, object, &known);
 	uint32_t n;
 	hf_types_members(types, pointee, &n); /* for its flags */
 	const struct hf_type *t = &types->at[pointee];
@@ -283,10 +296,10 @@ static bool propose_behind(struct hf_typing *y, uint32_t object, uint64_t offset
 		has - offset < t->size || y->object_typed[object] > HF_TYPED_BYTES)
 		return false;
 	uint64_t rest = has - offset;
-	if (is_about(rest, slack, t->size) || (t->flags & HF_TYPE_FLEXIBLE))
+	if (is_about(y, object, known, rest, t->size) || (t->flags & HF_TYPE_FLEXIBLE))
 		hf_typing_set(y, object, hf_types_behind(types, pointee, offset), how);
 	else if (offset <= ARRAY_HEADER && t->size >= 24 && !is_link(types, pointee) &&
-		 rest % t->size < (slack > 1 ? 16 : 1))
+		 rest % t->size < (known ? 1 : 16))
 		hf_typing_set(y, object,
 			hf_types_behind(types, hf_types_array(types, pointee, 0), offset), how);
 	else
@@ -330,6 +343,17 @@ void hf_typing_propose_past(
 		hf_typing_set(y, object, hf_types_array(y->types, pointee, 0), how);
 }
 
+/* As hf_type_has_at(); most questions are asked again and again. */
+static bool has_at(struct hf_typing *y, uint32_t outer, uint64_t offset, uint32_t inner)
+{
+	uint64_t hash = (((uint64_t)outer << 32 | inner) ^ offset << 20) * 0x9e3779b97f4a7c15u;
+	struct hf_known_inside *known = &y->inside[hash >> (64 - HF_KNOWN_INSIDE_BITS)];
+	if (known->outer != outer || known->inner != inner || known->offset != offset)
+		*known = (struct hf_known_inside){
+			offset, outer, inner, hf_type_has_at(y->types, outer, offset, inner)};
+	return known->yes;
+}
+
 void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,
 	uint32_t source, enum hf_typed by)
 {
@@ -337,6 +361,10 @@ void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, ui
 	enum hf_typed limit = by <= HF_TYPED_GUESS ? HF_TYPED_GUESS : HF_TYPED_N, how;
 	const struct hf_type *t = &types->at[pointee];
 	if (y->object_typed[object] >= HF_TYPED_EXACT || !pointee)
+		return;
+	/* what is in it anyway */
+	if (y->object_typed[object] > HF_TYPED_GUESS && y->object_type[object] != pointee &&
+		has_at(y, y->object_type[object], offset, pointee))
 		return;
 	if (t->flags & HF_TYPE_CHAR) {
 		propose_bytes(y, object, offset, pointee, source);

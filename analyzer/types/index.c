@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "types/index_cache.h"
+
 enum {
 	MAX_LEVELS = 64,
 	MAX_SCOPES = 1 << 24,
@@ -15,6 +17,7 @@ struct level {
 	Dwarf_Die next;
 	uint32_t scope; /* of its DIEs */
 	bool opened;    /* the scope ends with the level */
+	bool used;      /* something in it is named by it */
 	bool more;
 };
 
@@ -25,7 +28,53 @@ struct walk {
 	int depth;
 	bool is_c; /* structs are no scopes */
 	const uint8_t *last;
+	uint64_t section;  /* of the unit: high bits of a place */
+	const uint8_t *at; /* its beginning; NULL of foreign ones */
 };
+
+static uint64_t section_bits(enum hf_die_section section)
+{
+	return (uint64_t)section << HF_DIE_SECTION_SHIFT;
+}
+
+static uint64_t place_at(const struct walk *w, const void *addr)
+{
+	return w->section | (uint64_t)((uintptr_t)addr - (uintptr_t)w->at);
+}
+
+/* Where something is that is looked up later. */
+static uint64_t place_of(struct walk *w, const Dwarf_Die *die)
+{
+	struct hf_type_index *x = w->index;
+	if (w->section != section_bits(HF_DIE_FOREIGN))
+		return place_at(w, die->addr);
+	if (!hf_grow((void **)&x->foreign, x->n_foreign, &x->cap_foreign, sizeof(*x->foreign))) {
+		w->types->no_memory = true;
+		return UINT64_MAX;
+	}
+	x->foreign[x->n_foreign] = *die;
+	return w->section | x->n_foreign++;
+}
+
+bool hf_type_index_die(const struct hf_type_index *x, uint64_t place, Dwarf_Die *ret)
+{
+	uint64_t offset = place & (section_bits(HF_DIE_TYPES) - 1);
+	Dwarf *shared;
+	switch ((enum hf_die_section)(place >> HF_DIE_SECTION_SHIFT)) {
+	case HF_DIE_INFO:
+		return dwarf_offdie(x->dwarf, offset, ret);
+	case HF_DIE_TYPES:
+		return dwarf_offdie_types(x->dwarf, offset, ret);
+	case HF_DIE_SHARED:
+		shared = dwarf_getalt(x->dwarf);
+		return shared && dwarf_offdie(shared, offset, ret);
+	default:
+		if (offset >= x->n_foreign)
+			return false;
+		*ret = x->foreign[offset];
+		return true;
+	}
+}
 
 uint64_t hf_type_name_hash(uint64_t hash, const char *name)
 {
@@ -48,7 +97,7 @@ static void add_definition(struct walk *w, const Dwarf_Die *die, const char *nam
 		w->types->no_memory = true;
 		return;
 	}
-	x->definitions[x->n_definitions++] = (struct hf_type_definition){hash, *die};
+	x->definitions[x->n_definitions++] = (struct hf_type_definition){hash, place_of(w, die)};
 	*slot = (uint32_t)x->n_definitions;
 }
 
@@ -56,7 +105,8 @@ static void add_definition(struct walk *w, const Dwarf_Die *die, const char *nam
 static void add_function(struct walk *w, const Dwarf_Die *die, const char *name)
 {
 	struct hf_type_index *x = w->index;
-	uint32_t *slot = hf_map_put(&x->function_by_hash, hf_type_name_hash(HF_HASH_START, name));
+	uint64_t hash = hf_type_name_hash(HF_HASH_START, name);
+	uint32_t *slot = hf_map_put(&x->function_by_hash, hash);
 	if (!slot || *slot)
 		return;
 	if (!hf_grow((void **)&x->functions, x->n_functions, &x->cap_functions,
@@ -64,7 +114,7 @@ static void add_function(struct walk *w, const Dwarf_Die *die, const char *name)
 		w->types->no_memory = true;
 		return;
 	}
-	x->functions[x->n_functions++] = (struct hf_type_definition){0, *die};
+	x->functions[x->n_functions++] = (struct hf_type_definition){hash, place_of(w, die)};
 	*slot = (uint32_t)x->n_functions;
 }
 
@@ -75,9 +125,9 @@ uint32_t hf_type_of_function(struct hf_types *types, uint32_t module, const char
 	uint32_t i = x ? hf_map_get(&x->function_by_hash,
 				 hf_type_name_hash(HF_HASH_START, colon ? colon + 1 : name))
 		       : 0;
-	if (!i)
+	Dwarf_Die die;
+	if (!i || !hf_type_index_die(x, x->functions[i - 1].place, &die))
 		return 0;
-	Dwarf_Die die = x->functions[i - 1].die;
 	return hf_types_of_variable(types, module, &die);
 }
 
@@ -119,19 +169,21 @@ static bool static_place(Dwarf_Die *die, Dwarf_Attribute *location, struct hf_ty
 	return true;
 }
 
-static void add_variable(struct walk *w, Dwarf_Die *die)
+static bool add_variable(struct walk *w, Dwarf_Die *die)
 {
 	struct hf_type_index *x = w->index;
-	struct hf_type_variable variable = {.die = *die};
+	struct hf_type_variable variable = {0};
 	Dwarf_Attribute location;
 	if (!dwarf_attr(die, DW_AT_location, &location) || !static_place(die, &location, &variable))
-		return;
+		return false;
 	if (!hf_grow((void **)&x->variables, x->n_variables, &x->cap_variables,
 		    sizeof(*x->variables))) {
 		w->types->no_memory = true;
-		return;
+		return false;
 	}
+	variable.place = place_of(w, die);
 	x->variables[x->n_variables++] = variable;
+	return true;
 }
 
 static uint32_t open_scope(
@@ -143,7 +195,7 @@ static uint32_t open_scope(
 		return 0;
 	uint64_t hash = hf_type_name_hash(x->scopes[parent].hash, name);
 	hash = hf_type_name_hash(hash, function ? "()::" : "::");
-	x->scopes[x->n_scopes] = (struct hf_type_scope){.begin = die->addr,
+	x->scopes[x->n_scopes] = (struct hf_type_scope){.begin = place_at(w, die->addr),
 		.name = name,
 		.hash = hash,
 		.parent = parent,
@@ -201,6 +253,7 @@ static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
 		name = dwarf_diename(die);
 		if (!name)
 			break;
+		w->level[w->depth].used = true;
 		if (!dwarf_hasattr(die, DW_AT_declaration))
 			add_definition(w, die, name, scope);
 		if (w->is_c || dwarf_tag(die) == DW_TAG_enumeration_type || !dwarf_haschildren(die))
@@ -222,8 +275,13 @@ static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
 	case DW_TAG_module:
 		descend(w, die, scope, false);
 		break;
-	case DW_TAG_variable:
-		add_variable(w, die);
+	case DW_TAG_variable: /* also those of namespaces and classes that are defined elsewhere */
+		if (add_variable(w, die) || !w->index->scopes[scope].function)
+			w->level[w->depth].used = true;
+		break;
+	case DW_TAG_member:
+		if (dwarf_hasattr(die, DW_AT_external))
+			w->level[w->depth].used = true;
 		break;
 	case DW_TAG_typedef:
 		add_alias(w, die, scope);
@@ -233,17 +291,31 @@ static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
 	}
 }
 
-static void walk_unit(struct walk *w, Dwarf_Die *unit)
+/* Most functions have nothing in them that is named by them: then nobody will ask. */
+static void close_level(struct walk *w, struct level *l)
 {
+	struct hf_type_index *x = w->index;
+	if (l->opened && !l->used && l->scope + 1 == x->n_scopes)
+		x->n_scopes--;
+	else if (l->opened)
+		x->scopes[l->scope].end = place_at(w, w->last) + 1;
+	w->depth--;
+	if (w->depth >= 0)
+		w->level[w->depth].used |= l->used;
+}
+
+static void walk_unit(struct walk *w, Dwarf_Die *unit, enum hf_die_section section)
+{
+	w->section = section_bits(section);
+	w->at = section == HF_DIE_FOREIGN ? NULL
+					  : (const uint8_t *)unit->addr - dwarf_dieoffset(unit);
 	w->depth = -1;
 	w->last = unit->addr;
 	descend(w, unit, 0, false);
 	while (w->depth >= 0) {
 		struct level *l = &w->level[w->depth];
 		if (!l->more) {
-			if (l->opened)
-				w->index->scopes[l->scope].end = w->last + 1;
-			w->depth--;
+			close_level(w, l);
 			continue;
 		}
 		Dwarf_Die die = l->next;
@@ -280,7 +352,7 @@ static int by_addr(const void *pa, const void *pb)
 		return a->tls ? 1 : -1;
 	if (a->addr != b->addr)
 		return a->addr < b->addr ? -1 : 1;
-	return a->die.addr < b->die.addr ? -1 : a->die.addr > b->die.addr;
+	return a->place < b->place ? -1 : a->place > b->place;
 }
 
 static int by_begin(const void *pa, const void *pb)
@@ -298,7 +370,7 @@ static void sort_scopes(struct hf_type_index *x)
 	if (sorted)
 		return;
 	/* parents by where they begin, to find them again */
-	const uint8_t **parent = calloc(x->n_scopes, sizeof(*parent));
+	uint64_t *parent = calloc(x->n_scopes, sizeof(*parent));
 	if (!parent)
 		return;
 	for (size_t i = 1; i < x->n_scopes; i++) {
@@ -307,7 +379,7 @@ static void sort_scopes(struct hf_type_index *x)
 	}
 	qsort(x->scopes + 1, x->n_scopes - 1, sizeof(*x->scopes), by_begin);
 	for (size_t i = 1; i < x->n_scopes; i++) {
-		const uint8_t *begin = parent[x->scopes[i].parent];
+		uint64_t begin = parent[x->scopes[i].parent];
 		struct hf_type_scope key = {.begin = begin};
 		struct hf_type_scope *found =
 			begin ? bsearch(&key, x->scopes + 1, x->n_scopes - 1, sizeof(key), by_begin)
@@ -315,6 +387,19 @@ static void sort_scopes(struct hf_type_index *x)
 		x->scopes[i].parent = found ? (uint32_t)(found - x->scopes) : 0;
 	}
 	free(parent);
+}
+
+/* Which section of which file a DIE is in. */
+static enum hf_die_section section_of(const struct hf_type_index *x, Dwarf_Die *die)
+{
+	Dwarf_Half version;
+	uint8_t type;
+	Dwarf *dwarf = dwarf_cu_getdwarf(die->cu);
+	if (dwarf != x->dwarf)
+		return dwarf == dwarf_getalt(x->dwarf) ? HF_DIE_SHARED : HF_DIE_FOREIGN;
+	if (dwarf_cu_info(die->cu, &version, &type, NULL, NULL, NULL, NULL, NULL))
+		return HF_DIE_INFO;
+	return type == DW_UT_type && version < 5 ? HF_DIE_TYPES : HF_DIE_INFO;
 }
 
 /* What dwz has moved to a file of its own. */
@@ -326,29 +411,42 @@ static void walk_shared(struct walk *w, Dwarf *dwarf)
 	uint8_t type;
 	while (shared && !dwarf_get_units(shared, cu, &cu, NULL, &type, &unit, NULL)) {
 		w->is_c = unit_is_c(&unit);
-		walk_unit(w, &unit);
+		walk_unit(w, &unit, HF_DIE_SHARED);
 	}
+}
+
+static void walk_module(struct walk *w, uint32_t module)
+{
+	struct hf_type_index *x = w->index;
+	Dwarf_Die unit;
+	for (Dwarf_CU *cu = NULL; hf_debug_next_unit(w->types->files, module, &cu, &unit);) {
+		w->is_c = unit_is_c(&unit);
+		x->is_c |= w->is_c;
+		walk_unit(w, &unit, section_of(x, &unit));
+	}
+	walk_shared(w, x->dwarf);
+	if (x->n_variables)
+		qsort(x->variables, x->n_variables, sizeof(*x->variables), by_addr);
+	sort_scopes(x);
 }
 
 static struct hf_type_index *make(struct hf_types *types, uint32_t module)
 {
 	struct hf_type_index *x = calloc(1, sizeof(*x));
 	struct walk *w = calloc(1, sizeof(*w));
-	Dwarf_Die unit;
+	if (x)
+		x->dwarf = hf_debug_module(types->files, module)->dwarf;
+	if (x && hf_index_cache_load(types, module, x)) {
+		free(w);
+		return x;
+	}
 	if (x && w && hf_grow((void **)&x->scopes, 0, &x->cap_scopes, sizeof(*x->scopes))) {
 		x->scopes[x->n_scopes++] =
 			(struct hf_type_scope){.name = "", .hash = HF_HASH_START};
 		w->types = types;
 		w->index = x;
-		for (Dwarf_CU *cu = NULL; hf_debug_next_unit(types->files, module, &cu, &unit);) {
-			w->is_c = unit_is_c(&unit);
-			x->is_c |= w->is_c;
-			walk_unit(w, &unit);
-		}
-		walk_shared(w, hf_debug_module(types->files, module)->dwarf);
-		if (x->n_variables)
-			qsort(x->variables, x->n_variables, sizeof(*x->variables), by_addr);
-		sort_scopes(x);
+		walk_module(w, module);
+		hf_index_cache_save(types, module, x);
 	} else {
 		types->no_memory = true;
 		hf_type_index_destroy(x);
@@ -375,6 +473,8 @@ void hf_type_index_destroy(struct hf_type_index *index)
 	free(index->variables);
 	free(index->functions);
 	hf_map_deinit(&index->function_by_hash);
+	free(index->foreign);
+	free(index->text);
 	free(index);
 }
 
@@ -398,9 +498,11 @@ const struct hf_type_variable *hf_type_index_variable(const struct hf_type_index
 	return lo ? &x->variables[lo - 1] : NULL;
 }
 
-uint32_t hf_type_scope_of(const struct hf_type_index *index, const void *die_addr)
+uint32_t hf_type_scope_of(const struct hf_type_index *index, Dwarf_Die *die)
 {
-	const uint8_t *at = die_addr;
+	enum hf_die_section section = section_of(index, die);
+	uint64_t at = section_bits(section);
+	at |= section == HF_DIE_FOREIGN ? (uintptr_t)die->addr : dwarf_dieoffset(die);
 	size_t lo = 1, hi = index->n_scopes;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;

@@ -280,6 +280,8 @@ static uint32_t resolve(struct hf_types *types, uint32_t type, uint64_t offset)
 	}
 	if (s.has_equal)
 		join_names(&s);
+	s.best.dynamic =
+		s.best.what == HF_SLOT_POINTER && node->name && !strncmp(node->name, "dyn ", 4);
 	if (s.has_bytes && s.best.what == HF_SLOT_POINTER)
 		s.best.bytes = add_slot(types, &s.bytes, s.bytes_name);
 	return add_slot(types, &s.best, s.best_name);

@@ -29,6 +29,7 @@ struct hf_type_slot {
 	uint32_t field;   /* of hf_names, + 1; 0: none yet. The user's */
 	uint8_t what;     /* enum hf_slot_what */
 	bool past;        /* points behind the last of an array of them */
+	bool dynamic;     /* points to a Rust trait object */
 	bool certain;     /* known to be one: no union left a choice */
 };
 

@@ -19,13 +19,11 @@ static void spread_word(struct hf_typing *y, uint32_t type, enum hf_typed how, u
 	const struct hf_type_slot *slot = hf_type_slot(y->types, type, offset);
 	if (hf_typing_is_text(y, dst, slot))
 		slot = &y->types->slots[slot->bytes];
-	const struct hf_type *pointee = &y->types->at[slot->pointee];
 	if (slot->past) {
 		hf_typing_propose_past(y, dst, dst_offset, slot->pointee, how);
 		return;
 	}
-	if (slot->what == HF_SLOT_POINTER && src != HF_NONE && pointee->name &&
-		!strncmp(pointee->name, "dyn ", 4)) {
+	if (slot->dynamic && src != HF_NONE) {
 		uint32_t dynamic = hf_typing_dynamic(y, src, offset);
 		if (dynamic) {
 			hf_typing_propose(y, dst, dst_offset, dynamic, type, how);
@@ -63,25 +61,87 @@ static void spread_parts(struct hf_typing *y)
 	}
 }
 
+/* Words of objects that are on their way. Nearly every step of this goes to another place in
+ * memory, so a batch of them is gathered, and what they lead to is on its way to the caches when
+ * they are looked at. */
+struct word {
+	uint64_t edge;
+	uint32_t src, dst, type;
+	uint8_t how;
+};
+enum { BATCH = 256, AHEAD = 12 /* objects of the queue */ };
+
+static void look_ahead(const struct hf_typing *y)
+{
+	const struct hf_heap *heap = y->heap;
+	size_t at = y->queue_at + AHEAD;
+	if (y->queue_n <= AHEAD)
+		return;
+	uint32_t far = y->queue[at < heap->n_objects ? at : at - heap->n_objects];
+	at = y->queue_at + AHEAD / 2;
+	uint32_t near = y->queue[at < heap->n_objects ? at : at - heap->n_objects];
+	__builtin_prefetch(&heap->edge_offset[far]);
+	__builtin_prefetch(&y->object_type[far]);
+	__builtin_prefetch(&heap->edge_dst[heap->edge_offset[near]]);
+	__builtin_prefetch(&heap->edge_src_off[heap->edge_offset[near]]);
+	__builtin_prefetch(&heap->edge_dst_off[heap->edge_offset[near]]);
+}
+
+static uint32_t take_from_queue(struct hf_typing *y)
+{
+	look_ahead(y);
+	uint32_t src = y->queue[y->queue_at++];
+	if (y->queue_at == y->heap->n_objects)
+		y->queue_at = 0;
+	y->queue_n--;
+	y->queued[src / 64] &= ~(1ull << (src % 64));
+	return src;
+}
+
+static void spread_batch(struct hf_typing *y, const struct word *word, size_t n)
+{
+	const struct hf_heap *heap = y->heap;
+	for (size_t i = 0; i < n; i++) {
+		/* nothing is better than that */
+		if (y->object_typed[word[i].dst] >= HF_TYPED_EXACT)
+			continue;
+		spread_word(y, word[i].type, word[i].how, word[i].src,
+			hf_heap_src_off(heap, word[i].edge), word[i].dst,
+			hf_heap_dst_off(heap, word[i].edge));
+	}
+}
+
 static void spread_queue(struct hf_typing *y)
 {
 	const struct hf_heap *heap = y->heap;
+	struct word word[BATCH];
+	size_t n = 0;
 	while (y->queue_n) {
-		uint32_t src = y->queue[y->queue_at++];
-		if (y->queue_at == heap->n_objects)
-			y->queue_at = 0;
-		y->queue_n--;
-		y->queued[src / 64] &= ~(1ull << (src % 64));
+		uint32_t src = take_from_queue(y);
 		uint32_t type = y->object_type[src];
 		enum hf_typed how = y->object_typed[src];
 		const struct hf_type *t = &y->types->at[type];
 		/* an array of what holds no pointer */
-		if (t->kind == HF_TYPE_ARRAY && y->types->at[t->target].kind == HF_TYPE_BASE)
-			continue;
-		for (uint64_t e = heap->edge_offset[src]; e < heap->edge_offset[src + 1]; e++)
-			spread_word(y, type, how, src, hf_heap_src_off(heap, e), heap->edge_dst[e],
-				hf_heap_dst_off(heap, e));
+		bool plain =
+			t->kind == HF_TYPE_ARRAY && y->types->at[t->target].kind == HF_TYPE_BASE;
+		uint64_t end = plain ? 0 : heap->edge_offset[src + 1];
+		for (uint64_t e = heap->edge_offset[src]; e < end; e++) {
+			uint32_t dst = heap->edge_dst[e];
+			__builtin_prefetch(&y->object_typed[dst]);
+			__builtin_prefetch(&y->object_type[dst]);
+			__builtin_prefetch(&heap->usable[dst]);
+			word[n++] = (struct word){e, src, dst, type, (uint8_t)how};
+			if (n == BATCH) {
+				spread_batch(y, word, n);
+				n = 0;
+			}
+		}
+		if (y->queue_n <= AHEAD || n + 16 > BATCH) {
+			spread_batch(y, word, n);
+			n = 0;
+		}
 	}
+	spread_batch(y, word, n);
 }
 
 static void spread_roots(struct hf_typing *y)

@@ -133,8 +133,9 @@ uint32_t hf_types_by_name(struct hf_types *types, const char *name)
 	for (uint32_t m = 0; m < types->heap->modules.n; m++) {
 		const struct hf_type_definition *d =
 			types->indexes[m] ? hf_type_index_find(types->indexes[m], hash) : NULL;
-		if (d)
-			return hf_types_of_die(types, m, &d->die);
+		Dwarf_Die die;
+		if (d && hf_type_index_die(types->indexes[m], d->place, &die))
+			return hf_types_of_die(types, m, &die);
 	}
 	return 0;
 }

@@ -92,7 +92,8 @@ struct hf_type_slot;  /* resolve.h */
 struct hf_types {
 	const struct hf_heap *heap;
 	struct hf_debug_files *files;
-	struct hf_type *at; /* [n], at[0] is none */
+	const char *cache_dir; /* of indexes; NULL: none. The user's */
+	struct hf_type *at;    /* [n], at[0] is none */
 	size_t n, cap;
 	struct hf_type_member *members;
 	size_t n_members, cap_members;

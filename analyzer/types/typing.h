@@ -38,6 +38,14 @@ enum hf_typed {
 struct hf_cpython; /* cpython.c */
 struct hf_parts;   /* parts.h */
 
+enum { HF_KNOWN_INSIDE_BITS = 10 };
+/* Is there an `inner` at that offset of an `outer`? outer 0: not asked yet. */
+struct hf_known_inside {
+	uint64_t offset;
+	uint32_t outer, inner;
+	bool yes;
+};
+
 struct hf_typing {
 	struct hf_types *types;
 	struct hf_heap *heap;
@@ -51,6 +59,7 @@ struct hf_typing {
 	uint64_t *queued;            /* bitmap */
 	size_t queue_at, queue_n;
 	bool embedding_known;
+	struct hf_known_inside inside[1 << HF_KNOWN_INSIDE_BITS];
 	struct hf_parts *parts;
 	struct hf_cpython *cpython; /* NULL: none of its objects are here */
 	/* results */

@@ -20,8 +20,10 @@ static const struct hf_type_variable *covering(struct hf_typing *y, uint32_t mod
 {
 	const struct hf_type_variable *v = hf_type_index_variable(x, addr);
 	for (size_t k = 0; v && k < MAX_BACK && v >= x->variables; k++, v--) {
-		Dwarf_Die die = v->die;
-		uint32_t type = hf_types_of_variable(y->types, module, &die);
+		Dwarf_Die die;
+		uint32_t type = hf_type_index_die(x, v->place, &die)
+					? hf_types_of_variable(y->types, module, &die)
+					: 0;
 		if (type && addr - v->addr < y->types->at[type].size) {
 			*ret_type = type;
 			return v;
@@ -72,7 +74,9 @@ static const struct hf_type_variable *thread_local_named(
 	const struct hf_type_index *x, const char *name)
 {
 	for (size_t i = x->n_variables; i-- > 0 && x->variables[i].tls;) {
-		Dwarf_Die die = x->variables[i].die;
+		Dwarf_Die die;
+		if (!hf_type_index_die(x, x->variables[i].place, &die))
+			continue;
 		const char *plain = dwarf_diename(&die), *linkage = linkage_name(&die);
 		if ((plain && !strcmp(plain, name)) || (linkage && !strcmp(linkage, name)))
 			return &x->variables[i];
@@ -83,10 +87,11 @@ static const struct hf_type_variable *thread_local_named(
 static void take(struct hf_typing *y, uint32_t variable, uint32_t module,
 	const struct hf_type_variable *v, uint32_t type)
 {
-	char name[NAME_SIZE];
-	Dwarf_Die die = v->die;
+	char name[NAME_SIZE] = "";
+	Dwarf_Die die;
 	y->variable_type[variable] = type;
-	hf_types_variable_name(y->types, module, &die, name, sizeof(name));
+	if (hf_type_index_die(y->types->indexes[module], v->place, &die))
+		hf_types_variable_name(y->types, module, &die, name, sizeof(name));
 	if (name[0])
 		y->variable_name[variable] = keep(y, name);
 }
@@ -105,10 +110,11 @@ static bool new_variable(struct hf_typing *y, struct hf_heap_root *r, uint32_t m
 		.kind = HF_ROOT_STATIC,
 		.module = module,
 		.thread = HF_NONE};
-	Dwarf_Die die = v->die;
+	Dwarf_Die die;
 	Dwarf_Attribute attr;
 	bool external = false;
-	if (dwarf_attr_integrate(&die, DW_AT_external, &attr))
+	if (hf_type_index_die(y->types->indexes[module], v->place, &die) &&
+		dwarf_attr_integrate(&die, DW_AT_external, &attr))
 		dwarf_formflag(&attr, &external);
 	if (external)
 		added->kind = HF_ROOT_GLOBAL;
@@ -137,8 +143,7 @@ static bool type_root(struct hf_typing *y, struct hf_heap_root *r, struct hf_map
 				? NULL
 				: thread_local_named(x, heap->variables.at[r->variable].name);
 		Dwarf_Die die;
-		if (v) {
-			die = v->die;
+		if (v && hf_type_index_die(x, v->place, &die)) {
 			take(y, r->variable, module, v,
 				hf_types_of_variable(y->types, module, &die));
 		}
