@@ -48,6 +48,7 @@ void hf_heapdb_deinit(struct hf_heapdb *heap)
 	hf_stmt_done(&heap->object);
 	hf_stmt_done(&heap->addr);
 	hf_stmt_done(&heap->word);
+	hf_stmt_done(&heap->field);
 	hf_stmt_done(&heap->root);
 }
 
@@ -209,6 +210,22 @@ enum hf_status hf_heapdb_word(
 		copy_text(ret->field, sizeof(ret->field), heap->word, 2);
 	}
 	return found(heap->word, row, status);
+}
+
+enum hf_status hf_heapdb_field(
+	struct hf_heapdb *heap, int64_t src, struct hf_word *word, struct hf_err *err)
+{
+	int64_t offset = (int64_t)word->src_offset;
+	enum hf_status status = use(heap, &heap->field,
+		"SELECT " HF_SQL_EDGE_FIELD(
+			"edge") " FROM edge WHERE src_id = ? AND src_offset = ?",
+		src, &offset, err);
+	if (status != HF_OK)
+		return status;
+	bool row = hf_row(heap->field, &status, err);
+	if (row)
+		copy_text(word->field, sizeof(word->field), heap->field, 0);
+	return found(heap->field, row, status);
 }
 
 enum hf_status hf_heapdb_root(

@@ -22,8 +22,8 @@ struct hf_heapdb {
 	bool has_profile, profile_tied, profile_sampled;
 	char profile_maker[32];
 	uint64_t profile_period;
-	uint64_t n_with_site;                      /* objects whose site is known */
-	sqlite3_stmt *object, *addr, *word, *root; /* prepared on first use */
+	uint64_t n_with_site;                              /* objects whose site is known */
+	sqlite3_stmt *object, *addr, *word, *field, *root; /* prepared on first use */
 };
 
 /* Read the totals. db must outlive it. */
@@ -64,6 +64,9 @@ struct hf_word {
 };
 enum hf_status hf_heapdb_word(
 	struct hf_heapdb *heap, int64_t src, int64_t dst, struct hf_word *ret, struct hf_err *err);
+/* The field of the word of src at word->src_offset. */
+enum hf_status hf_heapdb_field(
+	struct hf_heapdb *heap, int64_t src, struct hf_word *word, struct hf_err *err);
 
 struct hf_root {
 	int64_t id, variable_id, object_id;

@@ -106,6 +106,7 @@ static enum hf_status build(struct hf_heapdb *heap, const struct search *s, uint
 			 * for it where another was met. */
 			word.src_offset = from->src_offset;
 			word.dst_offset = from->dst_offset;
+			status = hf_heapdb_field(heap, from->id, &word, err);
 		}
 		if (status == HF_OK)
 			status = hf_path_add(ret, &object, from ? &word : NULL, err);

@@ -240,9 +240,13 @@ static enum hf_status emit_entry(
 		_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
 		hf_heapdb_object_place(
 			&what, &s->report->heap, &from, hf_emit_dots(s->report->emit));
-		hf_text_addf(&text, "0x%llx->[+%llu]%s%s", (unsigned long long)from.addr,
-			(unsigned long long)e->src_offset, what.len ? "  " : "",
-			hf_text_get(&what));
+		struct hf_word word = {.src_offset = e->src_offset};
+		status = hf_heapdb_field(&s->report->heap, e->src_id, &word, err);
+		if (status != HF_OK)
+			return status;
+		hf_text_addf(&text, "0x%llx", (unsigned long long)from.addr);
+		hf_heapdb_word_name(&text, &word);
+		hf_text_addf(&text, "%s%s", what.len ? "  " : "", hf_text_get(&what));
 	} else {
 		hf_heapdb_root_label(&text, root);
 	}

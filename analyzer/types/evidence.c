@@ -9,6 +9,8 @@
 enum {
 	SLACK = 32,          /* bytes that an allocator may give beyond what was asked for */
 	SLACK_MAPPED = 4096, /* … of an object with a mapping of its own */
+	MAX_WORDS = 64,      /* of an object, that must suit a type */
+	SUITING_WORDS = 3,   /* … that point where it says: enough for a guess */
 	MAX_CONTAINERS = 64, /* structs that embed another one, looked at for one object */
 	MAX_DEFINITIONS = 200000,
 	EMBEDDED_DEPTH = 6,
@@ -187,29 +189,68 @@ static void know_embedding(struct hf_typing *y)
 	}
 }
 
-/* The one struct of that size that has `inner` at offset; 0: none, or several. */
-static uint32_t container_of(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t inner)
+/* Do the words of an object that point somewhere suit a type? *ret_n: how many say so. */
+static bool suits(struct hf_typing *y, uint32_t object, uint32_t type, uint32_t *ret_n)
+{
+	const struct hf_heap *heap = y->heap;
+	uint64_t begin = heap->edge_offset[object], end = heap->edge_offset[object + 1];
+	size_t first, n = hf_heap_modrefs_of(heap, object, &first);
+	*ret_n = 0;
+	for (uint64_t e = begin; e < end && e < begin + MAX_WORDS; e++) {
+		const struct hf_type_slot *s =
+			hf_type_slot(y->types, type, hf_heap_src_off(heap, e));
+		const struct hf_type *to = &y->types->at[s->pointee];
+		uint32_t dst = heap->edge_dst[e];
+		if (s->what <= HF_SLOT_DATA || s->what == HF_SLOT_CODE)
+			return false;
+		if (s->what != HF_SLOT_POINTER)
+			continue;
+		if (hf_type_is_record(to) &&
+			to->size > heap->usable[dst] - hf_heap_dst_off(heap, e))
+			return false;
+		*ret_n += 1 + (y->object_type[dst] == s->pointee);
+	}
+	for (size_t i = first; i < first + n && i < first + MAX_WORDS; i++) {
+		const struct hf_type_slot *s =
+			hf_type_slot(y->types, type, hf_heap_modref_src_off(heap, i));
+		if (s->what <= HF_SLOT_DATA)
+			return false;
+		*ret_n += s->what >= HF_SLOT_CODE;
+	}
+	return true;
+}
+
+/* The one struct of that size that has `inner` at offset, or of several the one that its words suit
+ * best; 0: none, or no telling. */
+static uint32_t container_of(
+	struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t inner, bool *ret_several)
 {
 	struct hf_types *types = y->types;
-	uint32_t found = 0;
+	uint32_t found = 0, best = 0, n_best = 0;
+	bool equal = false, several = false;
 	if (!y->embedding_known)
 		know_embedding(y);
 	uint32_t at = hf_map_get(&types->embedded, embedded_key(inner, offset));
 	for (int i = 0; at && i < MAX_CONTAINERS; i++, at = types->embedding[at + 1]) {
-		uint32_t outer = types->embedding[at];
+		uint32_t outer = types->embedding[at], n;
 		if (outer == found || !fits_exactly(y, object, types->at[outer].size))
 			continue;
-		if (found) {
-			/* one of them may be the other's only member */
-			if (hf_type_has_at(types, outer, 0, found))
-				found = outer;
-			else if (!hf_type_has_at(types, found, 0, outer))
-				return 0;
+		/* one of them may be the other's only member */
+		if (found && hf_type_has_at(types, outer, 0, found))
+			found = best == found ? best = outer : outer;
+		else if (found && !hf_type_has_at(types, found, 0, outer))
+			several = true;
+		found = found ? found : outer;
+		if (!suits(y, object, outer, &n) || outer == best)
 			continue;
+		equal = best && n == n_best;
+		if (!best || n > n_best) {
+			best = outer;
+			n_best = n;
 		}
-		found = outer;
 	}
-	return found;
+	*ret_several = several;
+	return !several ? found : equal || n_best < SUITING_WORDS ? 0 : best;
 }
 
 /* The one struct of the pointer's program or library that ends with characters, which begin there.
@@ -268,6 +309,7 @@ static bool propose_container(struct hf_typing *y, uint32_t object, uint64_t off
 	const struct hf_type *t = &types->at[pointee];
 	enum hf_typed how = HF_TYPED_CONTAINER < limit ? HF_TYPED_CONTAINER : limit;
 	uint32_t type = 0;
+	bool several = false;
 	if (!hf_type_is_record(t) || t->size < 8)
 		return false;
 	if (source && source != pointee && hf_type_is_record(&types->at[source]) &&
@@ -275,7 +317,9 @@ static bool propose_container(struct hf_typing *y, uint32_t object, uint64_t off
 		hf_type_has_at(types, source, offset, pointee))
 		type = source;
 	if (!type)
-		type = container_of(y, object, offset, pointee);
+		type = container_of(y, object, offset, pointee, &several);
+	if (several && how > HF_TYPED_GUESS)
+		how = HF_TYPED_GUESS;
 	hf_typing_set(y, object, type, how);
 	return type != 0;
 }

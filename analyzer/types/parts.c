@@ -1,5 +1,6 @@
 #include "types/parts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +165,30 @@ void hf_parts_sort(struct hf_typing *y)
 			p->at[n++] = p->at[i];
 	}
 	p->n = n;
+}
+
+/* "{struct request}": no fields, since they are those of its parts. */
+static uint32_t block_of(struct hf_typing *y, uint32_t type)
+{
+	char name[600];
+	snprintf(name, sizeof(name), "{%.590s}", hf_types_short_name(y->types, type));
+	return hf_types_named(y->types, name, HF_TYPE_STRUCT);
+}
+
+void hf_parts_name(struct hf_typing *y)
+{
+	const struct hf_parts *p = y->parts;
+	for (size_t from = 0, to; from < p->n; from = to) {
+		uint32_t object = p->at[from].object, best = p->at[from].type;
+		for (to = from; to < p->n && p->at[to].object == object; to++) {
+			if (y->types->at[p->at[to].type].size > y->types->at[best].size)
+				best = p->at[to].type;
+		}
+		if (y->object_type[object])
+			continue;
+		y->object_type[object] = block_of(y, best);
+		y->object_typed[object] = HF_TYPED_PREFIX;
+	}
 }
 
 const struct hf_part *hf_parts_at(

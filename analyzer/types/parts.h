@@ -36,6 +36,9 @@ void hf_parts_settle(struct hf_typing *typing);
 /* In order; without those that lie in what their object, or another part, is known to be. No more
  * are added then. */
 void hf_parts_sort(struct hf_typing *typing);
+/* Objects that have no type, but parts: they are what the largest part is, with something around
+ * it: a guess. After sorting. */
+void hf_parts_name(struct hf_typing *typing);
 /* The parts of objects in ascending order, after sorting: *at moves on. Which one covers the
  * offset? NULL: none. */
 const struct hf_part *hf_parts_at(

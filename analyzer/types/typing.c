@@ -215,7 +215,6 @@ static void name_edges(struct hf_typing *y)
 	const struct hf_heap *heap = y->heap;
 	const struct hf_part *part;
 	size_t at = 0;
-	hf_parts_sort(y);
 	for (uint32_t src = 0; src < heap->n_objects; src++) {
 		uint32_t type = y->object_type[src];
 		bool parts = hf_parts_at(y, &at, src, 0) ||
@@ -278,6 +277,8 @@ enum hf_status hf_typing_result(struct hf_typing *y, struct hf_names *names,
 	if (!y->object_row || !y->variable_row || !y->edge_field || !y->doubtful)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for the fields of %llu edges",
 			(unsigned long long)heap->n_edges);
+	hf_parts_sort(y);
+	hf_parts_name(y);
 	for (uint32_t i = 0; i < heap->n_objects; i++)
 		y->object_row[i] = type_row(y, y->object_type[i]);
 	for (uint32_t i = 0; i < heap->variables.n; i++)

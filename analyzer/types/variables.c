@@ -172,6 +172,31 @@ static bool type_root(struct hf_typing *y, struct hf_heap_root *r, struct hf_map
 	return true;
 }
 
+/* stdin, stdout and stderr of a C library without debug information: what is left in their buffers
+ * holds nothing. struct _IO_FILE of glibc, whose beginning has not changed since 2.1. */
+static void type_streams(struct hf_typing *y)
+{
+	enum { FIRST = 8, N_POINTERS = 11 };
+	static const char *const pointers[N_POINTERS] = {"_IO_read_ptr", "_IO_read_end",
+		"_IO_read_base", "_IO_write_base", "_IO_write_ptr", "_IO_write_end", "_IO_buf_base",
+		"_IO_buf_end", "_IO_save_base", "_IO_backup_base", "_IO_save_end"};
+	static const char symbol[] = "_IO_2_1_std";
+	const struct hf_heap *heap = y->heap;
+	struct hf_type_member members[N_POINTERS];
+	uint32_t type = 0;
+	for (uint32_t v = 0; v < heap->variables.n; v++) {
+		if (y->variable_type[v] ||
+			strncmp(heap->variables.at[v].name, symbol, sizeof(symbol) - 1))
+			continue;
+		for (size_t i = 0; !type && i < N_POINTERS; i++)
+			members[i] = (struct hf_type_member){pointers[i], FIRST + 8 * i,
+				hf_types_pointer(y->types, y->types->char_type), 0};
+		if (!type)
+			type = hf_types_record(y->types, "struct _IO_FILE", 0, members, N_POINTERS);
+		y->variable_type[v] = type;
+	}
+}
+
 enum hf_status hf_typing_find_variables(struct hf_typing *y, struct hf_err *err)
 {
 	struct hf_heap *heap = y->heap;
@@ -185,5 +210,6 @@ enum hf_status hf_typing_find_variables(struct hf_typing *y, struct hf_err *err)
 			ok = type_root(y, r, &made);
 	}
 	hf_map_deinit(&made);
+	type_streams(y);
 	return ok ? HF_OK : hf_err_set(err, HF_E_NOMEM, "no memory for variables");
 }

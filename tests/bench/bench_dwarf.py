@@ -107,7 +107,6 @@ def main(build_dir, megabytes="500", folder=None, runs="3", *options):
     load = [holdfast, "load", dump, "-o", database]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     kinds = {"first": [], "later": [], "without": []}
-    program.read_bytes()
     for _ in range(int(runs)):
         shutil.rmtree(cache, ignore_errors=True)
         kinds["first"].append(usage_of(load, env=environment))
