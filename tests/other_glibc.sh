@@ -1,8 +1,8 @@
 #!/bin/sh
-# usage: tests/other_glibc.sh BUILD_DIR WORK_DIR [SUITE...]
+# usage: tests/other_glibc.sh BUILD_DIR WORK_DIR [--sites] [SUITE...]
 #
 # Runs the programs whose heaps are walked, by themselves and from outside after single instructions
-# of malloc, against the C libraries of Debian releases: 2.31 (bullseye), 2.36 (bookworm), 2.41
+# of malloc, and the recorder of allocation sites (--sites: that alone), against the C libraries of Debian releases: 2.31 (bullseye), 2.36 (bookworm), 2.41
 # (trixie), 2.43 (sid). Needs the Debian archive and apt; nothing is installed: the
 # packages libc6 and libc6-dev are unpacked under WORK_DIR and the program is linked to them.
 set -eu
@@ -11,6 +11,8 @@ build=$(realpath "$1")
 mkdir -p "$2"
 work=$(realpath "$2")
 shift 2
+walks=1
+[ "${1:-}" != --sites ] || { walks=0; shift; }
 [ $# -gt 0 ] || set -- bullseye bookworm trixie sid
 
 # Unpack the C library of a suite under $work/SUITE.
@@ -56,6 +58,28 @@ link() {
 		-o "$work/$1/$program"
 }
 
+# The recorder in a program that looks at its own records, as tests/integration/site.cmake builds it.
+link_sites() {
+	tree=$work/$1/tree
+	libs=$tree/lib/x86_64-linux-gnu
+	[ -e "$libs/libc.so.6" ] || libs=$tree/usr/lib/x86_64-linux-gnu
+	dev=$tree/usr/lib/x86_64-linux-gnu
+	a=$build/lib/static
+	flags="-O2 -g -std=gnu17 -D_GNU_SOURCE -fno-builtin -fomit-frame-pointer -fno-optimize-sibling-calls
+		-w -Iinclude -I$build/inc/base -I$build/inc/site -I$build/inc/write
+		-I$build/inc/site_hooks -isystem $tree/usr/include/x86_64-linux-gnu -isystem $tree/usr/include"
+	for frame in 8 72; do
+		cc $flags -fPIC -shared -nostdlib -DFRAME=$frame -Wl,--build-id tests/integration/site_plugin.c \
+			"$libs/libc.so.6" -o "$work/$1/site_plugin_$frame.so"
+	done
+	cc $flags -nostdlib -pie -fPIE -rdynamic "$dev/Scrt1.o" "$dev/crti.o" \
+		"$(cc -print-file-name=crtbeginS.o)" tests/integration/site_self.c \
+		"$a/libhf_site_hooks_so.a" "$a/libhf_site_so.a" "$a/libhf_write_so.a" "$a/libhf_base_so.a" \
+		"$libs/libc.so.6" "$libs/libpthread.so.0" "$libs/libdl.so.2" "$dev/libc_nonshared.a" -lgcc -lgcc_s \
+		"$libs/ld-linux-x86-64.so.2" "$(cc -print-file-name=crtendS.o)" "$dev/crtn.o" \
+		-Wl,-rpath,"$libs" -Wl,-dynamic-linker,"$libs/ld-linux-x86-64.so.2" -o "$work/$1/site_self"
+}
+
 # run SUITE NAME PROGRAM ARGUMENT...
 run() {
 	suite=$1
@@ -72,6 +96,15 @@ run() {
 failed=0
 for suite in "$@"; do
 	unpack "$suite" >"$work/$suite.log" 2>&1 || { cat "$work/$suite.log"; exit 1; }
+	link_sites "$suite"
+	for scenario in functions early frames by_rbp ways signals coroutines jit forks threads ending sampled \
+		switched limited; do
+		run "$suite" "sites: $scenario" site_self $scenario
+	done
+	run "$suite" "sites: modules" site_self modules "$work/$suite/site_plugin_8.so" "$work/$suite/site_plugin_72.so"
+	rm -f "$work/$suite/killed.sites"
+	run "$suite" "sites: killed" site_self killed "$work/$suite/killed.sites"
+	[ $walks = 1 ] || continue
 	link "$suite" walk_self
 	link "$suite" walk_stepped
 	for scenario in single threads arena_max mxfast perturb trim mmapped mmap_threshold \

@@ -35,7 +35,7 @@ static const struct hf_option run_options[] = {
 	{"on-exit", 0, NULL, "dump when the process exits normally", 0},
 	{"every", 0, "SECONDS", "dump each SECONDS, keeping the newest", 0},
 	{"keep", 0, "N", "how many of them to keep (default 16)", 0},
-	{"sample", 0, "BYTES", "allocation sites: one sample per BYTES (off without it)", 0},
+	{"sample", 0, "BYTES", "allocation sites: one sample per BYTES (512K)", 0},
 	{"exact", 0, NULL, "record the site of every allocation", 0},
 	{"no-sites", 0, NULL, "no allocation sites", 0},
 	{"contents", 0, "MODE", "object bytes in the dump: none (default) or all", 0},

@@ -27,6 +27,8 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 			heap->partial = value != 0;
 		else if (!strcmp(key, "profile_tied"))
 			heap->has_profile = true, heap->profile_tied = value != 0;
+		else if (!strcmp(key, "profile_lost"))
+			heap->profile_lost = (uint64_t)value;
 		else if (!strcmp(key, "profile_sampled"))
 			heap->profile_sampled = value != 0;
 		else if (!strcmp(key, "profile_period"))

@@ -22,7 +22,8 @@ struct hf_heapdb {
 	bool has_profile, profile_tied, profile_sampled;
 	char profile_maker[32];
 	uint64_t profile_period;
-	uint64_t n_with_site;                              /* objects whose site is known */
+	uint64_t profile_lost; /* allocations that could not be recorded */
+	uint64_t n_with_site;  /* objects whose site is known */
 	sqlite3_stmt *object, *addr, *word, *field, *root; /* prepared on first use */
 };
 

@@ -155,6 +155,21 @@ enum hf_status hf_site_stack(struct hf_report *report, int64_t site, struct hf_e
 	return status;
 }
 
+/* A sampled profile of which no object is left, or of a program that allocated next to nothing. */
+static void note_no_samples(struct hf_report *report)
+{
+	char period[HF_NUMBER_SIZE];
+	if (report->heap.profile_period > 1)
+		hf_emit_line(report->emit,
+			"No samples: sites are sampled, one allocation in %s, and the objects that",
+			hf_human_size(period, report->heap.profile_period));
+	else
+		hf_emit_line(report->emit, "No samples: sites were sampled for a time, and the "
+					   "objects that");
+	hf_emit_line(report->emit, "live are too few for one. `holdfast run --exact` records all "
+				   "of them.");
+}
+
 static void note_sampled(struct hf_report *report)
 {
 	const struct hf_heapdb *heap = &report->heap;
@@ -167,14 +182,15 @@ static void note_sampled(struct hf_report *report)
 		hf_emit_line(report->emit,
 			"Sites were sampled for a time: figures with ~ are estimates");
 	hf_emit_line(report->emit,
-		"from %s live samples. Objects, HELD, RETAINED, leak totals are exact.",
-		hf_human_count(count, heap->n_with_site));
+		"from %s live sample%s. Objects, HELD, RETAINED, leak totals are exact.",
+		hf_human_count(count, heap->n_with_site), heap->n_with_site == 1 ? "" : "s");
 }
 
 void hf_site_note(struct hf_report *report)
 {
 	const struct hf_heapdb *heap = &report->heap;
 	struct hf_emit *emit = report->emit;
+	char lost[HF_NUMBER_SIZE];
 	hf_emit_object_begin(emit, "sites");
 	hf_emit_fact(emit, "known", NULL, HF_VALUE_BOOL, hf_cell_int(heap->has_profile));
 	hf_emit_fact(emit, "tied", NULL, HF_VALUE_BOOL, hf_cell_int(heap->profile_tied));
@@ -183,10 +199,16 @@ void hf_site_note(struct hf_report *report)
 		heap->has_profile ? hf_cell_int((int64_t)heap->profile_period) : hf_cell_null());
 	hf_emit_fact(emit, "samples", NULL, HF_VALUE_COUNT,
 		heap->profile_tied ? hf_cell_int((int64_t)heap->n_with_site) : hf_cell_null());
+	hf_emit_fact(emit, "lost", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)heap->profile_lost));
 	hf_emit_object_end(emit);
 	if (heap->has_profile && !heap->profile_tied)
 		hf_emit_line(emit, "These sites cannot be tied to objects: heap profile of %s, %s.",
 			heap->profile_maker, heap->profile_sampled ? "estimates" : "exact");
+	else if (heap->profile_tied && heap->profile_sampled && !heap->n_with_site)
+		note_no_samples(report);
 	else if (heap->profile_tied && heap->profile_sampled)
 		note_sampled(report);
+	if (heap->profile_lost)
+		hf_emit_line(emit, "%s allocations could not be recorded: no memory or no room.",
+			hf_human_count(lost, heap->profile_lost));
 }

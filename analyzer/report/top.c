@@ -53,6 +53,8 @@ struct by {
 	const char *none; /* what to say when there is nothing to rank */
 };
 
+static const char no_sites[] = "This heap has no allocation sites.";
+
 static void more(struct hf_report *report, const struct by *by,
 	const struct hf_top_options *options, int64_t shown, int64_t all)
 {
@@ -65,7 +67,8 @@ static void more(struct hf_report *report, const struct by *by,
 	else if (all > shown)
 		hf_emit_line(report->emit, "%s and %s more (-n)", hf_emit_dots(report->emit),
 			hf_human_count(number, (uint64_t)(all - shown)));
-	if (!all)
+	/* of a profile without samples a note has told */
+	if (!all && !(by->none == no_sites && report->heap.has_profile))
 		hf_emit_line(report->emit, "%s", by->none);
 }
 
@@ -188,11 +191,9 @@ static const struct by bys[] = {
 		"SELECT size, NULL, count, retained_size, leak_size, name FROM type_summary",
 		group_columns, N(group_columns), "No object of this heap has a known type."},
 	{"site", {{"retained", "retained"}, {"size", "size"}, {"count", "count"}}, run_site, NULL,
-		NULL, 0, "This heap has no allocation sites."},
-	{"function", {{"size", "size"}, {"count", "count"}}, run_function, NULL, NULL, 0,
-		"This heap has no allocation sites."},
-	{"module", {{"size", "size"}, {"count", "count"}}, run_module, NULL, NULL, 0,
-		"This heap has no allocation sites."},
+		NULL, 0, no_sites},
+	{"function", {{"size", "size"}, {"count", "count"}}, run_function, NULL, NULL, 0, no_sites},
+	{"module", {{"size", "size"}, {"count", "count"}}, run_module, NULL, NULL, 0, no_sites},
 	{"root",
 		{{"held", "held_size"}, {"retained", "retained_size"}, {"size", "size"},
 			{"count", "held_count"}},

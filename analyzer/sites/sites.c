@@ -89,8 +89,8 @@ static void note_profile(
 
 /*
  * Reasons not to use a profile that was read; NULL: none. *ret_own: it was made with the dump. Its
- * sites are tied to objects then, if the dump has any: where the allocator could not be walked, a
- * profile of its own still tells what was live.
+ * sites are tied to objects then, unless the objects that it knows are not in the dump: where the
+ * allocator could not be walked, a profile of its own still tells what was live.
  */
 static const char *objection(const struct hf_heap *heap, const struct hf_profile *p, bool *ret_own)
 {
@@ -208,7 +208,7 @@ static bool is_sampled(const struct hf_profile *p, const struct hf_heap *heap)
 	for (size_t i = 0; i < p->n_sites; i++)
 		live += p->sites[i].live_count;
 	for (uint64_t i = 0; i < heap->n_objects; i++)
-		recorded += heap->site[i] != 0;
+		recorded += heap->site && heap->site[i];
 	return live > recorded + recorded / 100 + 16;
 }
 
@@ -249,6 +249,15 @@ static void free_str(char **s)
 	free(*s);
 }
 
+static bool has_live(const struct hf_profile *p)
+{
+	for (size_t i = 0; i < p->n_sites; i++) {
+		if (p->sites[i].live_count)
+			return true;
+	}
+	return false;
+}
+
 /* Read the profile and see whether it may be used; *ret_used. Not to be used is an error if it was
  * asked for by name. */
 static enum hf_status read_profile(struct hf_sites *s, struct hf_heap *heap,
@@ -281,7 +290,7 @@ static enum hf_status read_profile(struct hf_sites *s, struct hf_heap *heap,
 		say(options, "%s is not used: %s", path, why);
 		return HF_OK;
 	}
-	bool tied = *ret_own && heap->site;
+	bool tied = *ret_own && (heap->site || (heap->n_objects && !has_live(&s->profile)));
 	if (tied && !s->profile.sampled)
 		s->profile.sampled = is_sampled(&s->profile, heap);
 	note_profile(heap, &s->profile, path, tied);

@@ -27,7 +27,7 @@ static struct hf_page_range *range_claim(uint64_t start, uint64_t end)
 
 enum { HUGE_FROM = 8 << 20 };
 
-static void *map_pages(size_t size, bool dense)
+static void *map_pages(size_t size)
 {
 	uint64_t total;
 	if (!size || !hf_add_u64(size, 3 * HF_PAGE - 1, &total))
@@ -45,14 +45,25 @@ static void *map_pages(size_t size, bool dense)
 	}
 	/* Large tables are looked up at random: fewer and larger pages, where the system has them.
 	 */
-	if (dense && size >= HUGE_FROM)
+	if (size >= HUGE_FROM)
 		hf_syscall3(SYS_madvise, base + HF_PAGE, total - 2 * HF_PAGE, MADV_HUGEPAGE);
 	return (char *)base + HF_PAGE;
 }
 
-void *hf_page_alloc_sparse(size_t size)
+bool hf_page_own(uint64_t start, uint64_t end)
 {
-	return map_pages(size, false);
+	return range_claim(start, end);
+}
+
+void hf_page_disown(uint64_t start)
+{
+	for (int i = 0; i < HF_PAGE_RANGES; i++) {
+		if (__atomic_load_n(&ranges[i].start, __ATOMIC_RELAXED) == start) {
+			__atomic_store_n(&ranges[i].end, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&ranges[i].start, 0, __ATOMIC_RELEASE);
+			return;
+		}
+	}
 }
 
 /* The reserve: first fit, a bit a page. The lock is only tried, since a signal handler may have
@@ -151,7 +162,7 @@ void hf_page_reserve_forked(void)
 
 void *hf_page_alloc(size_t size)
 {
-	void *ptr = map_pages(size, true);
+	void *ptr = map_pages(size);
 	return ptr ? ptr : reserve_alloc(size);
 }
 
@@ -162,13 +173,7 @@ void hf_page_free(void *ptr, size_t size)
 	uint64_t start = (uint64_t)ptr - HF_PAGE;
 	uint64_t total = hf_align_down((uint64_t)size + 3 * HF_PAGE - 1, HF_PAGE);
 	hf_syscall2(SYS_munmap, start, total);
-	for (int i = 0; i < HF_PAGE_RANGES; i++) {
-		if (__atomic_load_n(&ranges[i].start, __ATOMIC_RELAXED) == start) {
-			__atomic_store_n(&ranges[i].end, 0, __ATOMIC_RELAXED);
-			__atomic_store_n(&ranges[i].start, 0, __ATOMIC_RELEASE);
-			return;
-		}
-	}
+	hf_page_disown(start);
 }
 
 void hf_page_each(void (*fn)(void *ctx, uint64_t start, uint64_t end), void *ctx)

@@ -17,9 +17,6 @@ enum { HF_PAGE = 4096 };
 
 /* Zeroed, fenced, private memory of at least size bytes, or NULL. Free it with the same size. */
 void *hf_page_alloc(size_t size);
-/* The same for a table that is used in places only: the kernel is not asked for large pages, and so
- * khugepaged does not look after the process. Never out of the reserve. */
-void *hf_page_alloc_sparse(size_t size);
 void hf_page_free(void *ptr, size_t size);
 
 /* Keep size bytes for the time when the kernel gives no more: hf_page_alloc() takes from them what
@@ -27,6 +24,11 @@ void hf_page_free(void *ptr, size_t size);
 bool hf_page_reserve(size_t size);
 /* In a forked copy, whose other threads are gone: nobody is in the middle of taking from it. */
 void hf_page_reserve_forked(void);
+
+/* Have [start, end), which the caller maps itself, told as ours; until hf_page_disown(). False: too
+ * many ranges. */
+bool hf_page_own(uint64_t start, uint64_t end);
+void hf_page_disown(uint64_t start);
 
 /* Every range that hf_page_alloc holds at present, so that scanners can leave it out. Calls fn for
  * each [start, end), guard pages included. At most HF_PAGE_RANGES are remembered (alloc fails past

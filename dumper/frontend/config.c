@@ -32,7 +32,7 @@ static const struct {
 
 enum { MAX_SECONDS = 1000000000, MAX_KEEP = 65536, DEFAULT_KEEP = 16, DEFAULT_MAX = 16 };
 static const uint64_t NOT_GIVEN = UINT64_MAX;
-enum { MAX_SAMPLE = 1 << 30 }; /* bytes between samples */
+enum { DEFAULT_SAMPLE = 512 << 10, MAX_SAMPLE = 1 << 30 }; /* bytes between samples */
 enum { DEFAULT_LIMIT_S = 300, MAX_LIMIT_S = 1000000 };
 enum { RTMIN = 34, RTMAX = 64 /* as a program sees them: glibc keeps 32 and 33 to itself */ };
 
@@ -245,7 +245,8 @@ enum hf_status hf_config_parse(struct hf_config *config, const char *text, struc
 		.on_oom = true,
 		.keep = DEFAULT_KEEP,
 		.max_dumps = NOT_GIVEN,
-		.limit_s = DEFAULT_LIMIT_S};
+		.limit_s = DEFAULT_LIMIT_S,
+		.sample_bytes = DEFAULT_SAMPLE};
 	hf_fmt(config->pattern, sizeof(config->pattern), "%s", "%e.%p.%n.hfd");
 	int64_t n = hf_sys_read_file("/proc/self/comm", config->program, sizeof(config->program));
 	if (n > 0 && config->program[n - 1] == '\n')

@@ -10,7 +10,6 @@
 #include "site/profile.h"
 #include "site/stacks.h"
 
-enum { MAX_STORE_GIB = 64 };
 static const char other_version[] = "they are recorded by another version of libholdfast.so";
 
 /* What is resident of a store; the rest of it is zero. */
@@ -28,6 +27,17 @@ static void copy_resident(struct hf_mem *mem, uint64_t addr, uint64_t size, char
 	hf_reader_deinit(&r);
 }
 
+static void copy_parts(struct hf_mem *mem, uint64_t addr, struct hf_site_store *to)
+{
+	for (int part = HF_SITE_HEADER; part < HF_SITE_PARTS; part++) {
+		uint64_t offset, size;
+		hf_store_part(part, &offset, &size);
+		if (part != HF_SITE_HEADER && to->mapped[part] < size)
+			size = to->mapped[part];
+		copy_resident(mem, addr + offset, size, (char *)to + offset);
+	}
+}
+
 void hf_outside_sites_find(struct hf_outside_library *l, struct hf_mem *mem, uint64_t control_addr)
 {
 	struct hf_site_control control;
@@ -43,13 +53,13 @@ void hf_outside_sites_find(struct hf_outside_library *l, struct hf_mem *mem, uin
 	l->other_sites = true;
 	if (memcmp(head.magic, HF_SITE_MAGIC, sizeof(head.magic)) ||
 		head.version != HF_SITE_VERSION || head.store_size != sizeof(*l->sites) ||
-		head.size < head.store_size || head.size > (uint64_t)MAX_STORE_GIB << 30 ||
+		head.size != sizeof(*l->sites) + HF_SITE_AREA ||
 		head.size > UINT64_MAX - control.store)
 		return;
 	struct hf_site_store *s = hf_store_blank(head.size);
 	if (!s)
 		return;
-	copy_resident(mem, control.store, head.size, (char *)s);
+	copy_parts(mem, control.store, s);
 	if (!hf_store_is_sound(s, head.size)) {
 		s->size = head.size;
 		hf_store_close(s);

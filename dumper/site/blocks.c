@@ -9,7 +9,6 @@ enum {
 	POPULATE_FROM = 32 << 10,
 	POPULATE_WRITE = 23, /* MADV_POPULATE_WRITE, Linux 5.14 */
 	MOST_FREE = 16,      /* blocks of a class that a worker keeps */
-	TAIL = 64,           /* of the area: keys are read sixteen at a time */
 };
 static const uint64_t BLOCK_MASK = 0xffffffff;
 
@@ -22,7 +21,7 @@ uint64_t hf_blocks_pages(struct hf_site_store *s, uint64_t size)
 {
 	uint64_t at = __atomic_load_n(&s->used, __ATOMIC_RELAXED);
 	do {
-		if (at > s->size - TAIL || size > s->size - TAIL - at)
+		if (!hf_store_room(s, HF_SITE_PART_AREA, at - sizeof(*s) + size + HF_SITE_TAIL))
 			return 0;
 	} while (!__atomic_compare_exchange_n(
 		&s->used, &at, at + size, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));

@@ -13,7 +13,7 @@
 #define HF_SITE_CONTROL_MAGIC "holdfast sites 1" /* 16 bytes, no NUL */
 
 enum {
-	HF_SITE_LOOK = 64 << 10,
+	HF_SITE_LOOK = 256 << 10,
 	HF_SITE_MAX_PERIOD = 1 << 30,
 };
 

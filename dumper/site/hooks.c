@@ -90,6 +90,10 @@ static struct {
 #define START_WITH_FIRST(name, type, parameters, arguments) .name = first_##name,
 	EACH_NEXT(START_WITH_FIRST)};
 
+static void (*passed)(void *p);
+static void slow_free(void *p);
+static void all_recorded(void);
+
 static int resolving; /* 0 not yet, 1 under way, 2 done */
 
 static void look_up(void *ret, const char *name)
@@ -116,6 +120,8 @@ static bool resolve(void)
 #define PUBLISH(name, type, parameters, arguments)                                                 \
 	__atomic_store_n(&next.name, found.name, __ATOMIC_RELEASE);
 	EACH_NEXT(PUBLISH)
+	hf_site_on_all = all_recorded;
+	__atomic_store_n(&passed, hf_site_all() ? slow_free : found.free, __ATOMIC_RELEASE);
 	__atomic_store_n(&resolving, 2, __ATOMIC_RELEASE);
 	return true;
 }
@@ -233,6 +239,7 @@ static void *allocated(void *p, const char *function, size_t size, const struct 
 SLOW static void *slow_malloc(size_t size)
 {
 	struct hf_context caller = CALLER;
+	hf_site_prepare(&caller);
 	return allocated(next.malloc(size), "malloc", size, &caller);
 }
 
@@ -309,12 +316,21 @@ SLOW static void slow_free(void *p)
 	next.free(p);
 }
 
+/* Where a free goes that the filter lets pass: on to the next definition, or, once everything is
+ * recorded, to the recorder. */
+static void (*passed)(void *p) = first_free;
+
+static void all_recorded(void)
+{
+	__atomic_store_n(&passed, slow_free, __ATOMIC_RELEASE);
+}
+
 HF_API void free(void *p)
 {
-	if (may_be_recorded(p))
+	if (is_in_filter(p))
 		slow_free(p);
 	else
-		next.free(p);
+		passed(p);
 }
 
 extern void cfree(void *p);
@@ -390,7 +406,7 @@ HF_API int dlclose(void *handle)
 void hf_site_hooks_start(void)
 {
 	resolve();
-	hf_modules_init();
+	hf_modules_init(false);
 	pthread_atfork(
 		hf_site_before_fork, hf_site_after_fork_in_parent, hf_site_after_fork_in_child);
 }

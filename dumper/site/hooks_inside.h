@@ -13,16 +13,22 @@
 
 static inline bool is_sampled(size_t size)
 {
-	if (RARE(size >= hf_site_thread.countdown))
+	uint64_t *countdown = &hf_site_thread.countdown;
+	if (RARE(size >= *countdown))
 		return true;
-	hf_site_thread.countdown -= size;
+	/* in memory: the compiler would load, subtract and store */
+	__asm__("subq %1, %0" : "+m"(*countdown) : "er"(size));
 	return false;
+}
+
+static inline bool is_in_filter(const void *p)
+{
+	return RARE(hf_site_filter[hf_site_filter_index(p)] != 0); /* a byte: read whole */
 }
 
 static inline bool may_be_recorded(const void *p)
 {
-	return RARE(
-		__atomic_load_n(&hf_site_filter[hf_site_filter_index(p)], __ATOMIC_RELAXED) != 0);
+	return is_in_filter(p) || RARE(hf_site_all());
 }
 
 /* The function's caller: functions that use this are compiled with a frame pointer, and are jumped

@@ -71,45 +71,48 @@ static uint8_t key_of(uint64_t addr)
 
 /* Words. */
 
-/* The first of a region that is used: a table of zeroes. Of two threads that make it one wins. */
-static uint32_t make_table(struct hf_site_store *s, uint64_t region)
+/* The table at *page, made if there is none: zeroes. Of two threads that make it one wins. */
+static void *make_table(struct hf_site_store *s, uint32_t *page, uint64_t size)
 {
-	uint64_t at = hf_blocks_pages(s, HF_SITE_GROUPS * sizeof(uint64_t));
-	uint32_t none = 0, table = (uint32_t)(at / HF_PAGE);
-	if (!at)
-		return 0;
+	uint32_t none = 0, made = __atomic_load_n(page, __ATOMIC_ACQUIRE);
+	if (made)
+		return (char *)s + (uint64_t)made * HF_PAGE;
+	made = (uint32_t)(hf_blocks_pages(s, size) / HF_PAGE);
+	if (!made)
+		return NULL;
 	if (!__atomic_compare_exchange_n(
-		    &s->regions[region], &none, table, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		return none;
-	uint32_t i = __atomic_fetch_add(&s->n_regions, 1, __ATOMIC_RELAXED);
-	if (i < HF_SITE_REGION_LIST)
-		__atomic_store_n(&s->region_list[i], (uint32_t)region + 1, __ATOMIC_RELEASE);
-	return table;
+		    page, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		made = none;
+	return (char *)s + (uint64_t)made * HF_PAGE;
 }
 
-static inline uint64_t *table_of(const struct hf_site_store *s, uint64_t region)
+INLINE void *table_at(const struct hf_site_store *s, const uint32_t *page)
 {
-	uint32_t table = __atomic_load_n(&s->regions[region], __ATOMIC_ACQUIRE);
-	return table ? (uint64_t *)((uintptr_t)s + (uint64_t)table * HF_PAGE) : NULL;
+	uint32_t at = __atomic_load_n(page, __ATOMIC_ACQUIRE);
+	return at ? (char *)(uintptr_t)s + (uint64_t)at * HF_PAGE : NULL;
 }
-
-#define INLINE    static inline __attribute__((always_inline))
-#define SELDOM    static __attribute__((noinline, cold))
-#define LIKELY(c) __builtin_expect(!!(c), 1)
 
 INLINE uint64_t *find_word(const struct hf_site_store *s, uint64_t addr)
 {
 	if (addr >> HF_SITE_ADDRESS_BITS || addr % 8)
 		return NULL;
-	uint64_t *table = table_of(s, addr >> HF_SITE_REGION_BITS);
-	return table ? &table[(addr >> HF_SITE_GROUP_BITS) & (HF_SITE_GROUPS - 1)] : NULL;
+	uint32_t *realm = table_at(s, &s->realms[addr >> HF_SITE_REALM_BITS]);
+	if (!LIKELY(realm))
+		return NULL;
+	uint64_t *table = table_at(s, &realm[hf_live_region(addr)]);
+	return LIKELY(table) ? &table[hf_live_group(addr)] : NULL;
 }
 
 SELDOM uint64_t *make_word(struct hf_site_store *s, uint64_t addr)
 {
-	if (addr >> HF_SITE_ADDRESS_BITS || addr % 8 || !make_table(s, addr >> HF_SITE_REGION_BITS))
+	if (addr >> HF_SITE_ADDRESS_BITS || addr % 8)
 		return NULL;
-	return find_word(s, addr);
+	uint32_t *realm = make_table(
+		s, &s->realms[addr >> HF_SITE_REALM_BITS], HF_SITE_REALM * sizeof(uint32_t));
+	uint64_t *table = realm ? make_table(s, &realm[hf_live_region(addr)],
+					  HF_SITE_GROUPS * sizeof(uint64_t))
+				: NULL;
+	return table ? &table[hf_live_group(addr)] : NULL;
 }
 
 /* Workers. */
@@ -139,6 +142,8 @@ struct hf_site_worker *hf_live_join(struct hf_site_store *s, int tid)
 			return &s->workers[i];
 	}
 	for (uint32_t i = n ? n : 1; i < HF_SITE_WORKERS; i++) {
+		if (!hf_store_room(s, HF_SITE_PART_WORKERS, (i + 1) * sizeof(s->workers[0])))
+			return NULL;
 		if (!claim(&s->workers[i], tid, false))
 			continue;
 		while (n < i + 1 && !__atomic_compare_exchange_n(&s->n_workers, &n, i + 1, true,
@@ -147,6 +152,14 @@ struct hf_site_worker *hf_live_join(struct hf_site_store *s, int tid)
 		return &s->workers[i];
 	}
 	return NULL;
+}
+
+uint64_t hf_live_samples(const struct hf_site_store *s)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < s->n_workers && i < HF_SITE_WORKERS; i++)
+		n += __atomic_load_n(&s->workers[i].n_samples, __ATOMIC_RELAXED);
+	return n;
 }
 
 static void wait_a_little(unsigned *spins)
@@ -205,6 +218,7 @@ INLINE void unlock(struct hf_site_worker *w, uint64_t *word, uint64_t now)
 
 void hf_live_forked(struct hf_site_store *s)
 {
+	s->growing = 0;
 	for (uint32_t i = 0; i < HF_SITE_WORKERS && i < s->n_workers; i++) {
 		struct hf_site_worker *w = &s->workers[i];
 		w->lock = 0;
@@ -279,14 +293,19 @@ static unsigned first_class(const uint64_t *word)
 static __attribute__((noinline)) bool make_room(
 	struct hf_site_store *s, struct hf_site_worker *w, const uint64_t *word, struct group *g)
 {
+	/* when there is no more memory, a larger one that was given back will do */
 	if (!g->class) {
 		g->class = first_class(word);
 		g->block = hf_blocks_take(s, w, g->class);
-		if (!g->block && g->class > 1)
-			g->block = hf_blocks_take(s, w, g->class = 1);
+		for (unsigned class = 1; !g->block && class < HF_SITE_CLASSES; class ++)
+			g->block = hf_blocks_take(s, w, g->class = class);
 		return g->block;
 	}
-	return g->class + 1 < HF_SITE_CLASSES && move(s, w, g, g->class + 1);
+	for (unsigned class = g->class + 1; class < HF_SITE_CLASSES; class ++) {
+		if (move(s, w, g, class))
+			return true;
+	}
+	return false;
 }
 
 /* The first object of a group, or one for which its block has no room. */
@@ -477,11 +496,31 @@ static bool is_sound(const struct hf_site_store *s, struct group g)
 	       (uint64_t)g.block * HF_BLOCKS_UNIT + hf_blocks_size(g.class) + 16 <= s->size;
 }
 
+static bool is_inside(const struct hf_site_store *s, const void *table, uint64_t size)
+{
+	return table && (uint64_t)((const char *)table - (const char *)s) <= s->size - size;
+}
+
+/* The tables of a realm, and that of a region; NULL: there is none. */
+static const uint32_t *sound_realm(const struct hf_site_store *s, uint64_t number)
+{
+	const uint32_t *realm = table_at(s, &s->realms[number]);
+	return is_inside(s, realm, HF_SITE_REALM * sizeof(*realm)) ? realm : NULL;
+}
+
+static uint64_t *sound_table(const struct hf_site_store *s, const uint32_t *realm, uint64_t region)
+{
+	uint64_t *table = realm ? table_at(s, &realm[region]) : NULL;
+	return is_inside(s, table, HF_SITE_GROUPS * sizeof(*table)) ? table : NULL;
+}
+
 static const uint64_t *sound_word(const struct hf_site_store *s, uint64_t addr)
 {
-	const uint64_t *word = find_word(s, addr);
-	return word && (uint64_t)((const char *)word - (const char *)s) + 8 <= s->size ? word
-										       : NULL;
+	if (addr >> HF_SITE_ADDRESS_BITS || addr % 8)
+		return NULL;
+	const uint64_t *table =
+		sound_table(s, sound_realm(s, addr >> HF_SITE_REALM_BITS), hf_live_region(addr));
+	return table ? &table[hf_live_group(addr)] : NULL;
 }
 
 static bool find_entry(const struct hf_site_store *s, uint64_t addr, struct hf_site_entry *ret)
@@ -555,52 +594,80 @@ static void each_of_group(const struct hf_site_store *s, uint64_t start, struct 
 	}
 }
 
+static void each_of_table(const struct hf_site_store *s, uint64_t start, const uint64_t *table,
+	void (*fn)(void *ctx, const struct hf_live_object *object), void *ctx)
+{
+	for (uint64_t k = 0; k < HF_SITE_GROUPS; k++) {
+		struct group g = group_of(__atomic_load_n(&table[k], __ATOMIC_ACQUIRE));
+		if (g.n && is_sound(s, g))
+			each_of_group(s, start | k << HF_SITE_GROUP_BITS, g, fn, ctx);
+	}
+}
+
 void hf_live_each(const struct hf_site_store *s,
 	void (*fn)(void *ctx, const struct hf_live_object *object), void *ctx)
 {
-	for (uint32_t i = 0; i < HF_SITE_REGION_LIST && i < s->n_regions; i++) {
-		uint64_t region = s->region_list[i] - 1;
-		if (region >= HF_SITE_REGIONS)
-			continue;
-		const uint64_t *table = table_of(s, region);
-		if (!table || (uint64_t)((const char *)table - (const char *)s) >
-				      s->size - HF_SITE_GROUPS * sizeof(*table))
-			continue;
-		for (uint64_t k = 0; k < HF_SITE_GROUPS; k++) {
-			struct group g = group_of(__atomic_load_n(&table[k], __ATOMIC_ACQUIRE));
-			if (g.n && is_sound(s, g))
-				each_of_group(s,
-					region << HF_SITE_REGION_BITS | k << HF_SITE_GROUP_BITS, g,
-					fn, ctx);
+	for (uint64_t i = 0; i < HF_SITE_REALMS; i++) {
+		const uint32_t *realm = sound_realm(s, i);
+		for (uint64_t k = 0; realm && k < HF_SITE_REALM; k++) {
+			const uint64_t *table = sound_table(s, realm, k);
+			if (table)
+				each_of_table(s, i << HF_SITE_REALM_BITS | k << HF_SITE_REGION_BITS,
+					table, fn, ctx);
 		}
 	}
 }
 
+/* Make the same bytes of the copy's area the source's. */
+static bool copy_area(
+	const struct hf_site_store *from, struct hf_site_store *to, const void *at, uint64_t size)
+{
+	uint64_t offset = (uint64_t)((const char *)at - (const char *)from);
+	if (!hf_store_room(to, HF_SITE_PART_AREA, offset - sizeof(*to) + size))
+		return false;
+	memcpy((char *)to + offset, at, size);
+	return true;
+}
+
 /* Each group for itself, under its lock; what is between groups does not matter. */
-void hf_live_copy(const struct hf_site_store *from, struct hf_site_store *to)
+static bool copy_table(struct hf_site_store *s, struct hf_site_worker *w, uint64_t *table,
+	struct hf_site_store *to)
+{
+	uint64_t *words = (uint64_t *)((char *)to + ((char *)table - (char *)s));
+	if (!hf_store_room(to, HF_SITE_PART_AREA,
+		    (uint64_t)((char *)&table[HF_SITE_GROUPS] - (char *)s) - sizeof(*s)))
+		return false;
+	bool ok = true;
+	for (uint64_t k = 0; ok && k < HF_SITE_GROUPS; k++) {
+		if (!group_of(__atomic_load_n(&table[k], __ATOMIC_RELAXED)).n)
+			continue;
+		uint64_t word = lock(s, w, &table[k]);
+		struct group g = group_of(word);
+		ok = !g.n || copy_area(s, to, keys_of(s, g), hf_blocks_size(g.class));
+		words[k] = ok && g.n ? word : 0;
+		unlock(w, &table[k], word);
+	}
+	return ok;
+}
+
+bool hf_live_copy(const struct hf_site_store *from, struct hf_site_store *to)
 {
 	struct hf_site_store *s = (struct hf_site_store *)(uintptr_t)from;
 	struct hf_site_worker *w = borrow(s);
-	uint32_t n = from->n_regions < HF_SITE_REGION_LIST ? from->n_regions : HF_SITE_REGION_LIST;
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t region = __atomic_load_n(&from->region_list[i], __ATOMIC_ACQUIRE);
-		uint64_t *table = region ? table_of(from, --region) : NULL;
-		if (!table)
+	bool ok = true;
+	memset(to->realms, 0, sizeof(to->realms));
+	for (uint64_t i = 0; ok && i < HF_SITE_REALMS; i++) {
+		uint32_t *realm = table_at(s, &s->realms[i]);
+		if (!realm)
 			continue;
-		to->region_list[to->n_regions++] = (uint32_t)region + 1;
-		to->regions[region] = from->regions[region];
-		uint64_t *words = table_of(to, region);
-		for (uint64_t k = 0; k < HF_SITE_GROUPS; k++) {
-			if (!group_of(__atomic_load_n(&table[k], __ATOMIC_RELAXED)).n)
-				continue;
-			uint64_t word = lock(s, w, &table[k]);
-			struct group g = group_of(word);
-			if (g.n)
-				memcpy(keys_of(to, g), keys_of(from, g), hf_blocks_size(g.class));
-			unlock(w, &table[k], word);
-			words[k] = g.n ? word : 0;
-		}
+		ok = copy_area(s, to, realm, HF_SITE_REALM * sizeof(*realm));
+		to->realms[i] = ok ? s->realms[i] : 0;
+		/* by the copy: other threads add tables */
+		uint32_t *copied = ok ? table_at(to, &to->realms[i]) : NULL;
+		for (uint64_t k = 0; ok && k < HF_SITE_REALM; k++)
+			ok = !copied[k] || copy_table(s, w, table_at(s, &copied[k]), to);
 	}
 	give_back(w);
 	to->used = __atomic_load_n(&from->used, __ATOMIC_ACQUIRE);
+	return ok && hf_store_room(to, HF_SITE_PART_AREA, to->used - sizeof(*to) + HF_SITE_TAIL);
 }

@@ -3,9 +3,10 @@
  *
  * 2 KiB of addresses are a group, whose objects lie side by side in one block (blocks.h): a byte
  * each that says where in the group it starts, by which it is found, sixteen at a time, and an
- * entry of 12 bytes. A group is one word, and the words of 64 MiB of addresses are a table:
+ * entry of 12 bytes. A group is one word, and the words of 8 MiB of addresses are a table:
  *
- *     regions[addr >> 26] ─▶ table[addr >> 11 & 0x7fff] ─▶ block: keys[], entries[]
+ *     realms[addr >> 34] ─▶ list[addr >> 23 & 0x7ff] ─▶ table[addr >> 11 & 0xfff]
+ *                                                           ─▶ block: keys[], entries[]
  *
  * So an object takes 13 bytes and its share of the block's slack, 8 bytes for 2 KiB of heap come on
  * top, and what lies side by side in the heap does so here.
@@ -34,12 +35,26 @@ struct hf_live_object {
  * without one get in each other's way. Asks the kernel whose owners have ended. */
 struct hf_site_worker *hf_live_join(struct hf_site_store *s, int tid);
 
+/* Indices of an address. */
+static inline uint64_t hf_live_region(uint64_t addr)
+{
+	return (addr >> HF_SITE_REGION_BITS) & (HF_SITE_REALM - 1);
+}
+static inline uint64_t hf_live_group(uint64_t addr)
+{
+	return (addr >> HF_SITE_GROUP_BITS) & (HF_SITE_GROUPS - 1);
+}
+
 /* Have the words that an object at addr needs in the cache by the time they are asked for. */
 static inline void hf_live_prefetch(const struct hf_site_store *s, uint64_t addr)
 {
-	uint32_t table = s->regions[(addr >> HF_SITE_REGION_BITS) & (HF_SITE_REGIONS - 1)];
-	const uint64_t *words = (const uint64_t *)((const char *)s + ((uint64_t)table << 12));
-	__builtin_prefetch(&words[(addr >> HF_SITE_GROUP_BITS) & (HF_SITE_GROUPS - 1)], 1);
+	uint64_t list = s->realms[(addr >> HF_SITE_REALM_BITS) & (HF_SITE_REALMS - 1)];
+	const uint32_t *lists = (const uint32_t *)((const char *)s + (list << 12));
+	if (!list)
+		return;
+	uint64_t table = lists[hf_live_region(addr)];
+	const uint64_t *words = (const uint64_t *)((const char *)s + (table << 12));
+	__builtin_prefetch(&words[hf_live_group(addr)], 1);
 }
 /* Replaces an object of the same address. False: no room, which is counted. */
 bool hf_live_insert(struct hf_site_store *s, struct hf_site_worker *worker,
@@ -52,7 +67,18 @@ bool hf_live_find(const struct hf_site_store *s, uint64_t addr, struct hf_live_o
 void hf_live_each(const struct hf_site_store *s,
 	void (*fn)(void *ctx, const struct hf_live_object *object), void *ctx);
 
+/* Recorded allocations so far, but for those of exact mode. A thread counts in its worker. */
+uint64_t hf_live_samples(const struct hf_site_store *s);
+static inline void hf_live_count_sample(struct hf_site_store *s, struct hf_site_worker *worker)
+{
+	if (worker)
+		worker->n_samples++;
+	else
+		__atomic_add_fetch(&s->workers[0].n_samples, 1, __ATOMIC_RELAXED);
+}
+
 /* In a forked child: what other threads had locked is free. */
 void hf_live_forked(struct hf_site_store *s);
-/* Copy the objects of a store that is in use into an empty one of the same size. */
-void hf_live_copy(const struct hf_site_store *from, struct hf_site_store *to);
+/* Copy the objects of a store that is in use into an empty one of the same size. False: no memory.
+ */
+bool hf_live_copy(const struct hf_site_store *from, struct hf_site_store *to);

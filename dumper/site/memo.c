@@ -7,14 +7,17 @@
 struct hf_site_memos *hf_memo_of(struct hf_site_store *s, const struct hf_site_worker *worker)
 {
 	uint64_t i = worker ? (uint64_t)(worker - s->workers) : HF_SITE_MEMO_THREADS;
-	return i < HF_SITE_MEMO_THREADS ? &s->memos[i] : NULL;
+	return i < HF_SITE_MEMO_THREADS &&
+			       hf_store_room(s, HF_SITE_PART_MEMOS, (i + 1) * sizeof(s->memos[0]))
+		       ? &s->memos[i]
+		       : NULL;
 }
 
 static void flush(struct hf_site_store *s, struct hf_site_memo *m)
 {
 	if (m->pending_count)
-		hf_stacks_add(s, m->site, (uint32_t)((uintptr_t)m >> 12),
-			(uint64_t)m->pending_count << HF_SITE_FRACTION, m->pending_bytes);
+		hf_stacks_add(s, m->site, (uint32_t)((uintptr_t)m >> 12), m->pending_count,
+			m->pending_bytes);
 	m->pending_count = 0;
 	m->pending_bytes = 0;
 }
@@ -99,14 +102,15 @@ void hf_memo_flush(struct hf_site_store *s, struct hf_site_memo *m)
 
 void hf_memo_pending(const struct hf_site_store *s, struct hf_site_total *totals, uint32_t last)
 {
-	for (uint32_t t = 0; t < HF_SITE_MEMO_THREADS; t++) {
-		if (!s->workers[t].owner)
+	uint64_t n = s->mapped[HF_SITE_PART_MEMOS] / sizeof(s->memos[0]);
+	for (uint32_t t = 0; t < HF_SITE_MEMO_THREADS && t < n; t++) {
+		if (t >= s->n_workers || !s->workers[t].owner)
 			continue;
 		for (int i = 0; i < HF_SITE_MEMOS; i++) {
 			const struct hf_site_memo *m = &s->memos[t].memos[i];
 			if (!m->site || m->site > last)
 				continue;
-			totals[m->site].count += (uint64_t)m->pending_count << HF_SITE_FRACTION;
+			totals[m->site].count += m->pending_count;
 			totals[m->site].bytes += m->pending_bytes;
 		}
 	}

@@ -10,10 +10,13 @@
  * snapshot.
  */
 #pragma once
+#include <stddef.h>
+
 #include "site/store.h"
 #include "site/unwind.h"
 
-enum { HF_MEMO_FLUSH = 1u << 20 }; /* allocations of a memo before they are added to the totals */
+/* A memo's count, with its fractional bits, that is added to the totals. */
+static const uint64_t HF_MEMO_FLUSH = 1ull << (20 + HF_SITE_FRACTION);
 
 /* The worker's memos; NULL: it has none. */
 struct hf_site_memos *hf_memo_of(struct hf_site_store *s, const struct hf_site_worker *worker);
@@ -24,6 +27,19 @@ static inline uint16_t *hf_memo_latest(struct hf_site_memos *memos, const struct
 {
 	uint64_t h = (from->pc ^ from->sp << 20) * 0x9e3779b97f4a7c15ull;
 	return &memos->latest[h >> (64 - HF_SITE_MEMO_BITS)];
+}
+/* Have the memo that is looked at first in the cache by then. */
+static inline void hf_memo_prefetch(
+	const struct hf_site_memos *memos, const struct hf_context *from)
+{
+	if (!memos)
+		return;
+	uint64_t h = (from->pc ^ from->sp << 20) * 0x9e3779b97f4a7c15ull;
+	const char *m = (const char *)&memos->memos[memos->latest[h >> (64 - HF_SITE_MEMO_BITS)]];
+	for (size_t i = 0; i < 2 * 64; i += 64)
+		__builtin_prefetch(m + i);
+	for (size_t i = 0; i < 3 * 64; i += 64)
+		__builtin_prefetch(m + offsetof(struct hf_site_memo, word) + i);
 }
 uint32_t hf_memo_search(struct hf_site_store *s, struct hf_site_memos *memos,
 	const struct hf_context *from, struct hf_stack_bounds *bounds, uint32_t period,
@@ -46,12 +62,14 @@ static inline uint32_t hf_memo_site(struct hf_site_store *s, struct hf_site_memo
 	return hf_memo_search(s, memos, from, bounds, period, ret_memo);
 }
 
-/* Count an allocation of the memo's site; exact mode alone. */
+/* Count what an allocation of the memo's site stands for; count has HF_SITE_FRACTION fractional
+ * bits. No other thread writes here, so it costs little. */
 static inline void hf_memo_count(
-	struct hf_site_store *s, struct hf_site_memo *memo, uint64_t size_bytes)
+	struct hf_site_store *s, struct hf_site_memo *memo, uint64_t count, uint64_t bytes)
 {
-	memo->pending_bytes += size_bytes;
-	if (__builtin_expect(++memo->pending_count == HF_MEMO_FLUSH, 0))
+	memo->pending_bytes += bytes;
+	memo->pending_count += count;
+	if (__builtin_expect(memo->pending_count >= HF_MEMO_FLUSH, 0))
 		hf_memo_flush(s, memo);
 }
 

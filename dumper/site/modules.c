@@ -9,30 +9,28 @@
 #include "base/fmt.h"
 #include "base/page_alloc.h"
 #include "base/sys.h"
+#include "site/loaded.h"
 
 enum { MAX_PHDRS = 64 };
 
-/* glibc's struct dl_find_object (dlfcn.h, 2.35), under a name of our own: headers of older releases
- * do not have it. */
-struct found {
-	unsigned long long flags;
-	void *map_start, *map_end;
-	struct link_map *link_map;
-	void *eh_frame; /* .eh_frame_hdr, by PT_GNU_EH_FRAME */
-	unsigned long long reserved[7];
-};
-
-static int (*find_object)(void *address, struct found *ret);
+static int (*find_object)(void *address, struct hf_loaded *ret);
 static int names_lock; /* of the remembered modules; taken only when one is added */
 
-bool hf_modules_init(void)
+bool hf_modules_init(bool own_table)
 {
-	if (!find_object)
+	if (!find_object && !own_table)
 		*(void **)&find_object = dlsym(RTLD_DEFAULT, "_dl_find_object");
+	if (!find_object && hf_loaded_init())
+		find_object = hf_loaded_find;
 	return find_object != NULL;
 }
 
-static const Elf64_Phdr *program_headers(const struct found *f, uint32_t *ret_n)
+void hf_modules_changed(void)
+{
+	hf_loaded_changed();
+}
+
+static const Elf64_Phdr *program_headers(const struct hf_loaded *f, uint32_t *ret_n)
 {
 	const Elf64_Ehdr *eh = f->map_start;
 	uint64_t size = (uint64_t)((char *)f->map_end - (char *)f->map_start);
@@ -77,7 +75,7 @@ static void read_path(struct hf_site_module *m, const struct link_map *map)
 	m->path[n > 0 ? n : 0] = 0;
 }
 
-static bool describe(struct hf_site_module *m, const struct found *f, uint64_t pc)
+static bool describe(struct hf_site_module *m, const struct hf_loaded *f, uint64_t pc)
 {
 	uint32_t n = 0;
 	const Elf64_Phdr *ph = program_headers(f, &n);
@@ -111,13 +109,16 @@ int hf_modules_find(const struct hf_site_store *s, uint64_t pc)
 }
 
 /* Whoever finds the lock taken leaves it: the module is met again with the next new address. */
-static void remember(struct hf_site_store *s, const struct found *f, uint64_t pc)
+static void remember(struct hf_site_store *s, const struct hf_loaded *f, uint64_t pc)
 {
 	struct hf_site_module m;
 	if (__atomic_exchange_n(&names_lock, 1, __ATOMIC_ACQUIRE))
 		return;
 	int known = hf_modules_find(s, pc);
-	if (s->n_modules < HF_SITE_MAX_MODULES && describe(&m, f, pc)) {
+	if (s->n_modules < HF_SITE_MAX_MODULES &&
+		hf_store_room(
+			s, HF_SITE_PART_MODULES, (s->n_modules + 1) * sizeof(s->modules[0])) &&
+		describe(&m, f, pc)) {
 		const struct hf_site_module *old = known >= 0 ? &s->modules[known] : NULL;
 		if (!old || strcmp(old->path, m.path) || old->start != m.start ||
 			old->build_id_size != m.build_id_size ||
@@ -132,10 +133,11 @@ static void remember(struct hf_site_store *s, const struct found *f, uint64_t pc
 void hf_modules_forked(void)
 {
 	__atomic_store_n(&names_lock, 0, __ATOMIC_RELEASE);
+	hf_loaded_forked();
 }
 
 /* The readable segment that holds the table: reads of it stay there. */
-static bool segment_of(const struct found *f, struct hf_cfi_table *ret)
+static bool segment_of(const struct hf_loaded *f, struct hf_cfi_table *ret)
 {
 	uint32_t n = 0;
 	const Elf64_Phdr *ph = program_headers(f, &n);
@@ -155,7 +157,7 @@ static bool segment_of(const struct found *f, struct hf_cfi_table *ret)
 
 bool hf_modules_table(struct hf_site_store *s, uint64_t pc, struct hf_cfi_table *ret)
 {
-	struct found f = {0};
+	struct hf_loaded f = {0};
 	if (!find_object || find_object((void *)pc, &f) != 0)
 		return false;
 	if (s)
@@ -165,7 +167,7 @@ bool hf_modules_table(struct hf_site_store *s, uint64_t pc, struct hf_cfi_table 
 
 bool hf_modules_same(const void *a, const void *b)
 {
-	struct found x = {0}, y = {0};
-	return hf_modules_init() && find_object((void *)(uintptr_t)a, &x) == 0 &&
+	struct hf_loaded x = {0}, y = {0};
+	return hf_modules_init(false) && find_object((void *)(uintptr_t)a, &x) == 0 &&
 	       find_object((void *)(uintptr_t)b, &y) == 0 && x.map_start == y.map_start;
 }

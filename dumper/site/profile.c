@@ -283,7 +283,7 @@ static void put_strings(struct writer *w, const struct hf_profile_options *optio
 	hf_fmt(text, sizeof(text),
 		"holdfast-record: period %lu samples %lu lost_stacks %u lost_objects %u "
 		"lost_nested %u",
-		w->s->period_bytes, w->s->n_samples, w->s->lost_stacks, w->s->lost_objects,
+		w->s->period_bytes, hf_live_samples(w->s), w->s->lost_stacks, w->s->lost_objects,
 		w->s->lost_nested);
 	put_string(w, text);
 	for (uint32_t i = 0; i < w->n_modules; i++) {

@@ -18,7 +18,8 @@ enum { MEMO_PERIOD = 64 << 10 /* up to this period a thread keeps memos of its s
 
 __thread struct hf_site_thread hf_site_thread;
 uint8_t hf_site_filter[HF_FILTER_SIZE];
-uint64_t hf_site_filter_mask = HF_FILTER_SIZE - 1;
+bool hf_site_all_recorded;
+void (*hf_site_on_all)(void);
 
 /* Found by its magic, from outside. */
 __attribute__((used)) static struct hf_site_control control = {.magic = HF_SITE_CONTROL_MAGIC};
@@ -45,8 +46,9 @@ void hf_site_filter_add(const void *p)
 
 static void record_all(void)
 {
-	__atomic_store_n(&hf_site_filter[0], HF_FILTER_FULL, __ATOMIC_RELEASE);
-	__atomic_store_n(&hf_site_filter_mask, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&hf_site_all_recorded, true, __ATOMIC_RELEASE);
+	if (hf_site_on_all)
+		hf_site_on_all();
 }
 
 static enum hf_status start(const struct hf_site_config *config, struct hf_err *err)
@@ -200,14 +202,18 @@ static bool decide(struct hf_site_thread *t, uint64_t size)
 	return true;
 }
 
-static __attribute__((noinline)) void add_sample(
-	struct hf_site_store *s, const struct hf_site_thread *t, uint32_t site, uint64_t size)
+static __attribute__((noinline)) void add_sample(struct hf_site_store *s,
+	const struct hf_site_thread *t, uint32_t site, struct hf_site_memo *memo, uint64_t size)
 {
 	double weight = hf_sampler_weight(size, t->period);
-	hf_stacks_add(s, site, (uint32_t)t->tid, (uint64_t)(weight * (1 << HF_SITE_FRACTION) + 0.5),
-		(uint64_t)(weight * (double)size + 0.5));
+	uint64_t count = (uint64_t)(weight * (1 << HF_SITE_FRACTION) + 0.5);
+	uint64_t bytes = (uint64_t)(weight * (double)size + 0.5);
+	if (memo)
+		hf_memo_count(s, memo, count, bytes);
+	else
+		hf_stacks_add(s, site, (uint32_t)t->tid, count, bytes);
 	if (t->period != HF_SAMPLER_EXACT)
-		__atomic_add_fetch(&s->n_samples, 1, __ATOMIC_RELAXED);
+		hf_live_count_sample(s, t->worker);
 }
 
 static inline void record(struct hf_site_store *s, struct hf_site_thread *t, void *p, uint64_t size,
@@ -219,13 +225,18 @@ static inline void record(struct hf_site_store *s, struct hf_site_thread *t, voi
 	if (!site)
 		return;
 	if (t->period == HF_SAMPLER_EXACT && m)
-		hf_memo_count(s, m, size);
+		hf_memo_count(s, m, 1 << HF_SITE_FRACTION, size);
 	else
-		add_sample(s, t, site, size);
+		add_sample(s, t, site, m, size);
 	struct hf_live_object object = {(uint64_t)p, size, site, (uint32_t)t->tid,
 		(uint32_t)(coarse_seconds() - s->start_seconds)};
 	if (hf_live_insert(s, t->worker, &object) && !hf_site_all())
 		hf_site_filter_add(p);
+}
+
+void hf_site_prepare(const struct hf_context *caller)
+{
+	hf_memo_prefetch(hf_site_thread.memos, caller);
 }
 
 void hf_site_allocated(void *p, uint64_t size, const struct hf_context *caller)
@@ -280,8 +291,10 @@ void hf_site_undo_freed(const struct hf_live_object *object)
 
 void hf_site_unloaded(void)
 {
-	if (hf_site_store())
-		hf_unwind_forget();
+	if (!hf_site_store())
+		return;
+	hf_modules_changed();
+	hf_unwind_forget();
 }
 
 void hf_site_before_fork(void)

@@ -47,7 +47,7 @@ bool hf_site_find(uint64_t addr, struct hf_site_object *ret);
 /* For hooks.c alone. */
 
 enum {
-	HF_FILTER_BITS = 20,
+	HF_FILTER_BITS = 19,
 	HF_FILTER_SIZE = 1 << HF_FILTER_BITS,
 	HF_FILTER_CELL = 8, /* bits of an address in a cell: 256 bytes */
 	HF_FILTER_FULL = 255,
@@ -72,23 +72,26 @@ extern __thread struct hf_site_thread hf_site_thread;
 
 /* How many recorded objects are at addresses with that index; once it is HF_FILTER_FULL it stays
  * that. Neighbours share a count, so that the filter takes few cache lines. Once everything is
- * recorded, the mask is 0 and the count of that index HF_FILTER_FULL: there is no need to count. */
+ * recorded, nothing is counted any more: every free asks the table. */
 extern uint8_t hf_site_filter[HF_FILTER_SIZE];
-extern uint64_t hf_site_filter_mask;
+extern bool hf_site_all_recorded;
 
 static inline uint64_t hf_site_filter_index(const void *p)
 {
-	return (uint64_t)p >> HF_FILTER_CELL &
-	       __atomic_load_n(&hf_site_filter_mask, __ATOMIC_RELAXED);
+	return (uint64_t)p >> HF_FILTER_CELL & (HF_FILTER_SIZE - 1);
 }
 static inline bool hf_site_all(void)
 {
-	return !__atomic_load_n(&hf_site_filter_mask, __ATOMIC_RELAXED);
+	return __atomic_load_n(&hf_site_all_recorded, __ATOMIC_RELAXED);
 }
+/* Called once, when that comes true. */
+extern void (*hf_site_on_all)(void);
 
 void hf_site_filter_add(const void *p);
 
-/* Called when size >= countdown, after the allocation. From any thread. */
+/* Called when size >= countdown: before the allocation, so that what is needed is in the cache
+ * after it, and after it. From any thread. */
+void hf_site_prepare(const struct hf_context *caller);
 void hf_site_allocated(void *p, uint64_t size_bytes, const struct hf_context *caller);
 /* Called when the filter says that p may be recorded, before it is freed. Returns true, and what
  * was recorded, for the case that it is not freed after all (a failed realloc). */

@@ -28,21 +28,26 @@ double hf_sampler_ln(double u)
 		e++;
 	}
 	double t = (m - 1) / (m + 1), t2 = t * t, sum = 0;
-	for (int k = 19; k > 0; k -= 2)
-		sum = sum * t2 + 1.0 / k;
+	static const double inverse[] = {1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9,
+		1.0 / 7, 1.0 / 5, 1.0 / 3, 1};
+	for (int i = 0; i < 10; i++)
+		sum = sum * t2 + inverse[i];
 	return 2 * t * sum + e * ln2;
 }
 
 /* x = n ln 2 + r with r in [0, ln 2); exp(-r) by its series; for small x the series of 1 - exp(-x)
- * itself, which loses no digits. */
+ * itself, which loses no digits. The smaller r, the fewer terms count. */
 double hf_sampler_one_minus_exp(double x)
 {
+	static const double inverse[] = {0, 1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5, 1.0 / 6, 1.0 / 7,
+		1.0 / 8, 1.0 / 9, 1.0 / 10, 1.0 / 11, 1.0 / 12, 1.0 / 13, 1.0 / 14, 1.0 / 15,
+		1.0 / 16, 1.0 / 17, 1.0 / 18};
 	if (x >= 50)
 		return 1;
 	int n = (int)(x / ln2);
 	double r = x - n * ln2, sum = 0;
-	for (int k = 18; k > 0; k--)
-		sum = (1 - sum) * r / k;
+	for (int k = r < 0.03 ? 8 : r < 0.2 ? 12 : 18; k > 0; k--)
+		sum = (1 - sum) * r * inverse[k];
 	double power = 1;
 	for (int i = 0; i < n; i++)
 		power *= 0.5;
@@ -60,6 +65,9 @@ double hf_sampler_weight(uint64_t size_bytes, uint64_t period_bytes)
 {
 	if (period_bytes <= HF_SAMPLER_EXACT)
 		return 1;
-	double size = size_bytes ? (double)size_bytes : 1;
-	return 1 / hf_sampler_one_minus_exp(size / (double)period_bytes);
+	double size = size_bytes ? (double)size_bytes : 1, x = size / (double)period_bytes;
+	/* the first terms of 1 / (1 - exp(-x)); the next is below 1e-14 of it */
+	if (x < 0.01)
+		return 1 / x + (0.5 + x * (1.0 / 12 - x * x * (1.0 / 720)));
+	return 1 / hf_sampler_one_minus_exp(x);
 }

@@ -21,17 +21,32 @@ static bool is_same(const struct hf_site_store *s, uint32_t site, const struct h
 	       memcmp(&s->pcs[r->first_pc], pcs, n * sizeof(*pcs)) == 0;
 }
 
+/* The next n of a part's elements of that size: the first, or `most` if there is no room. Ids of
+ * sites start at 1: theirs has one more. */
+static uint32_t take(struct hf_site_store *s, enum hf_site_part part, uint32_t *used, uint32_t n,
+	uint32_t most, uint64_t size)
+{
+	uint32_t at = __atomic_load_n(used, __ATOMIC_RELAXED);
+	do {
+		if (at > most - n ||
+			!hf_store_room(
+				s, part, ((uint64_t)at + n + (part == HF_SITE_PART_SITES)) * size))
+			return most;
+	} while (!__atomic_compare_exchange_n(
+		used, &at, at + n, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	return at;
+}
+
 static uint32_t make(struct hf_site_store *s, const struct hf_site_record *key, const uint64_t *pcs)
 {
 	const uint32_t n = key->n_pcs, most = HF_SITE_MAX_SITES - 2;
-	/* Checked first, so that the counters cannot wrap however often it is full. */
-	if (__atomic_load_n(&s->n_sites, __ATOMIC_RELAXED) >= most ||
-		__atomic_load_n(&s->n_pcs, __ATOMIC_RELAXED) > HF_SITE_MAX_PCS - n)
+	uint32_t first = take(s, HF_SITE_PART_PCS, &s->n_pcs, n, HF_SITE_MAX_PCS, sizeof(*pcs));
+	if (first == HF_SITE_MAX_PCS)
 		return 0;
-	uint32_t id = __atomic_add_fetch(&s->n_sites, 1, __ATOMIC_RELAXED);
-	uint32_t first = __atomic_fetch_add(&s->n_pcs, n, __ATOMIC_RELAXED);
-	if (id > most || first > HF_SITE_MAX_PCS - n)
+	uint32_t before = take(s, HF_SITE_PART_SITES, &s->n_sites, 1, most, sizeof(s->sites[0]));
+	if (before == most)
 		return 0;
+	uint32_t id = before + 1;
 	struct hf_site_record *r = &s->sites[id];
 	memcpy(&s->pcs[first], pcs, n * sizeof(*pcs));
 	r->hash = key->hash;
@@ -54,6 +69,9 @@ uint32_t hf_stacks_intern(struct hf_site_store *s, uint64_t period, const uint64
 	for (uint32_t size = HF_SITE_INDEX_FIRST; table < s->index + HF_SITE_INDEX;
 		table += size, size *= 8) {
 		uint32_t tries = size * 8 < HF_SITE_INDEX ? PROBES : size;
+		if (!hf_store_room(s, HF_SITE_PART_INDEX,
+			    (uint64_t)(table + size - s->index) * sizeof(*table)))
+			break;
 		for (uint32_t i = 0; i < tries; i++) {
 			uint32_t *slot = &table[(hash + i) % size];
 			uint32_t site = __atomic_load_n(slot, __ATOMIC_ACQUIRE);

@@ -4,10 +4,13 @@
  * name. So it can be copied, or lie in a mapped file, which the kernel keeps when the process dies
  * of whatever (profile=FILE); such a file is read by mapping it again.
  *
- *     header  modules[]  stack index[]  sites[]  pcs[]  workers[]  memos[]  regions[]  area
+ *     header  modules[]  stack index[]  sites[]  pcs[]  workers[]  memos[]  area
  *
- * All of it is reserved at start; only what is used takes memory. The live objects lie in the area
- * (live.h); what points into it is an offset from the start of the store.
+ * Each part has a fixed place in a span of addresses that nobody else uses, and its greatest size.
+ * Of the span only the beginning of each part is mapped, as far as it was asked for
+ * (hf_store_room()): a store takes little address space until much is recorded, and where the
+ * kernel gives no more it is full. The live objects lie in the area (live.h); what points into it
+ * is an offset from the start of the store.
  *
  * Thread and signal safety: see stacks.h and live.h.
  */
@@ -18,7 +21,7 @@
 #include "base/err.h"
 
 enum {
-	HF_SITE_VERSION = 3,
+	HF_SITE_VERSION = 4,
 	HF_SITE_MAX_FRAMES = 64,
 	HF_SITE_MAX_MODULES = 1024,
 	HF_SITE_ID_BITS = 20,                     /* of a site id; ids start at 1 */
@@ -34,17 +37,34 @@ enum {
 	HF_SITE_MEMO_WORDS = 72,
 	HF_SITE_MEMO_THREADS = 256, /* the first workers have memos */
 	HF_SITE_ADDRESS_BITS = 47,
-	HF_SITE_REGION_BITS = 26, /* of an address: 64 MiB */
-	HF_SITE_GROUP_BITS = 11,  /* 2 KiB */
+	HF_SITE_REGION_BITS = 23,                                         /* of an address: 8 MiB */
+	HF_SITE_GROUP_BITS = 11,                                          /* 2 KiB */
 	HF_SITE_GROUPS = 1 << (HF_SITE_REGION_BITS - HF_SITE_GROUP_BITS), /* of a region */
-	HF_SITE_REGIONS = 1 << (HF_SITE_ADDRESS_BITS - HF_SITE_REGION_BITS),
-	HF_SITE_REGION_LIST = 1 << 16, /* regions that can be in use */
-	HF_SITE_CLASSES = 14,          /* of blocks (blocks.h); 0 is none */
+	HF_SITE_REALM_BITS = 34,                                          /* 16 GiB */
+	HF_SITE_REALM = 1 << (HF_SITE_REALM_BITS - HF_SITE_REGION_BITS),  /* its regions */
+	HF_SITE_REALMS = 1 << (HF_SITE_ADDRESS_BITS - HF_SITE_REALM_BITS),
+	HF_SITE_CLASSES = 14, /* of blocks (blocks.h); 0 is none */
+	HF_SITE_TAIL = 64,    /* bytes after what is used of the area: keys are read sixteen at
+				 a time */
 	HF_SITE_PATH_MAX = 256,
 	HF_SITE_BUILD_ID_MAX = 64,
 };
 
 #define HF_SITE_MAGIC "HFSITES"
+static const uint64_t HF_SITE_AREA = 3ull << 30; /* for 200 million objects */
+
+/* What is mapped apart. */
+enum hf_site_part {
+	HF_SITE_HEADER,
+	HF_SITE_PART_MODULES,
+	HF_SITE_PART_INDEX,
+	HF_SITE_PART_SITES,
+	HF_SITE_PART_PCS,
+	HF_SITE_PART_WORKERS,
+	HF_SITE_PART_MEMOS,
+	HF_SITE_PART_AREA,
+	HF_SITE_PARTS,
+};
 
 /* An executable segment that a stack goes through. */
 struct hf_site_module {
@@ -78,7 +98,8 @@ struct hf_site_memo {
 	uint16_t n_words;
 	bool bp_used; /* the value of bp mattered */
 	uint32_t generation;
-	uint32_t pending_count; /* exact mode: allocations not yet in the totals of the site */
+	/* allocations that are not yet in the totals of the site */
+	uint64_t pending_count; /* with HF_SITE_FRACTION fractional bits */
 	uint64_t pending_bytes;
 	uint32_t offset[HF_SITE_MEMO_WORDS]; /* from sp, bytes */
 	_Alignas(16) uint64_t word[HF_SITE_MEMO_WORDS];
@@ -97,6 +118,7 @@ struct hf_site_worker {
 	uint64_t group;              /* that it holds or waits for, as an offset; 0: none */
 	uint64_t chunk, chunk_end;   /* unused memory for blocks, offsets */
 	uint64_t chunk_size;
+	uint64_t n_samples;             /* recorded allocations, but for those of exact mode */
 	uint32_t free[HF_SITE_CLASSES]; /* lists of free blocks */
 	uint8_t n_free[HF_SITE_CLASSES];
 };
@@ -105,27 +127,29 @@ struct hf_site_store {
 	char magic[8];
 	uint32_t version, ready;
 	uint64_t store_size;                       /* sizeof(struct hf_site_store) */
-	uint64_t size;                             /* with the area */
+	uint64_t size;                             /* of the span, with the area */
 	uint64_t period_bytes;                     /* at present; 0: nothing is recorded */
 	uint64_t start_realtime_ns, start_seconds; /* of CLOCK_MONOTONIC_COARSE */
 	int32_t pid;
+	bool in_file; /* it is a mapped file's, shared with whoever maps it */
 	/* what changes often is apart from the above, which every allocation reads */
 	_Alignas(64) uint32_t n_modules;
-	uint32_t n_sites, n_pcs, n_workers, n_regions;
+	uint32_t n_sites, n_pcs, n_workers;
 	/* what could not be recorded: no room for its stack, for the object, or in the middle of
 	 * recording another (a signal handler) */
 	uint32_t lost_stacks, lost_objects, lost_nested;
-	uint64_t n_samples; /* recorded allocations; exact mode does not count them here */
-	uint64_t used;      /* of the area: offset of what is free of it */
+	uint64_t used;                         /* of the area: offset of what is free of it */
 	uint64_t free_blocks[HF_SITE_CLASSES]; /* lists that all share: a counter, then the block */
-	struct hf_site_module modules[HF_SITE_MAX_MODULES];
-	uint32_t index[HF_SITE_INDEX];
-	struct hf_site_record sites[HF_SITE_MAX_SITES];
-	uint64_t pcs[HF_SITE_MAX_PCS];
-	struct hf_site_worker workers[HF_SITE_WORKERS];
-	struct hf_site_memos memos[HF_SITE_MEMO_THREADS];
-	uint32_t regions[HF_SITE_REGIONS];         /* page of the table of a region, 0: none */
-	uint32_t region_list[HF_SITE_REGION_LIST]; /* the numbers of those, + 1 */
+	_Alignas(64) uint64_t mapped[HF_SITE_PARTS]; /* bytes of each part, from its start on */
+	int32_t growing;                             /* lock of these */
+	uint32_t n_refused; /* since the kernel gave no more memory: how often it was asked for */
+	uint32_t realms[HF_SITE_REALMS]; /* page of the list of a realm's tables, 0: none */
+	_Alignas(4096) struct hf_site_module modules[HF_SITE_MAX_MODULES];
+	_Alignas(4096) uint32_t index[HF_SITE_INDEX];
+	_Alignas(4096) struct hf_site_record sites[HF_SITE_MAX_SITES];
+	_Alignas(4096) uint64_t pcs[HF_SITE_MAX_PCS];
+	_Alignas(4096) struct hf_site_worker workers[HF_SITE_WORKERS];
+	_Alignas(4096) struct hf_site_memos memos[HF_SITE_MEMO_THREADS];
 	_Alignas(4096) uint8_t area[];
 };
 
@@ -138,11 +162,23 @@ enum hf_status hf_store_create(
 enum hf_status hf_store_open(const char *path, struct hf_site_store **ret, struct hf_err *err);
 /* A zeroed store of that size, to be filled by the caller, checked, and closed. NULL: no memory. */
 struct hf_site_store *hf_store_blank(uint64_t size);
-/* Is what lies in memory of that size a store that the readers of this module may read? */
+/* Is what lies in memory of that size a store that the readers of this module may read? All of the
+ * span must be mapped. */
 bool hf_store_is_sound(const struct hf_site_store *store, uint64_t size);
+/* Where a part lies in the store. */
+void hf_store_part(enum hf_site_part part, uint64_t *ret_offset, uint64_t *ret_size);
 /* Of a created store, and of an opened one. NULL is fine. The file stays. */
 void hf_store_destroy(struct hf_site_store *store);
 void hf_store_close(struct hf_site_store *store);
+
+/* Are the first so many bytes of a part there, or can they be made? */
+bool hf_store_grow(struct hf_site_store *store, enum hf_site_part part, uint64_t size);
+static inline bool hf_store_room(struct hf_site_store *store, enum hf_site_part part, uint64_t size)
+{
+	return __builtin_expect(
+		       size <= __atomic_load_n(&store->mapped[part], __ATOMIC_ACQUIRE), 1) ||
+	       hf_store_grow(store, part, size);
+}
 
 /* A private copy of what is in use of a store, while other threads go on changing it; NULL: no
  * memory. No worker of the copy has anything. */

@@ -1,10 +1,9 @@
 #include "site/unwind.h"
 
-#include <errno.h>
-
 #include "base/page_alloc.h"
 #include "base/sys.h"
 #include "site/modules.h"
+#include "site/probe.h"
 
 enum {
 	CACHE_BITS = 14,
@@ -30,9 +29,9 @@ uint32_t hf_unwind_count;
 
 enum hf_status hf_unwind_init(struct hf_err *err)
 {
-	if (!hf_modules_init())
+	if (!hf_modules_init(false))
 		return hf_err_set(err, HF_E_UNSUPPORTED,
-			"allocation sites need glibc 2.35 or later (_dl_find_object)");
+			"allocation sites need a dynamic loader with _dl_find_object or _r_debug");
 	if (!cache)
 		cache = hf_page_alloc(sizeof(*cache) << CACHE_BITS);
 	return cache ? HF_OK : hf_err_set(err, HF_E_NOMEM, "no memory for unwind rules");
@@ -82,14 +81,6 @@ static hf_cfi_rule rule_of(struct hf_site_store *store, uint64_t pc, bool is_ret
 	return rule;
 }
 
-/* Can the page be read? The kernel reads the signal set before it looks at `how`, which is wrong:
- * EFAULT tells a page that is not there from EINVAL for one that is. */
-static bool is_readable(uint64_t addr)
-{
-	return hf_syscall4(SYS_rt_sigprocmask, ~0u, addr & ~(uint64_t)(WORD - 1), 0, WORD) ==
-	       -EINVAL;
-}
-
 extern void *__libc_stack_end __attribute__((weak));
 
 /* The end of this thread's stack. glibc puts a thread's descriptor, to which fs points, at the end
@@ -111,7 +102,7 @@ static bool probe(uint64_t sp, uint64_t limit)
 	if (limit > page && (limit - page) / HF_PAGE > MAX_PROBED_PAGES)
 		return false;
 	for (; page < limit; page += HF_PAGE) {
-		if (!is_readable(page))
+		if (!hf_probe_readable(page))
 			return false;
 	}
 	return true;
@@ -144,7 +135,7 @@ static bool read_word(struct walk *w, uint64_t addr, uint64_t *ret)
 		if (addr > w->bounds->high - WORD)
 			return false;
 	} else if (addr < w->readable - HF_PAGE || addr >= w->readable) {
-		if (!is_readable(addr))
+		if (!hf_probe_readable(addr))
 			return false;
 		w->readable = (addr | (HF_PAGE - 1)) + 1;
 	}

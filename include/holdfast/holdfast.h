@@ -68,7 +68,7 @@ static inline int holdfast_label(const void *object, const char *label)
 
 /*
  * Record allocation sites from now on: one sample per so many bytes on average, 1: every
- * allocation, 0: none. Each thread follows when it has allocated another 64 KiB at most, and at
+ * allocation, 0: none. Each thread follows when it has allocated another 256 KiB at most, and at
  * once when it records every allocation. Returns 0, or -EINVAL for more than 1 GiB.
  */
 static inline int holdfast_sample(size_t bytes)

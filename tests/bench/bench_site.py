@@ -1,11 +1,12 @@
 """What recording allocation sites costs: CPU seconds and peak memory as ratios to the program alone.
 
-bench_site.py BUILD_DIR [--rounds N] [--scale F] [--only WORKLOAD] [--no-peers]
+bench_site.py BUILD_DIR [--rounds N] [--scale F] [--only WORKLOAD] [--modes MODE…] [--no-peers] [--no-build]
 
-Each round runs every mode of a workload once, in turn; a figure is the median of the ratios of the rounds to the plain run
-of the same round (an allocator's own profiler: to that allocator alone). Peers are left out, and named, where they are not
-installed; the slow ones, which record every allocation, run in the first round only. One JSON line a workload, then the
-table.
+Each run of a mode has a run of the program alone beside it (an allocator's own profiler: of that allocator alone), before it
+in one round and after it in the next; a figure is the median of the ratios of such pairs, with the quartiles in the JSON
+line. Peers are left out, and named, where they are not installed; the slow ones, which record every allocation, run in the
+first round only. --only and --modes take parts of names, so that one figure can be measured at a time. One JSON line a
+workload, then the table.
 """
 import argparse
 import json
@@ -115,23 +116,39 @@ class Redis:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), rss
 
 
-def bench(name, workload, args, library):
-    ratios, missing, plain_cpu = {}, set(), 0
-    for number in range(args.rounds):
+def pair(workload, mode, base, base_first):
+    """(CPU, memory) of the base and of the mode."""
+    order = (base, mode) if base_first else (mode, base)
+    done = {}
+    for m in order:
         with tempfile.TemporaryDirectory() as folder:
-            done = {}
-            for mode in modes(library, folder, not args.no_peers):
+            done[m.name] = measured(lambda m=m, folder=folder: workload.run(m, folder))
+    return done[base.name], done[mode.name]
+
+
+def bench(name, workload, args, library):
+    ratios, missing, plain_cpu = {}, set(), []
+    with tempfile.TemporaryDirectory() as scratch:
+        known = {mode.name: mode for mode in modes(library, scratch, not args.no_peers)}
+        wanted = [m for m in known.values() if m.name != "plain" and (
+            not args.modes or any(part in m.name for part in args.modes))]
+        for number in range(args.rounds):
+            for mode in wanted:
                 if not mode.here:
                     missing.add(mode.name)
                 # jemalloc's records of 5 M objects take 40 GB
                 elif not (mode.slow and (number or (mode.name == "jemalloc, every" and "kept" in name))):
-                    done[mode.name] = measured(lambda m=mode: workload.run(m, folder))
-                    cpu, rss = done[mode.base] if mode.base in done else done[mode.name]
-                    ratios.setdefault(mode.name, []).append((done[mode.name][0] / cpu, done[mode.name][1] / rss))
-            plain_cpu = done["plain"][0]
+                    base, got = pair(workload, mode, known[mode.base], number % 2 == 0)
+                    ratios.setdefault(mode.name, []).append([x / y for x, y in zip(got, base)])
+                    if mode.base == "plain":
+                        plain_cpu.append(base[0])
     figures = {m: [round(statistics.median(r[i] for r in v), 3) for i in (0, 1)] for m, v in ratios.items()}
-    print(json.dumps({"bench": "site", "workload": name, "rounds": args.rounds, "plain_cpu_s": round(plain_cpu, 3),
-                      "cpu": {m: f[0] for m, f in figures.items()}, "rss": {m: f[1] for m, f in figures.items()},
+    quarters = {m: [round(q, 3) for q in statistics.quantiles([r[0] for r in v], n=4)[::2]]
+                for m, v in ratios.items() if len(v) > 1}
+    print(json.dumps({"bench": "site", "workload": name, "rounds": args.rounds,
+                      "plain_cpu_s": round(statistics.median(plain_cpu), 3) if plain_cpu else None,
+                      "cpu": {m: f[0] for m, f in figures.items()}, "cpu_quartiles": quarters,
+                      "rss": {m: f[1] for m, f in figures.items()},
                       "not_installed": sorted(missing)}), flush=True)
     return figures
 
@@ -142,11 +159,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--only")
+    parser.add_argument("--modes", nargs="+")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--no-build", action="store_true")
     args = parser.parse_args()
     build = os.path.abspath(args.build)
-    subprocess.run(["cmake", "--build", build, "--target", "bench_site_work", "holdfast_so"], check=True,
-                   stdout=subprocess.DEVNULL)
+    if not args.no_build:
+        subprocess.run(["cmake", "--build", build, "--target", "bench_site_work", "holdfast_so"], check=True,
+                       stdout=subprocess.DEVNULL)
     work, library = os.path.join(build, "bin/bench_site_work"), os.path.join(build, "lib/libholdfast.so")
 
     def n(count):

@@ -20,15 +20,23 @@ foreach(frame 8 72)
 	target_link_options(site_plugin_${frame} PRIVATE -Wl,--build-id)
 endforeach()
 
-foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads ending sampled switched)
-	add_test(NAME site_${scenario} COMMAND site_self ${scenario})
-endforeach()
-add_test(NAME site_modules COMMAND site_self modules
-	$<TARGET_FILE:site_plugin_8> $<TARGET_FILE:site_plugin_72>)
-add_test(NAME site_killed COMMAND site_self killed ${CMAKE_CURRENT_BINARY_DIR}/site_killed.sites)
-foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads ending sampled switched modules
-		killed)
-	set_tests_properties(site_${scenario} PROPERTIES LABELS quick TIMEOUT 120)
+# Each with the loader's table of modules and with our own, which old C libraries need.
+foreach(table loaders own)
+	if(table STREQUAL own)
+		set(name site_own_table)
+		set(environment SITE_OWN_TABLE=1)
+	else()
+		set(name site)
+		set(environment)
+	endif()
+	set(killed ${CMAKE_CURRENT_BINARY_DIR}/${name}_killed.sites)
+	foreach(scenario functions early frames by_rbp ways signals coroutines jit forks threads ending sampled switched limited
+			"modules $<TARGET_FILE:site_plugin_8> $<TARGET_FILE:site_plugin_72>" "killed ${killed}")
+		separate_arguments(scenario)
+		list(GET scenario 0 word)
+		add_test(NAME ${name}_${word} COMMAND site_self ${scenario})
+		set_tests_properties(${name}_${word} PROPERTIES LABELS quick TIMEOUT 120 ENVIRONMENT "${environment}")
+	endforeach()
 endforeach()
 
 # The library in front of ordinary programs.
@@ -71,6 +79,10 @@ set_tests_properties(site_dump PROPERTIES LABELS quick TIMEOUT 120)
 add_test(NAME site_unwalked COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_unwalked.py
 	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c> libjemalloc.so.2)
 set_tests_properties(site_unwalked PROPERTIES LABELS quick TIMEOUT 120 SKIP_RETURN_CODE 77)
+
+add_test(NAME site_default COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_default.py
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c>)
+set_tests_properties(site_default PROPERTIES LABELS quick TIMEOUT 120)
 
 # Names of sites.
 function(site_names_test target source)

@@ -222,6 +222,7 @@ static void test_live_full(void **state)
 	enum { N = 1500000 };
 	struct hf_site_store *s = new_store(512 << 10);
 	uint64_t n_lost = 0, n_kept = 0;
+	assert_true(hf_store_room(s, HF_SITE_PART_AREA, HF_SITE_AREA - (12 << 20)));
 	s->used = s->size - (12 << 20);
 	for (int round = 0; round < 3; round++) {
 		n_lost = n_kept = s->lost_objects = 0;
