@@ -46,12 +46,48 @@ static void add_place(struct hf_text *text, const char *function, const char *fi
 		hf_text_addf(text, " (%s)", hf_base_name(file));
 }
 
+/* A caller: "load_user:96" where it is in the file that was named last, else with its file. */
+static void add_caller(struct hf_report *report, struct hf_text *text, struct hf_text *last,
+	const char *function, const char *file, int64_t line)
+{
+	const char *dots = hf_emit_dots(report->emit);
+	hf_text_addf(text, " %s ", hf_emit_from(report->emit));
+	bool same = *file && line && !strcmp(hf_text_get(last), file);
+	add_place(text, *function ? function : "??", same || !line ? "" : file, line, dots);
+	if (same)
+		hf_text_addf(text, ":%lld", (long long)line);
+	if (*file && line && !same) {
+		hf_text_clear(last);
+		hf_text_addf(last, "%s", file);
+	}
+}
+
+static enum hf_status add_callers(struct hf_report *report, int64_t site, int64_t depth, int n,
+	struct hf_text *text, struct hf_text *last, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(report->heap.db, &q, err,
+		"SELECT function, file, line FROM site_frame WHERE site_id = ? AND depth > ? "
+		"ORDER BY depth",
+		"ii", site, depth);
+	while (n > 0 && hf_row(q, &status, err)) {
+		const char *function = hf_column_text(q, 0);
+		if (hf_is_thread_start(function))
+			break;
+		if (hf_is_standard_library(function))
+			continue;
+		add_caller(report, text, last, function, hf_column_text(q, 1), hf_column_int(q, 2));
+		n--;
+	}
+	return status;
+}
+
 enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_callers,
 	struct hf_text *text, struct hf_err *err)
 {
-	_cleanup_stmt_ sqlite3_stmt *q = NULL, *callers = NULL;
-	sqlite3 *db = report->heap.db;
-	enum hf_status status = hf_query(db, &q, err,
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	_cleanup_(hf_text_deinit) struct hf_text last = HF_TEXT_INIT;
+	enum hf_status status = hf_query(report->heap.db, &q, err,
 		"SELECT function, file, line, coalesce(depth, 0) FROM site WHERE id = ?", "i",
 		site);
 	if (!hf_row(q, &status, err) || hf_column_null(q, 0)) {
@@ -61,22 +97,11 @@ enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_caller
 	}
 	add_place(text, hf_column_text(q, 0), hf_column_text(q, 1), hf_column_int(q, 2),
 		hf_emit_dots(report->emit));
-	if (n_callers)
-		status = hf_query(db, &callers, err,
-			"SELECT function FROM site_frame WHERE site_id = ? AND depth > ? "
-			"ORDER BY depth",
-			"ii", site, hf_column_int(q, 3));
-	for (int n = 0; n < n_callers && hf_row(callers, &status, err);) {
-		const char *function = hf_column_text(callers, 0);
-		if (hf_is_thread_start(function))
-			break;
-		if (hf_is_standard_library(function))
-			continue;
-		hf_text_addf(text, " %s ", hf_emit_from(report->emit));
-		add_short(text, *function ? function : "??", hf_emit_dots(report->emit));
-		n++;
-	}
-	return status;
+	if (hf_column_int(q, 2))
+		hf_text_addf(&last, "%s", hf_column_text(q, 1));
+	return n_callers
+		       ? add_callers(report, site, hf_column_int(q, 3), n_callers, text, &last, err)
+		       : HF_OK;
 }
 
 struct share {

@@ -71,7 +71,6 @@ static bool map_at(uint64_t at, uint64_t size, int fd, uint64_t offset)
 		hf_syscall2(SYS_munmap, got, size);
 		return false;
 	}
-	hf_syscall3(SYS_madvise, at, size, NO_HUGEPAGE); /* where they are always made */
 	return true;
 }
 
@@ -137,6 +136,8 @@ static bool grow_locked(struct hf_site_store *s, enum hf_site_part part, uint64_
 	want = want < parts[part].size ? want : page_align(parts[part].size);
 	if (!expand(s, part, have, want) && (want == least || !expand(s, part, have, want = least)))
 		return false;
+	/* large enough for large pages, where they are always made */
+	hf_syscall3(SYS_madvise, (uint64_t)s + parts[part].offset, want, NO_HUGEPAGE);
 	__atomic_store_n(&s->mapped[part], want, __ATOMIC_RELEASE);
 	return true;
 }
