@@ -178,6 +178,15 @@ static void start(struct hf_site_store *s, uint64_t period_bytes)
 	__atomic_store_n(&s->ready, 1, __ATOMIC_RELEASE);
 }
 
+/* The limit is asked first: who goes past it gets a signal. */
+static long set_size(int fd)
+{
+	struct rlimit limit;
+	if (hf_syscall2(SYS_getrlimit, RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < STORE_SIZE)
+		return -EFBIG;
+	return hf_syscall2(SYS_ftruncate, fd, STORE_SIZE);
+}
+
 enum hf_status hf_store_create(
 	const char *path, uint64_t period_bytes, struct hf_site_store **ret, struct hf_err *err)
 {
@@ -189,13 +198,16 @@ enum hf_status hf_store_create(
 			return hf_err_sys(err, fd == -EEXIST ? HF_E_EXISTS : HF_E_IO, -fd,
 				"cannot create %s", path);
 	}
-	long rc = fd < 0 ? 0 : hf_syscall2(SYS_ftruncate, fd, STORE_SIZE);
+	long rc = fd < 0 ? 0 : set_size(fd);
 	struct hf_site_store *s = rc < 0 ? NULL : reserve(fd);
 	if (fd >= 0) {
 		hf_sys_close(fd);
 		if (!s)
 			hf_syscall3(SYS_unlinkat, AT_FDCWD, path, 0);
 	}
+	if (rc < 0)
+		return hf_err_sys(err, HF_E_IO, (int)-rc,
+			"%s: cannot make it %lu MiB long (sparse)", path, STORE_SIZE >> 20);
 	if (!s)
 		return hf_err_set(err, HF_E_NOMEM, "no address space for the allocation sites");
 	start(s, period_bytes);
