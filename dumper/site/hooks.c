@@ -243,7 +243,7 @@ SLOW static void *slow_malloc(size_t size)
 	return allocated(next.malloc(size), "malloc", size, &caller);
 }
 
-HF_API void *malloc(size_t size)
+HF_API HOT void *malloc(size_t size)
 {
 	if (is_sampled(size))
 		return slow_malloc(size);
@@ -325,7 +325,7 @@ static void all_recorded(void)
 	__atomic_store_n(&passed, slow_free, __ATOMIC_RELEASE);
 }
 
-HF_API void free(void *p)
+HF_API HOT void free(void *p)
 {
 	if (is_in_filter(p))
 		slow_free(p);

@@ -9,6 +9,7 @@
 
 #define HF_API  __attribute__((visibility("default")))
 #define SLOW    __attribute__((noinline, cold))
+#define HOT     __attribute__((aligned(64))) /* in one cache line */
 #define RARE(c) __builtin_expect(!!(c), 0)
 
 static inline bool is_sampled(size_t size)
