@@ -26,6 +26,12 @@ static uint64_t region_cells(const struct hf_index_region *region)
 	return (region->end - region->start + HF_CELL_BYTES - 1) / HF_CELL_BYTES;
 }
 
+/* A few bytes may be read behind the last one. */
+static struct hf_index_cell *alloc_cells(struct hf_index *index, uint64_t n)
+{
+	return hf_pool_alloc(&index->pool, n * sizeof(struct hf_index_cell) + 8);
+}
+
 int64_t hf_index_add_region(
 	struct hf_index *index, uint64_t start, uint64_t end, uint32_t arena, uint32_t tail_bytes)
 {
@@ -33,8 +39,7 @@ int64_t hf_index_add_region(
 		return -1;
 	struct hf_index_region region = {
 		.start = start, .end = end, .arena = arena, .tail_bytes = tail_bytes};
-	region.cells =
-		hf_pool_alloc(&index->pool, region_cells(&region) * sizeof(struct hf_index_cell));
+	region.cells = alloc_cells(index, region_cells(&region));
 	struct hf_index_region *slot = region.cells ? hf_vec_push(&index->regions) : NULL;
 	if (!slot)
 		return -1;
@@ -164,9 +169,9 @@ static uint64_t number_cells(struct hf_index_region *region, uint64_t id)
 }
 
 /* It is looked up in a cell of its own, of which it is the first granule. */
-static uint64_t number_single(struct hf_index_region *region, uint64_t id, struct hf_pool *pool)
+static uint64_t number_single(struct hf_index_region *region, uint64_t id, struct hf_index *index)
 {
-	region->single = hf_pool_alloc(pool, sizeof(*region->single));
+	region->single = alloc_cells(index, 1);
 	if (region->single)
 		*region->single = (struct hf_index_cell){
 			.starts = 1, .live = region->live, .rank = (uint32_t)id};
@@ -231,8 +236,7 @@ enum hf_status hf_index_seal(struct hf_index *index, struct hf_err *err)
 		struct hf_index_region *region = hf_vec_at(&index->regions, i);
 		if (id > UINT32_MAX - 1)
 			break;
-		id = region->cells ? number_cells(region, id)
-				   : number_single(region, id, &index->pool);
+		id = region->cells ? number_cells(region, id) : number_single(region, id, index);
 		if (!region->cells && !region->single)
 			return no_memory(err);
 		index->live_bytes += region->live_bytes;
@@ -309,17 +313,13 @@ bool hf_index_next_piece(const struct hf_index *index, uint64_t bytes, struct hf
 
 int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret_start)
 {
-	enum { ROOM = 1 + 8 };
-	uint64_t cell, rest, kept[ROOM], id[ROOM], offset[ROOM];
-	const struct hf_index_places place = {&cell, &rest};
-	const struct hf_index_region *region = hf_index_search_region(index, addr);
-	if (!region)
-		return HF_NO_OBJECT;
-	hf_index_place(region, addr, &place, 0);
-	if (!hf_index_look_many(&place, 1, kept, id, offset))
-		return HF_NO_OBJECT;
-	*ret_start = addr - offset[0];
-	return (int64_t)id[0];
+	uint64_t cell, rest, start;
+	struct hf_index_region hint;
+	hf_index_place(index, &hint, addr, &cell, &rest);
+	const int64_t id = hf_index_look(cell, rest, addr, &start);
+	if (id != HF_NO_OBJECT)
+		*ret_start = start;
+	return id;
 }
 
 void hf_index_iter_init(struct hf_index_iter *iter, const struct hf_index *index)

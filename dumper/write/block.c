@@ -3,6 +3,8 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "base/cpu.h"
+
 /* In front of the columns there is room for their sizes, which the payload starts with. */
 enum { SIZES = 4 * HF_FORMAT_MAX_COLUMNS };
 
@@ -139,7 +141,7 @@ static uint8_t *put_plain(uint8_t *at, const uint64_t *v, uint32_t n)
 }
 
 /* Eight at a time: hf_varint_put_56(), line by line, but for the stores. */
-__attribute__((target("avx512f,avx512cd"))) static uint8_t *put_512(
+__attribute__((target(HF_TARGET_AVX512))) static uint8_t *put_512(
 	uint8_t *at, const uint64_t *v, uint32_t n)
 {
 #define EACH(x) _mm512_set1_epi64((long long)(x))
@@ -186,9 +188,7 @@ __attribute__((target("avx512f,avx512cd"))) static uint8_t *put_512(
 
 void hf_column_u_many(struct hf_column *column, const uint64_t *values, uint32_t n)
 {
-	const bool vectors =
-		__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd");
-	column->at = (vectors ? put_512 : put_plain)(column->at, values, n);
+	column->at = (hf_cpu() == HF_CPU_AVX512 ? put_512 : put_plain)(column->at, values, n);
 }
 
 void hf_column_s(struct hf_column *column, const void *bytes, size_t size)

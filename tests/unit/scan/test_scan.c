@@ -1,5 +1,5 @@
 /* The listing and the scan of a heap of many pieces, against a plain look-up of every word; and the
- * same file whatever the number of processors. */
+ * same file whatever the number of processors and what they can do. */
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,7 @@
 
 #include "../source/dump_kit.h"
 #include "../walk/fake_mem.h"
+#include "base/cpu.h"
 #include "base/team.h"
 #include "scan/scan.h"
 
@@ -210,6 +211,16 @@ static void test_all_words(void **state)
 	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
 	assert_int_equal(alone.n, bytes.n);
 	assert_memory_equal(alone.data, bytes.data, bytes.n);
+
+	for (enum hf_cpu cpu = HF_CPU_ANY; cpu < HF_CPU_AVX512; cpu++) {
+		kit_bytes_deinit(&alone);
+		hf_cpu_limit(cpu);
+		dump(&w, &alone, &same);
+		assert_int_equal(alone.n, bytes.n);
+		assert_memory_equal(alone.data, bytes.data, bytes.n);
+		assert_memory_equal(&same, &totals, sizeof(totals));
+	}
+	hf_cpu_limit(HF_CPU_AVX512);
 
 	assert_int_equal(hf_scan_objects((struct hf_mem *)&w.mem.mem, &w.index, &w.images, NULL,
 				 &counted, &err),
