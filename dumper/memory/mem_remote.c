@@ -1,6 +1,5 @@
 /*
- * Windows are copies. A reader that goes on where its last window ended gets ever larger ones; one
- * that jumps gets a page.
+ * Windows are copies.
  *
  * process_vm_readv(2) would be faster, but it pins the pages, and since Linux 5.19 a page that is
  * shared by copy on write is copied for that: the snapshot would take as much memory as the target.
@@ -14,9 +13,7 @@
 #include "memory/pagemap.h"
 
 enum {
-	MAX_WINDOW = 512 << 10,
-	SEQUENTIAL = 64 << 10, /* bytes that may be left out in going on */
-	BLOCK_PAGES = 512,     /* pages of a block of residency bits: 2 MiB */
+	BLOCK_PAGES = 512, /* pages of a block of residency bits: 2 MiB */
 	BLOCK_BYTES = BLOCK_PAGES * HF_PAGE,
 	N_BLOCKS = 1024, /* kept: 2 GiB of memory, in 72 KiB */
 };
@@ -126,16 +123,6 @@ static enum hf_status remote_read(
 	return hf_err_set(err, HF_E_CORRUPT, "no %zu readable bytes at 0x%lx", size, addr);
 }
 
-static uint64_t wanted(const struct hf_reader *r, uint64_t page)
-{
-	uint64_t size = r->win.end - r->win.start;
-	if (!r->win.end || page < r->win.end || page - r->win.end > SEQUENTIAL)
-		return HF_PAGE;
-	if (!r->win.data)
-		return SEQUENTIAL;
-	return size * 4 < MAX_WINDOW ? size * 4 : MAX_WINDOW;
-}
-
 static void window_of(struct hf_reader *r, uint64_t addr, const struct hf_map *map)
 {
 	struct mem_remote *m = (struct mem_remote *)r->mem;
@@ -151,14 +138,10 @@ static void window_of(struct hf_reader *r, uint64_t addr, const struct hf_map *m
 		r->win = (struct hf_window){page, end, NULL};
 		return;
 	}
-	if (!r->buf) {
-		r->buf = hf_page_alloc(MAX_WINDOW);
-		r->buf_size = MAX_WINDOW;
-	}
-	uint64_t want = wanted(r, page);
+	uint64_t want = hf_reader_wants(r, page);
 	limit = limit - page > want ? page + want : limit;
 	uint64_t end = run_end(m, page, limit, true, shared);
-	size_t n = r->buf ? copy(m, page, r->buf, end - page) : 0;
+	size_t n = hf_reader_has_buffer(r) ? copy(m, page, r->buf, end - page) : 0;
 	n = hf_align_down(n, HF_PAGE);
 	r->win = n ? (struct hf_window){page, page + n, r->buf}
 		   : (struct hf_window){page, page + HF_PAGE, NULL};

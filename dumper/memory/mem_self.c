@@ -10,6 +10,11 @@
  * Pages of shared mappings are not copied by fork() and show as absent in a snapshot until touched;
  * they are read by process_vm_readv(), which fails where a load would raise SIGBUS.
  *
+ * Memory of a snapshot is read in place, but where touching a page for the first time is slow. It
+ * is in a virtual machine whose hypervisor keeps page tables of its own (measured: 7 us a page, and
+ * 1 us to copy it): there windows are copies by /proc/self/mem, for which the kernel touches
+ * nothing. Which is quicker is tried once, on the first large run.
+ *
  * A look at pagemap costs as much as reading thousands of words, and lists of free chunks lead all
  * over the heap: residency is remembered, a bit a page, by blocks of 8 MiB.
  */
@@ -24,9 +29,12 @@
 
 enum {
 	BLOCK_PAGES = 2048,
-	BLOCK_SHIFT = 23,        /* of a block's bytes */
-	N_BLOCKS = 4096,         /* remembered: 32 GiB */
-	SHARED_WINDOW = 1 << 20, /* bytes copied at a time of shared memory */
+	BLOCK_SHIFT = 23,              /* of a block's bytes */
+	N_BLOCKS = 4096,               /* remembered: 32 GiB */
+	SHARED_WINDOW = HF_WINDOW_MAX, /* bytes copied at a time of shared memory */
+	/* A trial reads so many pages each way, twice. */
+	TRIAL_PAGES = 16,
+	TRIAL_RUN = 4 * TRIAL_PAGES * HF_PAGE,
 };
 
 static const uint64_t PRESENT = 1ull << 63, SWAPPED = 1ull << 62, GUARD = 1ull << 58;
@@ -40,8 +48,10 @@ struct block {
 struct mem_self {
 	struct hf_mem mem;
 	int pagemap; /* or -1 */
+	int memory;  /* /proc/self/mem, or -1 */
+	enum { UNKNOWN, IN_PLACE, COPIES } way;
 	long pid;
-	bool is_twin;         /* in pages of its own; pagemap is not its own */
+	bool is_twin;         /* in pages of its own; the descriptors are not its own */
 	struct block *blocks; /* N_BLOCKS, by number % N_BLOCKS; pages of their own, untouched until
 				 used */
 	uint64_t entries[BLOCK_PAGES];
@@ -136,8 +146,55 @@ static enum hf_status self_read(
 	return hf_err_set(err, HF_E_CORRUPT, "no %zu readable bytes at 0x%lx", size, addr);
 }
 
+static uint64_t time_in_place(uint64_t at)
+{
+	const uint64_t since = hf_sys_monotonic_ns();
+	for (uint64_t i = 0; i < TRIAL_PAGES * HF_PAGE; i += 64)
+		(void)*(const volatile uint8_t *)(at + i);
+	return hf_sys_monotonic_ns() - since;
+}
+
+static uint64_t time_to_copy(const struct mem_self *self, uint64_t at, void *buf)
+{
+	const uint64_t since = hf_sys_monotonic_ns(), size = TRIAL_PAGES * HF_PAGE;
+	if (hf_sys_pread_full(self->memory, buf, size, at) != (int64_t)size)
+		return UINT64_MAX / 4;
+	return hf_sys_monotonic_ns() - since;
+}
+
+/* Of TRIAL_RUN bytes that are resident, and have not been touched. */
+static void find_way(struct mem_self *self, struct hf_reader *r, uint64_t at)
+{
+	self->way = IN_PLACE;
+	if (self->memory < 0 || !hf_reader_has_buffer(r))
+		return;
+	uint64_t place = UINT64_MAX, copy = UINT64_MAX;
+	memset(r->buf, 0, TRIAL_PAGES * HF_PAGE); /* its own pages are there */
+	for (unsigned i = 0; i < 2; i++, at += TRIAL_RUN / 2) {
+		const uint64_t a = time_in_place(at),
+			       b = time_to_copy(self, at + TRIAL_RUN / 4, r->buf);
+		place = a < place ? a : place;
+		copy = b < copy ? b : copy;
+	}
+	/* A heap is read twice; in place only the first time is slow. */
+	if (place / 2 > copy)
+		self->way = COPIES;
+}
+
+/* What is in place, as a copy that starts with the page of addr; or in place, if it cannot be. */
+static void copy_window(
+	struct mem_self *self, struct hf_reader *r, struct hf_window in_place, uint64_t addr)
+{
+	const uint64_t page = hf_align_down(addr, HF_PAGE), want = hf_reader_wants(r, page);
+	const uint64_t size = in_place.end - page < want ? in_place.end - page : want;
+	r->win = in_place;
+	if (hf_reader_has_buffer(r) &&
+		hf_sys_pread_full(self->memory, r->buf, size, page) == (int64_t)size)
+		r->win = (struct hf_window){page, page + size, r->buf};
+}
+
 static void window_private(
-	struct mem_self *self, struct hf_window *win, uint64_t addr, const struct hf_map *map)
+	struct mem_self *self, struct hf_reader *r, uint64_t addr, const struct hf_map *map)
 {
 	const struct block *block = block_of(self, addr);
 	const uint64_t first = hf_align_down(addr, 1ull << BLOCK_SHIFT),
@@ -153,20 +210,22 @@ static void window_private(
 	/* Sparse memory is crossed in long steps. */
 	if (!resident && end == last && end < map->end)
 		end = hf_pagemap_next(self->pagemap, end, map->end);
-	*win = (struct hf_window){start, end, resident ? (const uint8_t *)start : NULL};
+	const struct hf_window win = {start, end, resident ? (const uint8_t *)start : NULL};
+	if (resident && self->way == UNKNOWN && end - start >= TRIAL_RUN)
+		find_way(self, r, end - TRIAL_RUN);
+	if (resident && self->way == COPIES)
+		copy_window(self, r, win, addr);
+	else
+		r->win = win;
 }
 
 static void window_shared(struct mem_self *self, struct hf_reader *r, uint64_t addr, uint64_t limit)
 {
-	if (!r->buf) {
-		r->buf = hf_page_alloc(SHARED_WINDOW);
-		r->buf_size = SHARED_WINDOW;
-	}
 	uint64_t page = hf_align_down(addr, HF_PAGE);
 	uint64_t size = limit - page < SHARED_WINDOW ? limit - page : SHARED_WINDOW;
 	/* Resident in the page cache (mincore(2)); holes of a sparse file are not made resident. */
 	unsigned char resident[SHARED_WINDOW / HF_PAGE];
-	if (!r->buf || hf_syscall3(SYS_mincore, page, size, resident) < 0) {
+	if (!hf_reader_has_buffer(r) || hf_syscall3(SYS_mincore, page, size, resident) < 0) {
 		r->win = (struct hf_window){page, page + HF_PAGE, NULL};
 		return;
 	}
@@ -190,17 +249,21 @@ static void self_window(struct hf_reader *r, uint64_t addr)
 	else if (map->perms & HF_PERM_SHARED)
 		window_shared(self, r, addr, map->end);
 	else
-		window_private(self, &r->win, addr, map);
+		window_private(self, r, addr, map);
 }
 
 static void self_destroy(struct hf_mem *mem)
 {
 	struct mem_self *self = (struct mem_self *)mem;
 	hf_page_free(self->blocks, BLOCKS_SIZE);
-	if (self->is_twin)
+	if (self->is_twin) {
 		hf_page_free(self, sizeof(*self));
-	else if (self->pagemap >= 0)
-		hf_sys_close(self->pagemap);
+	} else {
+		if (self->pagemap >= 0)
+			hf_sys_close(self->pagemap);
+		if (self->memory >= 0)
+			hf_sys_close(self->memory);
+	}
 }
 
 /* What is remembered is each one's own. */
@@ -237,8 +300,14 @@ enum hf_status hf_mem_self(
 	}
 	self->mem = (struct hf_mem){&self_ops, maps};
 	self->pagemap = fd;
+	self->memory = hf_sys_open_read("/proc/self/mem");
 	self->blocks = blocks;
 	self->pid = hf_syscall0(SYS_getpid);
 	*ret = &self->mem;
 	return HF_OK;
+}
+
+void hf_mem_self_copies(struct hf_mem *mem, bool copies)
+{
+	((struct mem_self *)mem)->way = copies ? COPIES : IN_PLACE;
 }

@@ -26,6 +26,27 @@ void hf_reader_deinit(struct hf_reader *r)
 	*r = (struct hf_reader){0};
 }
 
+enum { SEQUENTIAL = 64 << 10 /* bytes that may be left out in going on */ };
+
+uint64_t hf_reader_wants(const struct hf_reader *r, uint64_t page)
+{
+	uint64_t size = r->win.end - r->win.start;
+	if (!r->win.end || page < r->win.end || page - r->win.end > SEQUENTIAL)
+		return HF_PAGE;
+	if (!r->win.data)
+		return SEQUENTIAL;
+	return size * 4 < HF_WINDOW_MAX ? size * 4 : HF_WINDOW_MAX;
+}
+
+bool hf_reader_has_buffer(struct hf_reader *r)
+{
+	if (!r->buf) {
+		r->buf = hf_page_alloc(HF_WINDOW_MAX);
+		r->buf_size = HF_WINDOW_MAX;
+	}
+	return r->buf;
+}
+
 bool hf_reader_copy(struct hf_reader *r, uint64_t addr, void *buf, size_t size)
 {
 	uint8_t *out = buf;

@@ -38,6 +38,13 @@ struct hf_reader {
 	size_t buf_size;
 };
 
+/* For implementations that copy: how much from `page` on a reader should get. One that goes on
+ * where its last window ended gets ever more, up to HF_WINDOW_MAX; one that jumps gets a page. */
+enum { HF_WINDOW_MAX = 512 << 10 };
+uint64_t hf_reader_wants(const struct hf_reader *r, uint64_t page);
+/* Make sure that r->buf has HF_WINDOW_MAX bytes. */
+bool hf_reader_has_buffer(struct hf_reader *r);
+
 struct hf_mem_ops {
 	/* Copy exactly size bytes, or fail. */
 	enum hf_status (*read)(
@@ -60,6 +67,9 @@ struct hf_mem {
  * with all other threads parked). Uses /proc/self/pagemap. The result lives in pool. */
 enum hf_status hf_mem_self(
 	const struct hf_maps *maps, struct hf_pool *pool, struct hf_mem **ret, struct hf_err *err);
+/* For tests: windows of its private memory are copies from now on, or none are. Else it is tried
+ * which is quicker. */
+void hf_mem_self_copies(struct hf_mem *mem, bool copies);
 /* Closes what the implementation holds open. NULL is fine. */
 void hf_mem_destroy(struct hf_mem *mem);
 /* A way for another thread to read the same memory, or NULL. */
