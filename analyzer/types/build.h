@@ -18,3 +18,6 @@ void hf_types_variable_name(
  * members must have been read. */
 bool hf_types_end_flexibly(
 	const struct hf_types *types, const struct hf_type_member *members, size_t n);
+/* What the functions that get a pointer to a struct without a definition cast it to; 0: nothing
+ * that they agree on. */
+uint32_t hf_types_cast_of(struct hf_types *types, uint32_t handle);

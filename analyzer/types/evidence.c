@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "types/build.h"
 #include "types/index.h"
 #include "types/parts.h"
 #include "types/typing.h"
@@ -84,7 +85,12 @@ uint32_t hf_typing_fit(struct hf_typing *y, uint32_t object, uint32_t type, enum
 		return type;
 	}
 	if ((t->flags & HF_TYPE_INCOMPLETE) || !t->size) {
+		uint32_t cast = hf_types_cast_of(y->types, type);
 		*ret_how = HF_TYPED_OPAQUE;
+		if (!cast || (y->types->at[cast].flags & HF_TYPE_INCOMPLETE))
+			return type;
+		type = hf_typing_fit(y, object, cast, ret_how);
+		*ret_how = *ret_how < HF_TYPED_GUESS ? *ret_how : HF_TYPED_GUESS;
 		return type;
 	}
 	/* a lone pointer is hardly ever allocated: of several only one may be in use */

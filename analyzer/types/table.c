@@ -60,6 +60,7 @@ void hf_types_destroy(struct hf_types *types)
 	hf_map_deinit(&types->by_offset);
 	hf_map_deinit(&types->embedded);
 	hf_map_deinit(&types->behind);
+	hf_map_deinit(&types->casts);
 	free(types->embedding);
 	hf_bump_deinit(&types->pool);
 	free(types->members);

@@ -107,6 +107,7 @@ struct hf_types {
 	size_t n_embedding, cap_embedding;
 	size_t n_embedded_types; /* of at, that are in it already */
 	struct hf_map behind;    /* by (type, header) */
+	struct hf_map casts;     /* handles → what they are cast to, + 1 */
 	uint32_t char_type;      /* a byte, for what is made up */
 	struct hf_bump pool;
 	uint64_t n_skipped; /* DIEs that could not be read */

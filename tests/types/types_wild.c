@@ -105,6 +105,29 @@ struct handle {
 	char *path;
 };
 
+/* A table of which nobody but three functions knows what it is. */
+typedef struct secret_opaque *secret_t;
+struct secret {
+	struct user *owner;
+	uint64_t state[5];
+	struct counted *name;
+};
+__attribute__((noinline)) static secret_t secret_new(void)
+{
+	struct secret *s = calloc(1, sizeof(*s));
+	return (secret_t)s;
+}
+__attribute__((noinline)) static void secret_own(secret_t handle, struct user *owner)
+{
+	struct secret *s = (struct secret *)handle;
+	s->owner = owner;
+}
+__attribute__((noinline)) static void secret_name(secret_t handle, struct counted *name)
+{
+	struct secret *s = (struct secret *)handle;
+	s->name = name;
+}
+
 struct wild {
 	struct user *users;
 	struct pool *pool;
@@ -117,6 +140,7 @@ struct wild {
 	struct node *nodes;
 	handle_t handle;
 	struct handle *last;
+	secret_t secret;
 	char *bytes;
 	struct user *in_bytes;
 };
@@ -211,6 +235,12 @@ static void build_handles(void)
 	h->owner = calloc(1, sizeof(*h->owner));
 	typed(h, "struct handle", "*");
 	typed(h->owner, "struct user", "*->owner");
+	struct user *owner = calloc(1, sizeof(*owner));
+	g_wild.secret = secret_new();
+	secret_own(g_wild.secret, owner);
+	secret_name(g_wild.secret, calloc(1, sizeof(struct counted) + 60));
+	typed(g_wild.secret, "struct secret?", "g_wild.secret");
+	typed(owner, "struct user?", "g_wild.secret->owner");
 	/* bytes that a struct lies in */
 	g_wild.bytes = calloc(1, 500);
 	g_wild.in_bytes = (struct user *)(g_wild.bytes + 104);
