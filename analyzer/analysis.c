@@ -12,19 +12,25 @@ enum rank {
 	RANK_TLS,
 	RANK_REGISTERED,
 	RANK_UNNAMED, /* static data that no symbol covers */
+	RANK_BORROWS, /* static data that by its type hardly owns what it leads to */
 	RANK_FRAME,   /* a variable of a frame, on a stack or in a register */
 	RANK_STACK,
 	RANK_MAPPING,
 	RANK_REGISTER,
+	RANK_DATA, /* by its type certainly no pointer */
 };
 
 static uint8_t rank_of(const struct hf_heap *heap, const struct hf_heap_root *root)
 {
 	const struct hf_heap_variable *variable =
 		root->variable != HF_NONE ? &heap->variables.at[root->variable] : NULL;
+	if (root->doubt == HF_ROOT_DATA)
+		return RANK_DATA;
 	switch (root->kind) {
 	case HF_ROOT_GLOBAL:
 	case HF_ROOT_STATIC:
+		if (root->doubt == HF_ROOT_BORROWS)
+			return RANK_BORROWS;
 		return variable && variable->name[0] ? RANK_NAMED : RANK_UNNAMED;
 	case HF_ROOT_TLS:
 		return RANK_TLS;

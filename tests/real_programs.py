@@ -179,7 +179,7 @@ backend api
 
 def nginx(folder):
     home = folder / "nginx"
-    home.mkdir(exist_ok=True)
+    (home / "logs").mkdir(parents=True, exist_ok=True)
     (home / "nginx.conf").write_text(NGINX)
     server = subprocess.Popen([build_nginx(folder), "-p", home, "-c", "nginx.conf"])
     until("nginx", lambda: listens(7788), server)
@@ -213,7 +213,7 @@ def sqlite3(_, program="sqlite3"):
 # Name: how it is started; what the path of the first suspect must read like; the least percentage of reachable bytes with
 # a type; and types with what the path of one of their objects must be.
 PROGRAMS = {
-    "redis": (redis, r"^server\.db\b.*dict", 8, {
+    "redis": (redis, r"^server\.db\b.*dict", 4, {
         "struct dictEntry *[]": r"server\.db\[0\]\.dict->ht_table\[0\]",
         "struct dictEntry": r"server\.db\[0\]\.dict->ht_table\[0\]\[\d+\](->next)*",
         "struct aeFileEvent[]": r"server\.el->events",
@@ -226,24 +226,24 @@ PROGRAMS = {
         "struct epoll_event[]": r"event_list",
         "unsigned char[]": r".*->\{struct ngx_buf_s\}\.pos",
         "struct ngx_pool_s": r"ngx_cycle->.*d\.next"}),
-    "haproxy": (haproxy, None, 90, {
+    "haproxy": (haproxy, None, 60, {
         "struct fdtab[]": r"fdtab",
         "char[]": r"sink_list\.[np](->.*)?->ctx\.ring->buf\.area",
         "struct server": r"servers_list\.[np](->.*)?",
         "struct pool_head": r"pool_head_buffer",
         "struct stktable": r"stktable_by_name\.b\[0\]"}),
     "python3": (python3, r"^_PyRuntime\b", 98, {
-        "PyDictObject": r".*->func_globals",
-        "PyListObject": r".*->func_globals->ma_keys->dk_entries\[\d+\]\.me_value",
-        "struct _object *[]": r".*->ob_item",
-        "struct _longobject": r".*->ob_item\[\d+\](->ob_item\[0\])?",
-        "PyUnicodeObject": r".*->ma_keys->dk_entries\[\d+\]\.me_value"}),
-    "sqlite3_built": (sqlite3_built, None, 0, {
+        "struct _dictkeysobject": r"_PyRuntime\._main_interpreter\.modules->ma_keys",
+        "PyDictObject": r"_PyRuntime\._main_interpreter\.modules->ma_keys->dk_entries\[\d+\]\.me_value->md_dict",
+        "PyListObject": r"_PyRuntime\..*->md_dict->ma_keys->dk_entries\[\d+\]\.me_value",
+        "struct _object *[]": r"_PyRuntime\..*->md_dict->ma_keys->dk_entries\[\d+\]\.me_value->ob_item",
+        "PyUnicodeObject": r"_PyRuntime\..*->md_dict->ma_keys->dk_entries\[\d+\]\.me_value->ma_keys->dk_entries\[\d+\]\.me_value"}),
+    "sqlite3_built": (sqlite3_built, r"^globalDb\b.*apHash", 95, {
         "struct sqlite3": r"globalDb",
         "struct Btree": r"globalDb->aDbStatic\[0\]\.pBt",
         "struct _ht[]": r"globalDb->aFunc\.ht",
         "struct HashElem": r"globalDb->aDbStatic\[0\]\.pSchema->tblHash\.first",
-        "struct Pager": r".*->pPager"}),
+        "struct Pager": r"globalDb->.*->pPager"}),
     # no debug information, and no static data of its own: the object is the page cache's table
     "sqlite3": (sqlite3, r"->\[\*\]$", 0, {}),
 }
@@ -293,8 +293,10 @@ def path_of(db, object_id):
         if not holder:
             name = db.execute("SELECT name FROM root WHERE id = ?", (root,)).fetchone()
             return (name[0] if name else "(leaked)") + "".join(reversed(steps))
-        field, offset = db.execute("SELECT field, src_offset FROM edge_named WHERE src_id = ? AND dst_id = ? "
-                                   "ORDER BY src_offset LIMIT 1", (holder, object_id)).fetchone()
+        field, offset = db.execute(
+            "SELECT n.field, n.src_offset FROM edge_named n LEFT JOIN edge e ON e.src_id = n.src_id AND "
+            "e.src_offset = n.src_offset LEFT JOIN field f ON f.id = e.field_id WHERE n.src_id = ? AND n.dst_id = ? "
+            "ORDER BY coalesce(f.pointer, 1) DESC, n.src_offset LIMIT 1", (holder, object_id)).fetchone()
         field = field or f"[+{offset}]"
         if field[0] != "(":
             steps.append(field if field[0] == "[" and field[1] != "+" else "->" + field)

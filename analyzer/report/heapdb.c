@@ -200,8 +200,10 @@ enum hf_status hf_heapdb_word(
 	enum hf_status status = use(heap, &heap->word,
 		"SELECT src_offset, dst_offset, " HF_SQL_EDGE_FIELD(
 			"edge") " "
-				"FROM edge WHERE dst_id = ? AND src_id = ? ORDER BY src_offset "
-				"LIMIT 1",
+				"FROM edge WHERE dst_id = ? AND src_id = ? ORDER BY "
+				"coalesce((SELECT pointer FROM field WHERE id = field_id), 1) "
+				"DESC, "
+				"src_offset LIMIT 1",
 		dst, &src, err);
 	if (status != HF_OK)
 		return status;

@@ -85,6 +85,14 @@ struct hf_heap_root {
 	uint32_t object;                   /* never HF_NONE */
 	uint32_t kind;                     /* enum hf_root_kind */
 	uint32_t variable, module, thread; /* or HF_NONE */
+	uint8_t doubt;                     /* enum hf_root_doubt: what types say; 0 from readers */
+};
+
+enum hf_root_doubt {
+	HF_ROOT_SURE,
+	HF_ROOT_BORROWS, /* leads to something that it hardly owns: text in a slab, a cache's entry
+			  */
+	HF_ROOT_DATA,    /* certainly no pointer */
 };
 
 /* A word of an object that points into a module. */

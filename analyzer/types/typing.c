@@ -239,11 +239,29 @@ static void name_edges(struct hf_typing *y)
 	}
 }
 
+/* What the type of a variable says of a root word in it. */
+static enum hf_root_doubt doubt_of(
+	struct hf_typing *y, const struct hf_heap_root *r, const struct hf_type_slot *s)
+{
+	struct hf_type_slot slot = *s; /* the next question may move it */
+	if ((slot.what == HF_SLOT_DATA || slot.what == HF_SLOT_PADDING) && slot.certain)
+		return HF_ROOT_DATA;
+	if (y->cpython && (strstr(slot.name, "free_list") || strstr(slot.name, "type_cache.")))
+		return HF_ROOT_BORROWS; /* what is free; references that are not counted */
+	if (slot.what != HF_SLOT_BYTES || !slot.pointee || !r->offset ||
+		!y->object_type[r->object] || y->object_typed[r->object] == HF_TYPED_BYTES)
+		return HF_ROOT_SURE;
+	/* characters in something that is more than these */
+	return hf_type_slot(y->types, y->object_type[r->object], r->offset)->what == HF_SLOT_DATA
+		       ? HF_ROOT_SURE
+		       : HF_ROOT_BORROWS;
+}
+
 static void name_roots(struct hf_typing *y)
 {
 	struct hf_heap *heap = y->heap;
 	for (size_t i = 0; i < heap->roots.n; i++) {
-		const struct hf_heap_root *r = &heap->roots.at[i];
+		struct hf_heap_root *r = &heap->roots.at[i];
 		char field[NAME_SIZE / 2], text[NAME_SIZE];
 		if (r->variable == HF_NONE || !y->variable_type[r->variable])
 			continue;
@@ -255,6 +273,7 @@ static void name_roots(struct hf_typing *y)
 		if (hf_typing_is_text(y, r->object, s))
 			s = &y->types->slots[s->bytes];
 		hf_type_slot_text(s, offset, field, sizeof(field));
+		r->doubt = (uint8_t)doubt_of(y, r, s);
 		if (!field[0] && offset)
 			continue;    /* [+0x18] says more */
 		if (field[0] == '(') /* the inside of a container */

@@ -144,6 +144,8 @@ struct wild {
 	char *bytes;
 	struct user *in_bytes;
 };
+char *g_stray;  /* text in the pool */
+double g_noise; /* the bits of an address */
 struct wild g_wild;
 
 static void build_hidden(void)
@@ -179,6 +181,8 @@ static void build_pool(void)
 	r->first->of = from_pool(pool, sizeof(*r));
 	r->first->of->by = user;
 	typed(user->boss, "struct user", "g_wild.pool->{struct user}.boss");
+	g_stray = pool->next + 50;
+	memcpy(&g_noise, &user->boss, sizeof(g_noise));
 }
 
 static void build_strings(void)
