@@ -219,7 +219,12 @@ PROGRAMS = {
         "struct aeFileEvent[]": r"server\.el->events",
         "struct client": r"lctx\.lua_client",
         "struct list": r"server\.aof_manifest->history_aof_list"}),
-    "vim": (vim, r"\bb_ml\.ml_mfp\b|memfile", 0, {}),
+    "vim": (vim, r"\bb_ml\.ml_mfp\b|memfile", 95, {
+        "struct file_buffer": r"buf_hashtab\.ht_smallarray\[\d+\]\.hi_key",
+        "struct memfile": r"buf_hashtab\..*->b_ml\.ml_mfp",
+        "unsigned char[]": r"buf_hashtab\..*->b_ml\.ml_mfp->mf_hash\.mht_buckets\[\d+\].*->bh_data",
+        "struct nr_trans": r"buf_hashtab\..*->b_ml\.ml_mfp->mf_trans\.mht_buckets\[\d+\].*",
+        "struct ml_chunksize[]": r"buf_hashtab\..*->b_ml\.ml_chunksize"}),
     "nginx": (nginx, None, 60, {
         "struct ngx_connection_s[]": r"ngx_cycle->\{struct ngx_cycle_s\}\.(free_)?connections",
         "struct ngx_event_s[]": r"ngx_cycle->\{struct ngx_cycle_s\}\.write_events",

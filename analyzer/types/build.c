@@ -90,8 +90,8 @@ static enum hf_type_kind kind_of(int tag)
 
 static uint8_t base_flags(Dwarf_Die *die, uint64_t size, const char *alias)
 {
-	static const char *const counts[] = {"size_t", "ssize_t", "__ssize_t", "time_t", "off_t", "__off_t",
-		"__off64_t", "__time_t", "ptrdiff_t", "clock_t", "usize_count"};
+	static const char *const counts[] = {"size_t", "ssize_t", "__ssize_t", "time_t", "off_t",
+		"__off_t", "__off64_t", "__time_t", "ptrdiff_t", "clock_t", "usize_count"};
 	Dwarf_Attribute attr;
 	Dwarf_Word encoding = 0;
 	if (dwarf_attr(die, DW_AT_encoding, &attr))

@@ -41,6 +41,12 @@ uint8_t hf_container_flags(const char *name)
 	return starts_with_any(name, hidden) ? HF_TYPE_HIDDEN : 0;
 }
 
+bool hf_container_is_node(const char *name)
+{
+	const char *arguments = strchr(name, '<');
+	return arguments && arguments - name > 5 && !strncmp(arguments - 5, "_node", 5);
+}
+
 bool hf_container_is_map_node(const char *name)
 {
 	return starts(name, "std::_Rb_tree_node<std::pair<") ||
@@ -185,6 +191,45 @@ static void hash_table(
 	}
 }
 
+/* libc++ (version 14, __tree, __hash_table): nodes begin with left, right, parent. */
+static void libcxx_tree_node(
+	struct hf_types *types, uint32_t type, size_t *n, struct hf_type_member *members)
+{
+	for (size_t i = 0; i < *n; i++) {
+		if (members[i].flags & HF_MEMBER_BASE) {
+			remove_at(members, n, i);
+			link_member(types, &members[(*n)++], "(left)", 0, type);
+			link_member(types, &members[(*n)++], "(right)", 8, type);
+			link_member(types, &members[(*n)++], "(parent)", 16, type);
+			return;
+		}
+	}
+}
+
+/* make_shared: raw bytes for the object. */
+static void libcxx_shared(
+	struct hf_types *types, uint32_t type, size_t *n, struct hf_type_member *members)
+{
+	uint32_t inner = hf_types_template_argument(types, type, 0);
+	for (size_t i = 0; inner && i < *n; i++) {
+		if (!strcmp(members[i].name, "__storage_"))
+			members[i].type = inner;
+	}
+}
+
+static void libcxx_tree(
+	struct hf_types *types, uint32_t type, size_t *n, struct hf_type_member *members)
+{
+	uint32_t node =
+		node_type(types, types->at[type].name, 0, "std::__1::__tree_node<", ", void *>");
+	for (size_t i = 0; node && i < *n; i++) {
+		if (!strcmp(members[i].name, "__begin_node_"))
+			link_member(types, &members[i], "(first)", members[i].offset, node);
+		else if (!strcmp(members[i].name, "__pair1_"))
+			link_member(types, &members[i], "(root)", members[i].offset, node);
+	}
+}
+
 /* Raw bytes for an object of the first template argument. */
 static void storage(
 	struct hf_types *types, uint32_t type, size_t *n, struct hf_type_member *members)
@@ -218,9 +263,9 @@ static void raw_table(
 
 /* Names */
 
-static const char *const shorter[][2] = {{"std::__cxx11::", "std::"}, {"alloc::vec::", ""},
-	{"alloc::string::", ""}, {"alloc::boxed::", ""}, {"alloc::rc::", ""}, {"alloc::sync::", ""},
-	{"core::cell::", ""}, {"core::option::", ""}, {"core::result::", ""},
+static const char *const shorter[][2] = {{"std::__cxx11::", "std::"}, {"std::__1::", "std::"},
+	{"alloc::vec::", ""}, {"alloc::string::", ""}, {"alloc::boxed::", ""}, {"alloc::rc::", ""},
+	{"alloc::sync::", ""}, {"core::cell::", ""}, {"core::option::", ""}, {"core::result::", ""},
 	{"alloc::collections::btree::map::", ""}, {"alloc::collections::vec_deque::", ""},
 	{"std::collections::hash::map::", ""}, {"std::collections::hash::set::", ""}};
 
@@ -228,7 +273,9 @@ static const char *const shorter[][2] = {{"std::__cxx11::", "std::"}, {"alloc::v
 static bool is_default(const char *argument)
 {
 	static const char *const defaults[] = {"std::allocator<", "std::char_traits<", "std::less<",
-		"std::hash<", "std::equal_to<", "std::default_delete<", "alloc::alloc::Global",
+		"std::hash<", "std::equal_to<", "std::default_delete<", "std::__1::allocator<",
+		"std::__1::char_traits<", "std::__1::less<", "std::__1::hash<",
+		"std::__1::equal_to<", "std::__1::default_delete<", "alloc::alloc::Global",
 		"std::collections::hash::map::RandomState", "std::hash::random::RandomState",
 		"(__gnu_cxx::_Lock_policy)", NULL};
 	return starts_with_any(argument, defaults);
@@ -306,6 +353,12 @@ void hf_container_members(
 		hash_node(types, type, n, members);
 	else if (starts(name, "std::_Hashtable<"))
 		hash_table(types, type, n, members);
+	else if (starts(name, "std::__1::__tree_node<"))
+		libcxx_tree_node(types, type, n, members);
+	else if (starts(name, "std::__1::__shared_ptr_emplace<"))
+		libcxx_shared(types, type, n, members);
+	else if (starts(name, "std::__1::__tree<"))
+		libcxx_tree(types, type, n, members);
 	else if (starts(name, "hashbrown::raw::RawTable<"))
 		raw_table(types, type, n, members);
 }

@@ -17,5 +17,7 @@ void hf_container_members(
 	struct hf_types *types, uint32_t type, size_t *n, struct hf_type_member *members);
 /* Write the short form of a type's name to ret. */
 void hf_container_short_name(const char *name, char *ret, size_t size);
+/* A node of a list, a tree, or a hash table. */
+bool hf_container_is_node(const char *name);
 /* A node whose value is a pair of key and value. */
 bool hf_container_is_map_node(const char *name);

@@ -42,13 +42,27 @@ static void append(struct way *w, const char *format, const char *text)
 	snprintf(w->name + n, NAME_SIZE - n, format, text);
 }
 
-static void append_member(struct way *w, const struct hf_type *in, const struct hf_type_member *m)
+static const char *name_of(const struct hf_types *types, uint32_t type)
+{
+	const char *name = types->at[type].name;
+	return name ? name : "";
+}
+
+static void append_member(const struct hf_types *types, struct way *w, const struct hf_type *in,
+	const struct hf_type_member *m)
 {
 	if (!m->name[0])
 		return;
 	if (w->keyed) {
 		append(w, "%s", strcmp(m->name, "first") ? "[\"key\" not shown]" : "{key}");
-		w->keyed = w->hidden = false;
+		w->keyed = w->hidden = w->in_node = false;
+		return;
+	}
+	if (w->in_node && !strcmp(m->name, "__value_") && (in->flags & HF_TYPE_HIDDEN) &&
+		hf_container_is_node(in->name)) {
+		/* of libc++; a map's is a pair further down */
+		if (!strstr(name_of(types, m->type), "_value_type<"))
+			append(w, "%s", "[*]");
 		return;
 	}
 	bool link = m->name[0] == '(';
@@ -57,7 +71,7 @@ static void append_member(struct way *w, const struct hf_type *in, const struct 
 			append(w, "%s", m->name);
 		return;
 	}
-	if ((in->flags & HF_TYPE_HIDDEN) && w->hidden)
+	if ((in->flags & (HF_TYPE_HIDDEN | HF_TYPE_ANONYMOUS)) && w->hidden)
 		return;
 	/* Rust's tuples count their members: __0 */
 	const char *name = m->name;
@@ -99,13 +113,16 @@ static void enter_record(struct way *w, const struct hf_types *types)
 		if (w->in_node && !w->keyed)
 			append(w, "%s", "[*]");
 		w->hidden = false;
+	} else if (w->in_node && !strncmp(name_of(types, w->type), "std::__1::pair<", 15)) {
+		w->keyed = true;
+		w->hidden = false;
 	} else if (t->flags & HF_TYPE_HIDDEN) {
 		w->hidden = true;
 		if (!strncmp(t->name, "std::_Sp_counted_", 17))
 			w->in_node = false;
-		else if (strstr(t->name, "_node<"))
+		else if (hf_container_is_node(t->name))
 			w->in_node = true;
-	} else if (!w->keyed) {
+	} else if (!w->keyed && !(t->flags & HF_TYPE_ANONYMOUS)) {
 		w->hidden = false;
 	}
 }
@@ -199,7 +216,7 @@ static void enter_members(struct search *s, const struct way *at)
 		w.offset -= m->offset;
 		w.base += m->offset;
 		w.past |= (m->flags & HF_MEMBER_PAST) != 0;
-		append_member(&w, outer, m);
+		append_member(s->types, &w, outer, m);
 		s->way[s->n++] = w;
 		covering++;
 	}
@@ -274,7 +291,8 @@ static uint32_t resolve(struct hf_types *types, uint32_t type, uint64_t offset)
 	/* the buckets of a hash table */
 	const struct hf_type *node = &types->at[s.best.pointee];
 	if (!strcmp(s.best_name, "[]") && node->name &&
-		!strncmp(node->name, "std::__detail::_Hash_node<", 26)) {
+		(!strncmp(node->name, "std::__detail::_Hash_node<", 26) ||
+			!strncmp(node->name, "std::__1::__hash_node_base<", 27))) {
 		snprintf(s.best_name, NAME_SIZE, "(bucket)");
 		s.best.stride = 0;
 	}

@@ -11,6 +11,18 @@
 
 #include "typed.h"
 
+#ifdef __clang__ // spells pointers with a space
+#	define PTR " *"
+#else
+#	define PTR "*"
+#endif
+#ifdef _LIBCPP_VERSION
+#	define LIST_NODE "std::__list_node<farm::Tag, void" PTR ">"
+#else
+#	define LIST_NODE "std::_List_node<farm::Tag>"
+#endif
+#define TAG_POINTERS "std::vector<farm::Tag" PTR ">"
+
 namespace farm
 {
 
@@ -151,8 +163,8 @@ static void build_containers(Farm *farm)
 		farm->list.push_back(Tag());
 		farm->list.back().text = std::string(70, 'x');
 		typed(farm->list.back().text.data(), "char[]", "%slist[*].text", only.c_str());
-		typed(reinterpret_cast<char *>(&farm->list.back()) - 16,
-			"std::_List_node<farm::Tag>", "%slist", only.c_str());
+		typed(reinterpret_cast<char *>(&farm->list.back()) - 16, LIST_NODE, "%slist",
+			only.c_str());
 	}
 	for (int i = 0; i < 10; i++)
 		say_tag(*farm->set.insert(make_tag(6)).first, only + "set[*]");
@@ -166,7 +178,7 @@ static void build_containers(Farm *farm)
 	typed(farm->shared->text.data(), "char[]", "%sshared->text", only.c_str());
 	farm->nested.resize(3);
 	farm->nested[1] = {make_tag(8), make_tag(9)};
-	typed(farm->nested.data(), "std::vector<farm::Tag*>[]", "%snested", only.c_str());
+	typed(farm->nested.data(), TAG_POINTERS "[]", "%snested", only.c_str());
 	typed(farm->nested[1].data(), "farm::Tag *[]", "%snested[1]", only.c_str());
 	say_tag(farm->nested[1][1], only + "nested[1][1]");
 	farm->array = new Tag[7];
@@ -192,7 +204,7 @@ int main(int argc, char **argv)
 	build_animals(farm);
 	build_containers(farm);
 	hidden = new std::vector<Tag *>{make_tag(11)};
-	typed(hidden, "std::vector<farm::Tag*>", "farm::(anonymous namespace)::hidden");
+	typed(hidden, TAG_POINTERS, "farm::(anonymous namespace)::hidden");
 	say_tag((*hidden)[0], "farm::(anonymous namespace)::hidden[0]");
 	typed_dump();
 	return farm->animals.size() + hidden->size() == 7 ? 0 : 1;
