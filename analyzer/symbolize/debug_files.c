@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "symbolize/debug_dwp.h"
 #include "symbolize/debug_find.h"
 
 enum { MAX_UNITS = 1 << 22, ADVICE_SIZE = 320, MAX_DIRS = 64 };
@@ -16,7 +17,8 @@ struct module {
 	struct hf_debug_module public;
 	struct hf_debug_file main, debug, alt;
 	Dwarf *alt_dwarf;
-	bool looked;
+	struct hf_dwp dwp;
+	bool looked, looked_dwp;
 	char advice[ADVICE_SIZE];
 };
 
@@ -89,6 +91,7 @@ void hf_debug_files_destroy(struct hf_debug_files *files)
 		struct module *m = &files->modules[i];
 		dwarf_end(m->public.dwarf);
 		dwarf_end(m->alt_dwarf);
+		hf_dwp_close(&m->dwp);
 		hf_debug_file_close(&m->alt);
 		hf_debug_file_close(&m->debug);
 		hf_debug_file_close(&m->main);
@@ -336,6 +339,42 @@ const char *hf_debug_advice(struct hf_debug_files *files, uint32_t module)
 	return m->advice;
 }
 
+static bool try_package(struct module *m, const char *path)
+{
+	struct hf_debug_file file;
+	if (access(path, R_OK) || !hf_debug_file_open(&file, path))
+		return false;
+	Elf *main_elf = m->debug.elf ? m->debug.elf : m->main.elf;
+	bool ok = hf_dwp_open(&m->dwp, file.elf, m->public.dwarf, main_elf);
+	hf_debug_file_close(&file);
+	return ok;
+}
+
+/* The package of a module's split units: beside its file or its debug file, or in a directory. */
+static void find_package(struct hf_debug_files *files, struct module *m, const char *module_path)
+{
+	char path[HF_DEBUG_PATH_SIZE];
+	const char *slash = strrchr(module_path, '/');
+	m->looked_dwp = true;
+	snprintf(path, sizeof(path), "%s.dwp", m->public.debug_path);
+	bool ok = try_package(m, path);
+	snprintf(path, sizeof(path), "%s%s.dwp", files->sysroot, module_path);
+	ok = ok || try_package(m, path);
+	for (size_t i = 0; !ok && slash && i < files->n_dirs; i++) {
+		snprintf(path, sizeof(path), "%s%s.dwp", files->dirs[i], slash);
+		ok = try_package(m, path);
+		snprintf(path, sizeof(path), "%s%s.dwp", files->dirs[i], module_path);
+		ok = ok || try_package(m, path);
+	}
+}
+
+/* After the units of the file itself. */
+static bool next_of_package(struct module *m, Dwarf_CU **cu, Dwarf_Die *ret_unit)
+{
+	Dwarf_CU *from = *cu && dwarf_cu_getdwarf(*cu) == m->dwp.dwarf ? *cu : NULL;
+	return m->dwp.dwarf && !dwarf_get_units(m->dwp.dwarf, from, cu, NULL, NULL, ret_unit, NULL);
+}
+
 bool hf_debug_next_unit(
 	struct hf_debug_files *files, uint32_t module, Dwarf_CU **cu, Dwarf_Die *ret_unit)
 {
@@ -343,10 +382,12 @@ bool hf_debug_next_unit(
 	Dwarf *dwarf = hf_debug_module(files, module)->dwarf;
 	Dwarf_Die die, split;
 	uint8_t type;
+	if (*cu && m->dwp.dwarf && dwarf_cu_getdwarf(*cu) == m->dwp.dwarf)
+		return next_of_package(m, cu, ret_unit);
 	for (int i = 0; dwarf && i < MAX_UNITS; i++) {
 		memset(&split, 0, sizeof(split));
 		if (dwarf_get_units(dwarf, *cu, cu, NULL, &type, &die, &split) != 0)
-			return false;
+			return next_of_package(m, cu, ret_unit);
 		if (type != DW_UT_skeleton) {
 			*ret_unit = die;
 			return true;
@@ -355,7 +396,9 @@ bool hf_debug_next_unit(
 			*ret_unit = split;
 			return true;
 		}
-		m->public.n_units_missing++;
+		if (!m->looked_dwp)
+			find_package(files, m, files->heap->modules.at[module].path);
+		m->public.n_units_missing += !m->dwp.dwarf;
 	}
 	return false;
 }

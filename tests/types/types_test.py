@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Every object of a target has the type, and every path the names, that the target says.
 
-    types_test.py HOLDFAST TARGET [--bare | --dwz]
+    types_test.py HOLDFAST TARGET [--bare | --dwz | --dwp]
 
 --bare: of a copy without debug information; then there are symbols and classes only, no error, and one line of advice.
 --dwz: of a stripped program, whose debug information lies elsewhere and shares most of its types with another's.
+--dwp: TARGET is a source; its debug information is split, and in a package.
 """
 import fnmatch
 import os
@@ -20,6 +21,10 @@ bare, dwz = "--bare" in sys.argv, "--dwz" in sys.argv
 if dwz and not shutil.which("dwz"):
     print("skipped: dwz (package dwz is not installed)")
     sys.exit(0)
+dwp = "--dwp" in sys.argv
+if dwp and not shutil.which("dwp"):
+    print("skipped: dwp (package binutils is not installed)")
+    sys.exit(0)
 failed = 0
 
 
@@ -31,6 +36,17 @@ def check(what, ok, detail=""):
 
 def run(*command, **kwargs):
     return subprocess.run(command, check=True, text=True, capture_output=True, **kwargs)
+
+
+def build_package(folder):
+    """dwp of binutils 2.40 knows DWARF 4 only."""
+    name = os.path.join(folder, "packed")
+    run("cc", "-g", "-gdwarf-4", "-O1", "-gsplit-dwarf", "-Wl,--build-id", "-o", name, target, cwd=folder)
+    run("dwp", "-e", name, "-o", name + ".dwp", cwd=folder)
+    for file in os.listdir(folder):
+        if file.endswith(".dwo"):
+            os.unlink(os.path.join(folder, file))
+    return name
 
 
 def wait_for(path):
@@ -137,7 +153,7 @@ def check_bare(dump, folder, objects):
 
 with tempfile.TemporaryDirectory(prefix="types") as folder:
     manifest, dump = os.path.join(folder, "manifest"), os.path.join(folder, "t.hfd")
-    program = target
+    program = build_package(folder) if dwp else target
     if bare or dwz:
         program = os.path.join(folder, os.path.basename(target))
         run("objcopy", "--strip-debug", target, program)

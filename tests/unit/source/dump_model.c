@@ -189,7 +189,7 @@ static void model_roots(struct hf_heap *heap, uint32_t n)
 		*r = (struct hf_heap_root){any(),
 			heap->usable[object] ? rnd() % heap->usable[object] : 0, object,
 			1 + (uint32_t)rnd() % 7, below_or_none(heap->variables.n),
-			below_or_none(heap->modules.n), below_or_none(heap->threads.n)};
+			below_or_none(heap->modules.n), below_or_none(heap->threads.n), 0};
 	}
 	for (unsigned i = 0; n && i < 5; i++) {
 		struct hf_heap_label *l = hf_heap_push(&heap->labels);
