@@ -31,7 +31,7 @@ BUILD_PACKAGES="
 "
 # What the tests use besides; nginx and redis are among the programs that are dumped,
 # wrk gives nginx work, gdb makes core files of live processes; dwz and libdebuginfod1 have their
-# tests, as have allocators other than glibc's, and musl; golang-go brings pprof; rustc compiles a target,
+# tests, as have allocators other than glibc's, and musl; btrfs has quotas; golang-go brings pprof; rustc compiles a target,
 # as does libc++; python3.11-dbg has the types of the interpreter.
 TEST_PACKAGES="
 	sqlite3
@@ -51,6 +51,8 @@ TEST_PACKAGES="
 	libc++abi-dev
 	python3.11-dbg
 	musl-tools
+	btrfs-progs
+	strace
 "
 
 [ "${1:-}" != demo ] || TEST_PACKAGES=

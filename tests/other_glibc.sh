@@ -108,12 +108,21 @@ for suite in "$@"; do
 	link "$suite" walk_self
 	link "$suite" walk_stepped
 	for scenario in single threads arena_max mxfast perturb trim mmapped mmap_threshold \
-		foreign_sbrk block_brk heaps orphans pieces guards many_threads damage speed race step fuzz; do
+		foreign_sbrk block_brk heaps orphans pieces guards many_threads idle damage speed race step fuzz; do
 		run "$suite" $scenario walk_self $scenario
 	done
-	for tunable in tcache_count=0 tcache_count=2000 tcache_max=2000000 mxfast=0 mxfast=160 hugetlb=1 arena_max=2; do
-		export GLIBC_TUNABLES=glibc.malloc.$tunable
-		case $tunable in tcache_count=0) export WALK_SELF_EMPTY_TCACHES=1 ;; esac
+	# Mapped chunks wait in tcaches, and mappings have names, which splits them.
+	for tunable in malloc.tcache_max=2000000 mem.decorate_maps=1; do
+		export GLIBC_TUNABLES=glibc.$tunable
+		for scenario in mmapped heaps block_brk; do
+			run "$suite" "$scenario, $tunable" walk_self $scenario
+		done
+		unset GLIBC_TUNABLES
+	done
+	for tunable in malloc.tcache_count=0 malloc.tcache_count=2000 malloc.tcache_max=2000000 malloc.mxfast=0 \
+		malloc.mxfast=160 malloc.hugetlb=1 malloc.arena_max=2 mem.decorate_maps=1; do
+		export GLIBC_TUNABLES=glibc.$tunable
+		case $tunable in malloc.tcache_count=0) export WALK_SELF_EMPTY_TCACHES=1 ;; esac
 		run "$suite" "threads, $tunable" walk_self threads
 		unset GLIBC_TUNABLES WALK_SELF_EMPTY_TCACHES
 	done

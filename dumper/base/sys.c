@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -143,4 +144,27 @@ int64_t hf_sys_read_file(const char *path, char *buf, size_t size)
 	if (n >= 0)
 		buf[n] = 0;
 	return n;
+}
+
+uint64_t hf_sys_ignored_signals(void)
+{
+	enum { BY_DEFAULT = 4, LAST = 64 };
+	static const int by_default[BY_DEFAULT] = {SIGCHLD, SIGURG, SIGWINCH, SIGCONT};
+	uint64_t ignored = 0, could_be = 0;
+	for (int i = 0; i < BY_DEFAULT; i++)
+		could_be |= 1ull << (by_default[i] - 1);
+	for (int signal = 1; signal <= LAST; signal++) {
+		struct {
+			void (*handler)(int);
+			unsigned long flags;
+			void *restorer;
+			uint64_t mask;
+		} action = {0};
+		uint64_t bit = 1ull << (signal - 1);
+		if (hf_syscall4(SYS_rt_sigaction, signal, 0, &action, sizeof(action.mask)) == 0 &&
+			(action.handler == SIG_IGN ||
+				(action.handler == SIG_DFL && (could_be & bit))))
+			ignored |= bit;
+	}
+	return ignored;
 }

@@ -1,6 +1,7 @@
 #include "frontend/capture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -50,8 +51,8 @@ static struct {
 	void *stack, *caller_stack, *pool_memory;
 	struct hf_capture_report *reports; /* REPORT_SIZE bytes */
 	uint64_t serial;                   /* of dumps, for the slot */
-	uint64_t number;                   /* for %n */
-	uint64_t n_rotating;               /* of these, those that do not count for max= */
+	uint64_t number;                   /* the last %n */
+	uint64_t n_dumps;                  /* by the pattern, for max=: not those that rotate */
 	dev_t stderr_dev;
 	ino_t stderr_ino;
 	struct hf_sink_file file;
@@ -123,6 +124,7 @@ struct work {
 	int ppid;
 	struct hf_pool *pool;
 	struct hf_vec own, findings;
+	char text[HF_FINDING_TEXT]; /* of one finding */
 	uint32_t limit_s;
 	bool contents;
 	bool written; /* the dump has its name */
@@ -167,26 +169,43 @@ static const char *why_refused(void)
 	return "";
 }
 
-static void note_problems(struct work *w, const struct hf_snapshot *s)
+/* The threads that ran on, or stood still by other means than ptrace. */
+static void note_threads(struct work *w, const struct hf_snapshot *s)
 {
-	char why[160];
-	if (s->trace_errno) {
+	char why[160] = "", tids[96] = "";
+	size_t n = 0;
+	if (s->in_caller)
+		hf_fmt(why, sizeof(why), "no process could be made");
+	else if (s->trace_errno)
 		hf_fmt(why, sizeof(why), "ptrace: %s%s", hf_strerror(s->trace_errno),
 			why_refused());
-		add_finding(w, HF_PARTIAL,
-			"other threads could not be stopped (%s): their registers and the live "
-			"parts of their stacks are not known",
-			why, 0);
-	} else if (s->not_stopped && !s->in_caller) {
-		add_finding(w, HF_PARTIAL,
-			"%s%lu threads did not stop in time: their registers are not known", "",
-			s->not_stopped);
+	for (size_t i = 0; i < sizeof(s->missed) / sizeof(s->missed[0]) && s->missed[i]; i++)
+		n += hf_fmt(tids + n, sizeof(tids) - n, "%s%d", i ? ", " : "", s->missed[i]);
+	if (s->parked) {
+		hf_fmt(w->text, sizeof(w->text),
+			"%u threads were stopped by a signal (%s): their system calls may have "
+			"returned EINTR",
+			s->parked, why);
+		add_finding(w, HF_INFO, "%s", w->text, 0);
 	}
+	if (!s->not_stopped)
+		return;
+	hf_fmt(w->text, sizeof(w->text),
+		"%u threads (%s%s) could not be stopped (%s): their registers are not known",
+		s->not_stopped, tids,
+		s->not_stopped > sizeof(s->missed) / sizeof(s->missed[0]) ? ", …" : "",
+		why[0] ? why : "not in time");
+	add_finding(w, HF_PARTIAL, "%s", w->text, 0);
+}
+
+static void note_problems(struct work *w, const struct hf_snapshot *s)
+{
+	note_threads(w, s);
 	if (s->in_caller)
-		add_finding(w, s->not_stopped ? HF_PARTIAL : HF_WARNING,
+		add_finding(w, HF_WARNING,
 			"no process could be made for the dump (%s): the thread that asked for it "
-			"wrote it, and %lu others ran on meanwhile",
-			hf_strerror(s->fork_errno), s->not_stopped);
+			"wrote it, and the process stood still during the whole dump",
+			hf_strerror(s->fork_errno), 0);
 	else if (s->in_place)
 		add_finding(w, HF_WARNING,
 			"no snapshot could be forked (%s): the process stood still during the "
@@ -475,6 +494,31 @@ static int lock_busy(void)
 	return -EAGAIN;
 }
 
+/* The name by the pattern. A number whose file is there already, of an earlier run, is passed over.
+ */
+static enum hf_status next_path(
+	const struct hf_config *config, int pid, uint64_t unix_time, struct hf_err *err)
+{
+	enum { MAX_TRIES = 100000 };
+	static char passed[HF_PATH_MAX];
+	struct stat st;
+	passed[0] = 0;
+	for (int i = 0; i < MAX_TRIES; i++) {
+		enum hf_status status = hf_config_path(config, pid, unix_time, ++state.number,
+			state.path, sizeof(state.path), err);
+		if (status)
+			return status;
+		if (strcmp(passed, state.path) == 0) { /* no %n in it: let it be refused */
+			state.number--;
+			break;
+		}
+		if (hf_syscall4(SYS_newfstatat, AT_FDCWD, state.path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			break;
+		hf_fmt(passed, sizeof(passed), "%s", state.path);
+	}
+	return HF_OK;
+}
+
 static int take(const struct hf_config *config, const struct hf_capture_request *request)
 {
 	struct hf_err err = {0};
@@ -485,8 +529,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		if (hf_fmt(state.path, sizeof(state.path), "%s", request->path) + 1 >=
 			sizeof(state.path))
 			return -ENAMETOOLONG;
-	} else if (hf_config_path(config, pid, unix_time, ++state.number, state.path,
-			   sizeof(state.path), &err)) {
+	} else if (next_path(config, pid, unix_time, &err)) {
 		hf_capture_say(err.msg);
 		return errno_of(&err);
 	}
@@ -513,6 +556,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.max_retries = MAX_RETRIES,
 		.background = !request->wait,
 		.hold = request->hold,
+		.our_signals = request->our_signals,
 		.sync = &state.reports[N_REPORTS].done,
 		.limit_s = config->limit_s ? config->limit_s + 1 : 0,
 		.keep_fd = stderr_is_ours() ? 2 : -1,
@@ -534,7 +578,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		request->end->limit_ms = limit_ms;
 		hf_fmt(request->end->path, HF_PATH_MAX, "%s", state.path);
 	}
-	state.n_rotating += request->rotates;
+	state.n_dumps += !request->path && !request->rotates;
 	hf_pool_deinit(&pool);
 	return result;
 }
@@ -572,8 +616,7 @@ int hf_capture(const struct hf_config *config, const struct hf_capture_request *
 	if (rc)
 		return rc;
 	struct call call = {config, request, -EDQUOT};
-	if (request->path || request->rotates ||
-		state.number - state.n_rotating < config->max_dumps)
+	if (request->path || request->rotates || state.n_dumps < config->max_dumps)
 		hf_call_on_stack((uint64_t)state.caller_stack + CALLER_STACK_SIZE, run_call, &call);
 	__atomic_store_n(&state.busy, 0, __ATOMIC_RELEASE);
 	return call.result;

@@ -30,7 +30,8 @@ struct hf_capture_request {
 	bool wait;                /* until the file is whole */
 	bool hold;                /* the other threads stand still until then */
 	bool announce; /* one line on stderr when the file is whole: the trigger and the name */
-	bool rotates;  /* it is removed again by its trigger, and does not count for max= */
+	uint64_t our_signals; /* that we handle and the program does not, signal N at bit N - 1 */
+	bool rotates;         /* it is removed again by its trigger, and does not count for max= */
 	struct hf_capture_end *end; /* without wait: for hf_capture_wait(); or NULL */
 	/* Further keys of the PROCESS section. */
 	const struct hf_fact *facts;

@@ -158,6 +158,7 @@ INTERPOSE_SIGNAL(__sysv_signal, (int)(SA_RESETHAND | SA_NODEFER))
 bool hf_signal_claim(int number, enum hf_signal_policy policy, hf_signal_handler handler,
 	void (*yielded)(int number))
 {
+	static const int ignored[] = {SIGCHLD, SIGURG, SIGWINCH, SIGCONT}; /* by default */
 	struct sigaction old, action = {0};
 	struct claim *c = &claims[number];
 	if (next_sigaction(number, NULL, &old))
@@ -170,7 +171,11 @@ bool hf_signal_claim(int number, enum hf_signal_policy policy, hf_signal_handler
 	if (policy == HF_SIGNAL_YIELD) {
 		action.sa_sigaction = handler;
 		action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-		memset(&action.sa_mask, 0xff, sizeof(action.sa_mask));
+		/* Blocked, these would not be ignored any more, but wake other threads. */
+		uint64_t mask = ~0ull;
+		for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+			mask &= ~(1ull << (ignored[i] - 1));
+		memcpy(&action.sa_mask, &mask, sizeof(mask));
 		if (next_sigaction(number, &action, NULL))
 			return false;
 		__atomic_store_n(&c->handler, handler, __ATOMIC_RELEASE);
@@ -199,4 +204,30 @@ void hf_signal_program_default(int number)
 	uint64_t mask = lock_programs();
 	claims[number].program = (struct sigaction){.sa_handler = SIG_DFL};
 	unlock_programs(mask);
+}
+
+/* The handler in the kernel; without libc, since a thread of ours has no TLS. */
+static void *handler_of(int number)
+{
+	struct {
+		void *handler;
+		uint64_t flags, restorer, mask;
+	} action = {0};
+	hf_syscall4(SYS_rt_sigaction, number, 0, &action, sizeof(action.mask));
+	return action.handler;
+}
+
+uint64_t hf_signals_ours(void)
+{
+	uint64_t set = 0;
+	for (int number = 1; number < N_SIGNALS; number++) {
+		const struct claim *c = claim_of(number);
+		if (!c)
+			continue;
+		bool ours = c->policy == HF_SIGNAL_KEEP ? c->program.sa_handler == SIG_DFL ||
+								  c->program.sa_handler == SIG_IGN
+							: handler_of(number) == (void *)c->handler;
+		set |= (uint64_t)ours << (number - 1);
+	}
+	return set;
 }

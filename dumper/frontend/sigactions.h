@@ -12,6 +12,7 @@
 #pragma once
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef void (*hf_signal_handler)(int number, siginfo_t *info, void *context);
 
@@ -21,6 +22,8 @@ enum hf_signal_policy { HF_SIGNAL_YIELD, HF_SIGNAL_KEEP };
  * under HF_SIGNAL_YIELD it has a handler already, which stays. */
 bool hf_signal_claim(int number, enum hf_signal_policy policy, hf_signal_handler handler,
 	void (*yielded)(int number));
+/* The signals that we handle and the program does not, signal N at bit N - 1. */
+uint64_t hf_signals_ours(void);
 /* What the program has set for a signal under HF_SIGNAL_KEEP. */
 void hf_signal_program_action(int number, struct sigaction *ret);
 /* A kept signal takes its default course from now on. */

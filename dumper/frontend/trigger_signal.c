@@ -3,17 +3,26 @@
  * itself keeps its handler, and is told on stderr that the signal makes no dumps.
  */
 #include <errno.h>
+#include <signal.h>
+#include <string.h>
 
 #include "base/fmt.h"
+#include "base/sys.h"
 #include "frontend/sigactions.h"
 #include "frontend/trigger.h"
+#include "stop/park.h"
 
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
 	char name[16], trigger[32];
 	struct hf_thread caller;
+	uint64_t blocked;
 	(void)info;
+	/* The kernel has blocked all but few: those that are ignored have to stay as they were. */
+	memcpy(&blocked, &((ucontext_t *)context)->uc_sigmask, sizeof(blocked));
+	blocked |= ~hf_sys_ignored_signals();
+	hf_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, 0, sizeof(blocked));
 	hf_fmt(trigger, sizeof(trigger), "signal %s", hf_signal_name(sig, name, sizeof(name)));
 	hf_caller_of_context(&caller, context);
 	struct hf_capture_request request = {
@@ -23,6 +32,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 		hf_capture_say("a dump is being made already: this signal makes none");
 	else if (result == -EDQUOT)
 		hf_capture_say("no more dumps: as many as max= (--max-dumps) allows are made");
+	hf_restart_call(context, hf_signals_ours());
 	errno = saved;
 }
 

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "base/fmt.h"
+#include "frontend/sigactions.h"
 #include "frontend/trigger.h"
 #include "frontend/watch.h"
 
@@ -32,7 +33,9 @@ bool hf_triggers_active(void)
 
 int hf_trigger_capture(const struct hf_capture_request *request)
 {
-	return config ? hf_capture(config, request) : -ENOSYS;
+	struct hf_capture_request with_signals = *request;
+	with_signals.our_signals = hf_signals_ours();
+	return config ? hf_capture(config, &with_signals) : -ENOSYS;
 }
 
 int hf_trigger_dump(const struct hf_capture_request *request)

@@ -13,6 +13,7 @@
 #include "base/stack_call.h"
 #include "base/sys.h"
 #include "stop/limit.h"
+#include "stop/park.h"
 #include "stop/room.h"
 #include "stop/tracees.h"
 #include "stop/unforked.h"
@@ -26,6 +27,15 @@ enum {
 
 static const uint64_t SYNC_TIMEOUT_NS = 3000000000;
 
+/* How threads are stopped. */
+enum how {
+	TRACED,
+	TRACED_OR_PARKED,
+	PARKED, /* who traces is killed for it */
+	NOT_AT_ALL,
+	DONE,
+};
+
 struct collector {
 	struct hf_snapshot *snapshot;
 	struct hf_tracees tracees;
@@ -33,8 +43,9 @@ struct collector {
 	int done;   /* the threads run again; written last */
 	bool stays; /* until the snapshot is done, as its parent */
 	uint64_t stopped_at_ns;
-	int nice;      /* of the target */
-	bool no_trace; /* the threads are left alone */
+	int nice; /* of the target */
+	enum how how;
+	bool refused; /* threads may not be traced: parked, all could be stopped */
 };
 
 /* A thread of ours that reaps a collector which stays; only one at a time (one snapshot is). */
@@ -180,28 +191,70 @@ static void announce(struct collector *c)
 	__atomic_store_n(&c->done, 1, __ATOMIC_RELEASE);
 }
 
+/* Those that a park has stopped may make no more, so that it comes to an end. */
+static int stop_threads(struct collector *c)
+{
+	size_t n_before;
+	int rc;
+	c->tracees.no_trace = c->how >= PARKED;
+	do {
+		n_before = c->tracees.list.n;
+		rc = hf_tracees_stop(&c->tracees);
+		if (c->how == TRACED_OR_PARKED || c->how == PARKED)
+			hf_park(&c->tracees);
+	} while (rc >= 0 && c->tracees.list.n != n_before);
+	for (size_t i = 0; i < c->tracees.list.n; i++)
+		c->refused = c->refused || hf_tracees_at(&c->tracees, i)->refused;
+	return rc;
+}
+
+static void count_threads(struct collector *c)
+{
+	struct hf_snapshot *s = c->snapshot;
+	s->not_stopped = c->tracees.not_stopped;
+	s->parked = 0;
+	for (size_t i = 0, n = 0; i < c->tracees.list.n; i++) {
+		const struct hf_tracee *t = hf_tracees_at(&c->tracees, i);
+		s->parked += t->parked;
+		if (!t->gone && (t->thread.flags & HF_THREAD_NO_REGISTERS) &&
+			n < sizeof(s->missed) / sizeof(s->missed[0]))
+			s->missed[n++] = t->thread.tid;
+	}
+}
+
 static int collector_main(void *arg)
 {
 	struct collector *c = arg;
 	struct hf_snapshot *s = c->snapshot;
+	const uint64_t all = ~0ull;
+	hf_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &all, 0, sizeof(all));
 	close_everything(s->keep_fd);
 	hf_limit_start(s->limit_s, NULL, NULL);
 	c->nice = get_nice();
 	set_nice(-20);
 	while (!__atomic_load_n(&c->pid, __ATOMIC_ACQUIRE))
 		hf_sys_sleep_ns(1000);
-	int rc = c->no_trace ? -EPERM : hf_tracees_stop(&c->tracees);
+	int rc = stop_threads(c);
+	if (c->refused && c->how == TRACED) {
+		for (size_t i = 0; i < c->tracees.list.n; i++)
+			hf_tracees_at(&c->tracees, i)->thread.flags |= HF_THREAD_NO_REGISTERS;
+		hf_tracees_release(&c->tracees);
+		hf_tracees_deinit(&c->tracees);
+		announce(c);
+		return 0;
+	}
 	c->stopped_at_ns = hf_sys_monotonic_ns();
 	s->time_ns = hf_sys_realtime_ns();
 	while (rc >= 0 && s->busy && s->retries < s->max_retries &&
 		hf_sys_monotonic_ns() - c->stopped_at_ns < RETRY_BUDGET_NS && s->busy(s->ctx)) {
 		s->retries++;
 		hf_tracees_run(&c->tracees, s->busy_start, s->busy_end, RETRY_PAUSE_NS);
-		rc = hf_tracees_stop(&c->tracees);
+		hf_park_run(&c->tracees, s->busy_start, s->busy_end, RETRY_PAUSE_NS);
+		rc = stop_threads(c);
 		s->time_ns = hf_sys_realtime_ns();
 	}
 	hf_tracees_registers(&c->tracees);
-	s->not_stopped = c->tracees.not_stopped;
+	count_threads(c);
 	s->trace_errno = c->tracees.trace_errno ? c->tracees.trace_errno : rc < 0 ? -rc : 0;
 	if (hand_out_threads(c))
 		fork_snapshot(c);
@@ -209,6 +262,7 @@ static int collector_main(void *arg)
 		s->result = -ENOMEM;
 	if (s->hold && s->pid)
 		hf_wait(s->pid, NULL, 0);
+	hf_park_release();
 	hf_tracees_release(&c->tracees);
 	s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
 	hf_tracees_deinit(&c->tracees);
@@ -260,19 +314,27 @@ static void work_in_caller(void *arg)
 	struct hf_snapshot *s = c->snapshot;
 	s->time_ns = hf_sys_realtime_ns();
 	hf_process_sizes(s->target_pid, &s->vm_bytes, &s->rss_bytes);
-	/* Lists the threads; to stop them is not for one of them, and a filter may kill for it. */
-	if (hf_syscall1(SYS_prctl, PR_GET_SECCOMP) == 0 && hf_tracees_stop(&c->tracees) >= 0)
+	/* One of them may not trace the others. */
+	c->how = PARKED;
+	hf_park_prepare(s->our_signals);
+	if (stop_threads(c) >= 0)
 		hf_tracees_registers(&c->tracees);
-	s->not_stopped = c->tracees.not_stopped;
+	count_threads(c);
 	s->result = hand_out_threads(c) ? run_work(s) : -ENOMEM;
+	hf_park_release();
 	hf_tracees_deinit(&c->tracees);
 	hf_vec_deinit(&s->threads.threads);
 }
 
+/* *ret_next: how to try again, or DONE. */
 static enum hf_status take(
-	struct hf_snapshot *s, bool no_trace, int *ret_wait_status, struct hf_err *err)
+	struct hf_snapshot *s, enum how how, enum how *ret_next, struct hf_err *err)
 {
-	struct collector c = {.snapshot = s, .stays = reaps_orphans(), .no_trace = no_trace};
+	int end = 0;
+	struct collector c = {.snapshot = s, .stays = reaps_orphans(), .how = how};
+	*ret_next = DONE;
+	if (how == TRACED_OR_PARKED || how == PARKED)
+		hf_park_prepare(s->our_signals);
 	hf_tracees_init(&c.tracees, s->target_pid, s->caller->tid, s->pool);
 	bool yama = yama_restricts();
 	long pid = hf_sys_clone(CLONE_VM, s->stack, s->stack_size, NULL, collector_main, &c);
@@ -288,17 +350,30 @@ static enum hf_status take(
 	bool reaped = false;
 	for (uint64_t pause = 20000;
 		!reaped && !(c.stays && __atomic_load_n(&c.done, __ATOMIC_ACQUIRE));) {
-		long rc = hf_syscall4(
-			SYS_wait4, pid, ret_wait_status, __WALL | (c.stays ? WNOHANG : 0), 0);
+		long rc = hf_syscall4(SYS_wait4, pid, &end, __WALL | (c.stays ? WNOHANG : 0), 0);
 		reaped = rc == pid || rc == -ECHILD;
 		if (!reaped && c.stays)
 			hf_sys_sleep_ns(pause);
 	}
 	if (yama)
 		hf_syscall2(SYS_prctl, PR_SET_PTRACER, 0);
-	if (!reaped)
+	bool done = __atomic_load_n(&c.done, __ATOMIC_ACQUIRE);
+	bool parks = done && c.refused && how == TRACED; /* this one has ended */
+	if (!reaped && parks)
+		hf_syscall4(SYS_wait4, pid, &end, __WALL, 0);
+	else if (!reaped)
 		reap_later((int)pid);
-	if (!__atomic_load_n(&c.done, __ATOMIC_ACQUIRE))
+	if (!done) /* it cannot let them go any more */
+		hf_park_release();
+	if (!done && WIFSIGNALED(end) && WTERMSIG(end) == SIGSYS && how != NOT_AT_ALL) {
+		*ret_next = how == PARKED ? NOT_AT_ALL : PARKED;
+		return HF_OK;
+	}
+	if (parks) {
+		*ret_next = TRACED_OR_PARKED;
+		return HF_OK;
+	}
+	if (!done)
 		return hf_err_set(err, HF_E_FAILED,
 			"the process that makes the dump was killed, or took too long");
 	if (s->in_place || s->pid)
@@ -308,16 +383,17 @@ static enum hf_status take(
 
 enum hf_status hf_snapshot_take(struct hf_snapshot *s, struct hf_err *err)
 {
-	uint64_t all = ~0ull, old = 0;
-	hf_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
+	/* A signal that is blocked is not ignored: it would be queued, and wake other threads. */
+	uint64_t blocked = ~hf_sys_ignored_signals(), old = 0;
+	hf_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &blocked, &old, sizeof(blocked));
 	s->target_pid = (int)hf_syscall0(SYS_getpid);
-	int end = 0;
-	enum hf_status status = __atomic_load_n(&reaper.pid, __ATOMIC_ACQUIRE)
-					? hf_err_sys(err, HF_E_FAILED, EAGAIN,
-						  "the dump before is still being written")
-					: take(s, false, &end, err);
-	if (status && WIFSIGNALED(end) && WTERMSIG(end) == SIGSYS)
-		status = take(s, true, &end, err);
+	enum how how = TRACED;
+	enum hf_status status = HF_OK;
+	if (__atomic_load_n(&reaper.pid, __ATOMIC_ACQUIRE))
+		status = hf_err_sys(
+			err, HF_E_FAILED, EAGAIN, "the dump before is still being written");
+	while (!status && how != DONE)
+		status = take(s, how, &how, err);
 	hf_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, sizeof(old));
 	return status;
 }

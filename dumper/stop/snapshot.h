@@ -19,10 +19,11 @@
  * threads parked: `in_place` tells it.
  *
  * Where not even the collector can be made (a limit of processes), the calling thread does the work
- * in place, while the others run on: in_caller.
+ * in place, while the others are parked by a signal: in_caller.
  *
- * Where a seccomp filter kills whoever traces, it kills the collector: another one is made, which
- * lets the threads run and only forks.
+ * Where threads may not be traced, another collector is made, which parks them by a signal
+ * (park.h); so too where a seccomp filter kills whoever traces, since it kills the collector. If
+ * that is killed again, a last one lets the threads run and only forks.
  *
  * Async-signal-safe; needs no TLS, malloc or lock. One snapshot at a time (the caller's to ensure).
  */
@@ -46,11 +47,12 @@ struct hf_snapshot {
 	int (*work)(struct hf_snapshot *snapshot);
 	void *ctx;
 	uint32_t max_retries;
-	bool background;  /* nobody waits for the work: it steps back behind the target */
-	bool hold;        /* the threads stand still until the work is done */
-	int *sync;        /* a word that forked processes share */
-	uint32_t limit_s; /* for all but the work, which has one of its own; 0: none */
-	int keep_fd;      /* the one descriptor that stays open for messages (stderr), or -1 */
+	bool background;      /* nobody waits for the work: it steps back behind the target */
+	bool hold;            /* the threads stand still until the work is done */
+	uint64_t our_signals; /* which the program does not handle (park.h) */
+	int *sync;            /* a word that forked processes share */
+	uint32_t limit_s;     /* for all but the work, which has one of its own; 0: none */
+	int keep_fd;          /* the one descriptor that stays open for messages (stderr), or -1 */
 	/* out, filled before work() runs */
 	struct hf_threads threads;
 	int target_pid;
@@ -59,6 +61,8 @@ struct hf_snapshot {
 	bool in_caller;       /* in place, and by the calling thread itself: the others ran on */
 	uint32_t retries;     /* stops that found somebody busy */
 	uint32_t not_stopped; /* threads whose registers could not be had */
+	int missed[4];        /* the first of them; 0: no more */
+	uint32_t parked;      /* threads that a signal stopped (park.h) */
 	int trace_errno;      /* why */
 	uint64_t rss_bytes, vm_bytes; /* at the stop; 0: not known */
 	uint64_t missing_bytes;       /* of memory that fork does not copy: could not be had */

@@ -5,6 +5,7 @@
 #pragma once
 #include <stdint.h>
 #include <sys/user.h>
+#include <ucontext.h>
 
 #include "base/page_alloc.h"
 #include "holdfast/format.h"
@@ -44,3 +45,8 @@ void hf_thread_each_register(const struct hf_thread *thread,
 
 /* Value of one general register (enum hf_register below HF_REG_LANE0). */
 uint64_t hf_thread_register(const struct hf_thread *thread, uint32_t number);
+
+/* The interrupted context of a signal handler, as the kernel left it on the signal frame: registers
+ * but fs_base, which is not in it. xsave points into the frame, which stays while the handler runs.
+ */
+void hf_thread_of_context(struct hf_thread *ret, const ucontext_t *context);

@@ -16,8 +16,11 @@
 enum {
 	STOP_TIMEOUT_MS = 2000, /* for threads in uninterruptible system calls */
 	DIRENT_BUF = 16 << 10,
-	MAX_ASKED = 64,  /* threads that are asked whether they have children */
-	MAX_SWEEPS = 64, /* looks at the list of threads until no new one shows */
+	MAX_ASKED = 64,   /* threads that are asked whether they have children */
+	MAX_SWEEPS = 64,  /* looks at the list of threads until no new one shows */
+	EARLY_SWEEPS = 4, /* of these, before the first thread is stopped */
+	MAX_RUNS = 16,    /* pauses while threads are led from one system call to the next */
+	SYSCALL_STOP = SIGTRAP | 0x80, /* PTRACE_O_TRACESYSGOOD */
 };
 
 long hf_ptrace(long request, int tid, long addr, long data)
@@ -60,9 +63,22 @@ static void note_stop(struct hf_tracee *t, int status)
 		return;
 	}
 	t->stopped = true;
-	t->signal = (status >> 16) == PTRACE_EVENT_STOP || WSTOPSIG(status) == SIGTRAP
+	t->at_call = WSTOPSIG(status) == SYSCALL_STOP;
+	t->signal = (status >> 16) == PTRACE_EVENT_STOP || WSTOPSIG(status) == SIGTRAP || t->at_call
 			    ? 0
 			    : WSTOPSIG(status);
+}
+
+/* A thread that is to stop and stands at the door of a system call: what the stop does to the call
+ * shows behind it, where the thread stops at once. Asked again, since any stop takes back what the
+ * thread was asked before. */
+static void pass_door(struct hf_tracee *t)
+{
+	if (!t->at_call)
+		return;
+	t->stopped = t->at_call = false;
+	hf_ptrace(PTRACE_INTERRUPT, t->thread.tid, 0, 0);
+	t->gone = hf_ptrace(PTRACE_CONT, t->thread.tid, 0, 0) < 0;
 }
 
 static void wait_stopped(struct hf_tracee *t, uint64_t deadline)
@@ -72,6 +88,7 @@ static void wait_stopped(struct hf_tracee *t, uint64_t deadline)
 		long rc = hf_wait(t->thread.tid, &status, WNOHANG);
 		if (rc == t->thread.tid) {
 			note_stop(t, status);
+			pass_door(t);
 		} else if (rc < 0 && rc != -EINTR) {
 			t->gone = true;
 		} else {
@@ -103,14 +120,27 @@ static bool is_zombie(const struct hf_tracees *t, int tid)
 static void seize(struct hf_tracees *t, struct hf_tracee *tracee)
 {
 	int tid = tracee->thread.tid;
-	long rc = hf_ptrace(PTRACE_SEIZE, tid, 0, 0);
+	long rc = t->no_trace ? -EPERM : hf_ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD);
 	if (rc < 0) {
 		tracee->gone = rc == -ESRCH || is_zombie(t, tid);
+		tracee->refused = !tracee->gone;
 		t->trace_errno = tracee->gone ? t->trace_errno : (int)-rc;
 		return;
 	}
 	tracee->seized = true;
-	hf_ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+}
+
+static void interrupt(struct hf_tracees *t)
+{
+	for (size_t i = 0; i < t->list.n; i++) {
+		struct hf_tracee *tracee = hf_tracees_at(t, i);
+		if (!tracee->seized || tracee->gone || (tracee->stopped && !tracee->at_call))
+			continue;
+		if (tracee->at_call)
+			pass_door(tracee);
+		else
+			hf_ptrace(PTRACE_INTERRUPT, tracee->thread.tid, 0, 0);
+	}
 }
 
 bool hf_tracees_gets_signals(const struct hf_tracees *t, int tid)
@@ -120,15 +150,6 @@ bool hf_tracees_gets_signals(const struct hf_tracees *t, int tid)
 		return tid == t->pid;
 	hf_fmt(path, sizeof(path), "/proc/%d/task/%d/children", t->pid, tid);
 	return hf_sys_read_file(path, text, sizeof(text)) > 0;
-}
-
-/* Those that are stopped neither make children nor reap them: then it is certain. */
-static void ask_all(struct hf_tracees *t)
-{
-	for (size_t i = 0; i < t->list.n; i++) {
-		struct hf_tracee *tracee = hf_tracees_at(t, i);
-		tracee->late = hf_tracees_gets_signals(t, tracee->thread.tid);
-	}
 }
 
 struct linux_dirent64 {
@@ -166,6 +187,7 @@ static int list_threads(struct hf_tracees *t, int dir, char *buf, uint32_t *ret_
 	}
 }
 
+/* Those that get signals last. */
 static int sweep(struct hf_tracees *t, int dir, char *buf, uint32_t *ret_new)
 {
 	size_t first = t->list.n;
@@ -200,10 +222,17 @@ int hf_tracees_stop(struct hf_tracees *t)
 	if (dir < 0)
 		return dir;
 	int rc = 0;
-	for (uint32_t i = 0, n_new = 1; i < MAX_SWEEPS && n_new && rc >= 0; i++) {
+	uint32_t i = 0, n_new = 1;
+	/* All are traced before the first is stopped: a signal that is sent because a thread is
+	 * traced then goes to that thread first, and any other that it wakes is traced, too, and
+	 * so tells of it. */
+	for (; i < EARLY_SWEEPS && n_new && rc >= 0; i++)
 		rc = sweep(t, dir, buf, &n_new);
+	do {
+		interrupt(t);
 		wait_all(t);
-	}
+		rc = rc < 0 ? rc : sweep(t, dir, buf, &n_new);
+	} while (n_new && rc >= 0 && ++i < MAX_SWEEPS);
 	hf_sys_close(dir);
 	return rc;
 }
@@ -215,6 +244,7 @@ void hf_tracees_stop_one(struct hf_tracees *t, int tid)
 		return;
 	tracee->thread.tid = tid;
 	seize(t, tracee);
+	interrupt(t);
 	wait_all(t);
 	tracee->late = hf_tracees_gets_signals(t, tid);
 }
@@ -223,26 +253,30 @@ void hf_tracees_stop_one(struct hf_tracees *t, int tid)
  * never see it (signal(7), "Interruption of system calls and library functions by stop signals":
  * those on sockets where a timeout is set). Have the kernel restart them: it does so when it finds
  * ERESTARTNOHAND in rax after the stop. */
-static bool undo_eintr(struct user_regs_struct *regs)
+static bool tells_of_stops(long call)
 {
-	enum { ERESTARTNOHAND = 514, EPOLL_PWAIT2 = 441, IO_URING_ENTER = 426 };
+	enum { EPOLL_PWAIT2 = 441, IO_URING_ENTER = 426 };
 	static const short calls[] = {SYS_epoll_wait, SYS_epoll_pwait, EPOLL_PWAIT2, SYS_semop,
 		SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents, IO_URING_ENTER, SYS_read,
 		SYS_accept, SYS_accept4, SYS_connect, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,
 		SYS_sendto, SYS_sendmsg, SYS_sendmmsg};
-	if ((long)regs->rax != -EINTR || (long)regs->orig_rax < 0)
-		return false;
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		if ((long)regs->orig_rax == calls[i]) {
-			regs->rax = (unsigned long long)-ERESTARTNOHAND;
+		if (call == calls[i])
 			return true;
-		}
 	}
 	return false;
 }
 
-/* A hexadecimal set of signals of /proc/PID/status, signal N at bit N - 1. */
-static uint64_t signal_set(const char *status, const char *key)
+static bool undo_eintr(struct user_regs_struct *regs)
+{
+	enum { ERESTARTNOHAND = 514 };
+	if ((long)regs->rax != -EINTR || !tells_of_stops((long)regs->orig_rax))
+		return false;
+	regs->rax = (unsigned long long)-ERESTARTNOHAND;
+	return true;
+}
+
+uint64_t hf_signal_set(const char *status, const char *key)
 {
 	const char *at = strstr(status, key);
 	uint64_t set = 0;
@@ -268,9 +302,9 @@ static bool is_ignored(const struct hf_tracees *t, int signal)
 	if (signal < 1 || signal > 64 || hf_sys_read_file(path, text, sizeof(text)) <= 0)
 		return false;
 	uint64_t bit = 1ull << (signal - 1);
-	if (signal_set(text, "SigCgt:") & bit)
+	if (hf_signal_set(text, "SigCgt:") & bit)
 		return false;
-	bool ignored = signal_set(text, "SigIgn:") & bit;
+	bool ignored = hf_signal_set(text, "SigIgn:") & bit;
 	for (int i = 0; i < BY_DEFAULT; i++)
 		ignored = ignored || signal == by_default[i];
 	return ignored;
@@ -289,16 +323,25 @@ static void cover_traces(const struct hf_tracees *t, struct hf_tracee *tracee)
 		hf_ptrace(PTRACE_SETREGSET, tracee->thread.tid, NT_PRSTATUS, (long)&iov);
 }
 
+static bool get_registers(const struct hf_tracee *t, struct user_regs_struct *ret)
+{
+	struct iovec iov = {ret, sizeof(*ret)};
+	return hf_ptrace(PTRACE_GETREGSET, t->thread.tid, NT_PRSTATUS, (long)&iov) >= 0;
+}
+
+/* Has it entered a system call that it is not to be in while others are traced? */
+static bool held_back(const struct hf_tracee *t, const struct user_regs_struct *regs)
+{
+	return t->at_call && (long)regs->rax == -ENOSYS && tells_of_stops((long)regs->orig_rax);
+}
+
 /* Is the thread in [start, end), and not asleep in a system call? No allocator sleeps with a lock
- * held; and a sleeper that is woken while others are traced may see EINTR without any stop that
- * would tell us, since another thread takes the signal that it was woken for. */
+ * held. */
 static bool is_busy(const struct hf_tracee *t, uint64_t start, uint64_t end)
 {
 	enum { ERESTARTSYS = 512, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516 };
 	struct user_regs_struct regs;
-	struct iovec iov = {&regs, sizeof(regs)};
-	if (hf_ptrace(PTRACE_GETREGSET, t->thread.tid, NT_PRSTATUS, (long)&iov) < 0 ||
-		regs.rip < start || regs.rip >= end)
+	if (!get_registers(t, &regs) || regs.rip < start || regs.rip >= end || held_back(t, &regs))
 		return false;
 	if ((long)regs.orig_rax < 0)
 		return true;
@@ -313,37 +356,51 @@ static bool is_busy(const struct hf_tracee *t, uint64_t start, uint64_t end)
 	}
 }
 
-/* Those that get signals and those that do not run in turn: a running thread can take the signal
- * that another one was woken for, as said above. */
-static bool run_some(struct hf_tracees *t, uint64_t start, uint64_t end, bool late)
+/* To the next system call, of its own or of the stop that we ask for. */
+static void run_on(struct hf_tracee *tracee)
+{
+	tracee->stopped = tracee->at_call = false;
+	if (hf_ptrace(PTRACE_SYSCALL, tracee->thread.tid, 0, tracee->signal) < 0)
+		tracee->gone = true;
+	tracee->signal = 0;
+}
+
+/* A thread that runs while others are traced may be woken by a signal that another one takes;
+ * asleep in one of certain system calls it would see EINTR without any stop that tells us. So it
+ * goes no further than to the next of these. */
+static bool lead_on(struct hf_tracees *t)
 {
 	bool any = false;
 	for (size_t i = 0; i < t->list.n; i++) {
 		struct hf_tracee *tracee = hf_tracees_at(t, i);
-		if (!tracee->stopped || tracee->late != late || !is_busy(tracee, start, end))
+		struct user_regs_struct regs;
+		int status;
+		if (!tracee->seized || tracee->gone || tracee->stopped ||
+			hf_wait(tracee->thread.tid, &status, WNOHANG) != tracee->thread.tid)
 			continue;
+		note_stop(tracee, status);
+		if (!tracee->at_call || !get_registers(tracee, &regs) || held_back(tracee, &regs))
+			continue;
+		run_on(tracee);
 		any = true;
-		cover_traces(t, tracee);
-		tracee->stopped = false;
-		if (hf_ptrace(PTRACE_CONT, tracee->thread.tid, 0, tracee->signal) < 0)
-			tracee->gone = true;
-		tracee->signal = 0;
 	}
 	return any;
 }
 
 void hf_tracees_run(struct hf_tracees *t, uint64_t busy_start, uint64_t busy_end, uint64_t ns)
 {
-	ask_all(t);
-	t->turn = !t->turn;
-	if (!run_some(t, busy_start, busy_end, !t->turn))
-		run_some(t, busy_start, busy_end, t->turn);
-	hf_sys_sleep_ns(ns);
 	for (size_t i = 0; i < t->list.n; i++) {
 		struct hf_tracee *tracee = hf_tracees_at(t, i);
-		if (tracee->seized && !tracee->gone && !tracee->stopped)
-			hf_ptrace(PTRACE_INTERRUPT, tracee->thread.tid, 0, 0);
+		if (!tracee->stopped || !is_busy(tracee, busy_start, busy_end))
+			continue;
+		cover_traces(t, tracee);
+		run_on(tracee);
 	}
+	int runs = 0;
+	do {
+		hf_sys_sleep_ns(ns);
+	} while (lead_on(t) && ++runs < MAX_RUNS);
+	interrupt(t);
 }
 
 void hf_tracees_settle(struct hf_tracees *t)
@@ -357,7 +414,7 @@ void hf_tracees_settle(struct hf_tracees *t)
 			if (!signal)
 				break;
 			tracee->signal = 0;
-			tracee->stopped = false;
+			tracee->stopped = tracee->at_call = false;
 			hf_ptrace(PTRACE_INTERRUPT, tracee->thread.tid, 0, 0);
 			if (hf_ptrace(PTRACE_CONT, tracee->thread.tid, 0, signal) < 0)
 				tracee->gone = true;
@@ -370,6 +427,8 @@ static void read_registers(struct hf_tracees *t, struct hf_tracee *tracee)
 {
 	struct hf_thread *thread = &tracee->thread;
 	struct iovec regs = {&thread->regs, sizeof(thread->regs)};
+	if (tracee->parked)
+		return;
 	if (!tracee->stopped ||
 		hf_ptrace(PTRACE_GETREGSET, thread->tid, NT_PRSTATUS, (long)&regs) < 0) {
 		thread->flags |= HF_THREAD_NO_REGISTERS;

@@ -17,21 +17,25 @@ struct hf_tracee {
 	struct hf_thread thread;
 	int tid_inside; /* of stop/namespaces.h; 0: the same */
 	bool seized, stopped, gone;
-	int signal; /* on its way when the thread stopped: delivered when it goes on */
-	bool late;  /* the last to be traced and the first to be let go */
+	int signal;   /* on its way when the thread stopped: delivered when it goes on */
+	bool late;    /* the last to be traced and the first to be let go */
+	bool refused; /* it may not be traced */
+	/* of park.h */
+	struct slot *slot;
+	bool parked, deaf; /* stands still by a signal, or cannot */
+	bool at_call;      /* it entered or left a system call when it stopped */
 };
 
 struct hf_tracees {
 	/* in */
 	int pid;              /* of the process */
 	int skip_tid;         /* a thread that is left alone; 0: none */
+	bool no_trace;        /* list the threads and no more */
 	struct hf_pool *pool; /* for vector registers */
 	/* out */
 	struct hf_vec list;   /* of struct hf_tracee */
 	int trace_errno;      /* why a thread could not be seized; 0: all could */
 	uint32_t not_stopped; /* threads whose registers could not be had */
-	/* internal */
-	bool turn; /* who runs when some are let run */
 };
 
 void hf_tracees_init(struct hf_tracees *t, int pid, int skip_tid, struct hf_pool *pool);
@@ -54,7 +58,8 @@ void hf_tracees_stop_one(struct hf_tracees *t, int tid);
 bool hf_tracees_gets_signals(const struct hf_tracees *t, int tid);
 /* Let stopped threads whose program counter lies in [busy_start, busy_end), and that are not asleep
  * in a system call, run for ns nanoseconds and ask them to stop again; hf_tracees_stop() must
- * follow. */
+ * follow. None goes into a system call that would tell it of a stop: it stands still at its door.
+ */
 void hf_tracees_run(struct hf_tracees *t, uint64_t busy_start, uint64_t busy_end, uint64_t ns);
 /* A thread that stopped with a signal on its way: have it take the signal (enter its handler, or
  * end) and stop again, so that it may be used for system calls. */
@@ -71,6 +76,8 @@ void hf_tracees_registers(struct hf_tracees *t);
 void hf_process_sizes(int pid, uint64_t *ret_vm_bytes, uint64_t *ret_rss_bytes);
 /* Let all go. One that has not stopped yet is let go by a later call, or by the tracer's end. */
 void hf_tracees_release(struct hf_tracees *t);
+/* A hexadecimal set of signals of /proc/PID/status, signal N at bit N - 1. */
+uint64_t hf_signal_set(const char *status, const char *key);
 /* The state letter of a thread, as /proc/PID/stat has it; 0: there is no such thread. */
 char hf_thread_state(int pid, int tid);
 /* Is there a thread that was asked to stop, has not, and is not let go? */

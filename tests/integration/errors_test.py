@@ -1,11 +1,12 @@
 """Dumps that cannot be written: one line each, the program goes on, nothing stays.
 
-usage: errors_test.py HOLDFAST TARGET paths|limit|mounts|killed
+usage: errors_test.py HOLDFAST TARGET paths|numbers|limit|mounts|quota|killed|eintr
 """
 import errno
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,63 @@ def paths(holdfast, target):
     t.end()
     expect("what is there", sorted(p.name for p in folder.iterdir()), ["link.hfd", "there.hfd"])
     expect("and was before", (folder / "there.hfd").read_text(), "mine")
+
+
+def numbers(holdfast, target):
+    """Files of an earlier run: %n goes on behind them, as long as max allows; without %n nothing is replaced."""
+    folder = holdfast.folder
+    for i in (1, 2, 4):
+        (folder / f"run.{i}.hfd").write_text("mine")
+    (folder / "run.5.hfd").symlink_to(folder / "nowhere")
+    words = [holdfast.command, "run", "-o", str(folder / "run.%n.hfd"), "--max-dumps", "2", "--", target, "plain", "100"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as t:
+        expect("the target says", t.stdout.readline(), "ready\n")
+        for name in ("run.3.hfd", "run.6.hfd"):
+            os.kill(t.pid, signal.SIGUSR2)
+            expect("it says", t.stderr.readline(), f"holdfast: signal USR2: heap dump in {folder / name}\n")
+            holdfast("verify", folder / name)
+        os.kill(t.pid, signal.SIGUSR2)
+        expect("no more than max", "no more dumps" in t.stderr.readline(), True)
+        t.communicate("end\n", timeout=60)
+    expect("what was there", [(folder / f"run.{i}.hfd").read_text() for i in (1, 2, 4)], ["mine"] * 3)
+    (folder / "one.hfd").write_text("mine")
+    words[3] = str(folder / "one.hfd")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as t:
+        t.stdout.readline()
+        os.kill(t.pid, signal.SIGUSR2)
+        expect("without %n", "never replaces" in t.stderr.readline(), True)
+        t.communicate("end\n", timeout=60)
+    expect("it", (folder / "one.hfd").read_text(), "mine")
+
+
+def quota(holdfast, target):
+    """EDQUOT, of a file system with quotas: btrfs here, whose quotas hold for root too."""
+    if os.geteuid() != 0 or not shutil.which("mkfs.btrfs"):
+        print("SKIPPED: takes root and mkfs.btrfs (btrfs-progs)")
+        return 77
+    image, place = holdfast.folder / "image", holdfast.folder / "fs"
+    place.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(256 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True)
+    done = subprocess.run(["mount", "-o", "loop", image, place], capture_output=True, text=True)
+    if done.returncode:
+        print(f"SKIPPED: no btrfs can be mounted here: {done.stderr}")
+        return 77
+    try:
+        for words in (["quota", "enable", place], ["subvolume", "create", place / "sub"],
+                      ["qgroup", "limit", "64K", place / "sub"]):
+            subprocess.run(["btrfs", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+        t = Target(holdfast, target)
+        t.refused(place / "sub" / "x.hfd", errno.EDQUOT, "quota")
+        expect("what is there", list((place / "sub").iterdir()), [])
+        t.end()
+        words = [holdfast.command, "run", "-o", str(place / "sub" / "%n.hfd"), "--on-exit", "--", target, "plain", N_NODES]
+        done = subprocess.run(words, input="end\n", capture_output=True, text=True)
+        expect("at exit", (done.returncode, len(done.stderr.splitlines()), "quota" in done.stderr.lower()), (0, 1, True))
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+    return 0
 
 
 def limit(holdfast, target):
@@ -129,6 +187,27 @@ def killed(holdfast, target):
     process.stdin.write("end\n")
     process.communicate(timeout=60)
     expect("end", process.returncode, 0)
+    return 0
+
+
+def eintr(holdfast, target):
+    """Reads and writes that are interrupted, every third of them, are made again."""
+    if not shutil.which("strace"):
+        print("SKIPPED: strace is not here")
+        return 77
+    tool = str(pathlib.Path(holdfast.command).with_name("holdfast-dump"))
+    t = Target(holdfast, target)
+    for calls in ("write", "read,pread64"):
+        path = holdfast.folder / f"{calls}.hfd"
+        log = holdfast.folder / "log"
+        subprocess.run(["strace", "-f", "-qq", "-o", log, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EINTR:when=2+3",
+                        tool, str(t.process.pid), "-o", path], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        injected = log.read_text().count("(INJECTED)")
+        print(f"{injected} {calls} interrupted")
+        expect("some were", injected > 2, True)
+        held = holdfast.load(path).execute("SELECT held_count FROM variable WHERE name = 'g_list'").fetchone()
+        expect("nodes", held, (int(N_NODES),))
+    t.end()
     return 0
 
 

@@ -3,6 +3,7 @@
 usage: oom_test.py HOLDFAST TARGET SCENARIO
 """
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,9 @@ def ways(holdfast, target):
 
 
 def limits(holdfast, target):
+    for way in ("calloc", "realloc", "memalign", "posix_memalign", "new"):
+        dumps, nodes = run(holdfast, target, "data", way)
+        check_dump(holdfast, dumps[0], nodes, f"oom: {CALLED.get(way, way)} of {LARGE} bytes")
     for limit, way in (("as", "small"), ("as", "full"), ("as-soft", "full"), ("data", "small")):
         dumps, nodes = run(holdfast, target, limit, way)
         check_dump(holdfast, dumps[0], nodes, "oom: malloc of 64 bytes")
@@ -57,6 +61,42 @@ def limits(holdfast, target):
     dumps, nodes = run(holdfast, target, "as", "full", "1000000")
     check_dump(holdfast, dumps[0], nodes)
     expect("more than the reserve holds", nodes > 1000000, True)
+
+
+def overcommit(holdfast, target):
+    """More than the kernel promises, which it refuses by itself."""
+    if pathlib.Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "1":
+        print("SKIPPED: the kernel of this machine promises everything (vm.overcommit_memory is 1)")
+        return 77
+    for way in ("malloc", "calloc", "realloc", "memalign", "new"):
+        dumps, nodes = run(holdfast, target, "overcommit", way)
+        check_dump(holdfast, dumps[0], nodes)
+    return 0
+
+
+def strict(holdfast, target):
+    """Strict accounting, with too little left for a fork: the dump is made in place. This changes the machine for some
+    seconds, so somebody must ask for it; 1.5 GiB stay free for the others."""
+    mode, limit = pathlib.Path("/proc/sys/vm/overcommit_memory"), pathlib.Path("/proc/sys/vm/overcommit_kbytes")
+    if os.environ.get("HOLDFAST_TEST_OVERCOMMIT") != "1" or os.geteuid():
+        print("SKIPPED: as root and with HOLDFAST_TEST_OVERCOMMIT=1 only: it sets vm.overcommit_memory to 2 meanwhile")
+        return 77
+    meminfo = dict(line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())
+    before = {file: file.read_text() for file in (mode, limit, pathlib.Path("/proc/sys/vm/overcommit_ratio"))}
+    try:
+        limit.write_text(str(int(meminfo["Committed_AS"].split()[0]) + (4 << 20)))
+        mode.write_text("2")
+        dumps, nodes = run(holdfast, target, "committed", "malloc")
+    finally:
+        mode.write_text(before.pop(mode))
+        for file, text in before.items():
+            if text != "0\n":  # the one sets the other to 0
+                file.write_text(text)
+    check_dump(holdfast, dumps[0], nodes)
+    info = holdfast.json("info", dumps[0])
+    expect("snapshot", info["process"]["snapshot"], "in-place")
+    expect("said", any("no snapshot could be forked (Cannot allocate memory)" in f["text"] for f in info["findings"]), True)
+    return 0
 
 
 def once(holdfast, target):
@@ -94,6 +134,6 @@ def reserve(holdfast, target):
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder:
         try:
-            globals()[sys.argv[3]](Holdfast(sys.argv[1], folder), sys.argv[2])
+            sys.exit(globals()[sys.argv[3]](Holdfast(sys.argv[1], folder), sys.argv[2]))
         except Failure as failure:
             sys.exit(f"FAIL {failure}")

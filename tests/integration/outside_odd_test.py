@@ -46,7 +46,8 @@ class Odd(Target):
 def dump(tool, t, out, statuses=(0,), **more):
     """One dump by the tool; its exit status and what it said."""
     try:
-        done = subprocess.run([tool, str(t.pid), "-o", out], capture_output=True, text=True, timeout=TIMEOUT_S, **more)
+        words = [tool] if isinstance(tool, str) else tool
+        done = subprocess.run([*words, str(t.pid), "-o", out], capture_output=True, text=True, timeout=TIMEOUT_S, **more)
     except subprocess.TimeoutExpired:
         expect(False, f"{t.state}: no end after {TIMEOUT_S} s")
     expect(done.returncode in statuses, f"{t.state}: exit status {done.returncode}: {done.stdout}{done.stderr}")
@@ -156,6 +157,19 @@ def undumpable(holdfast, folder, target):
         dump(tool, t, f"{folder}/root.hfd")
         check(holdfast, t, f"{folder}/root.hfd")
         t.check_whole(1)
+        t.finish()
+
+
+def no_new_privs(holdfast, folder, target):
+    """A process that can gain no privilege, and whoever dumps it neither: a snapshot all the same, by root and by its
+    own user."""
+    need_root()
+    tool, program = open_to_all(folder, holdfast), open_program(folder, target)
+    with Odd(program, folder, "no_new_privs", preexec_fn=as_nobody) as t:
+        for name, more in (("root", {}), ("nobody", {"preexec_fn": as_nobody})):
+            dump(["setpriv", "--no-new-privs", tool], t, f"{folder}/{name}.hfd", **more)
+            expect(not in_place(check(holdfast, t, f"{folder}/{name}.hfd")), "no snapshot was made")
+            t.check_whole(1)
         t.finish()
 
 
@@ -295,7 +309,7 @@ def hanging(holdfast, folder, target):
 
 
 if __name__ == "__main__":
-    scenarios = {"strict": strict, "undumpable": undumpable, "vfork": vfork, "vfork_thread": vfork_thread, "pids": pids, "storm": storm,
+    scenarios = {"strict": strict, "undumpable": undumpable, "no_new_privs": no_new_privs, "vfork": vfork, "vfork_thread": vfork_thread, "pids": pids, "storm": storm,
                  "execs": execs, "hanging": hanging, "vsyscall": ordinary("vsyscall", 20)}
     for name in ("no_vdso", "names", "many", "reserve", "huge", "shrink", "resizing", "device", "uffd", "uffd_fork",
                  "headless"):

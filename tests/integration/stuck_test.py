@@ -2,9 +2,11 @@
 
 usage: stuck_test.py HOLDFAST TARGET SCENARIO
 """
+import ctypes
 import errno
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,7 +72,8 @@ def locks(holdfast, target):
 
 
 def seccomp(holdfast, target):
-    """By a filter, or of a process that changed its user: where nobody may trace, the dump is made without, and says so; nobody is killed for it."""
+    """By a filter, or of a process that changed its user: where nobody may trace, threads are stopped by a signal, and
+    the dump says so."""
     kinds = {"filter-kill": "seccomp filter", "filter-refuse": "seccomp filter", "user": "not dumpable"}
     holdfast.folder.chmod(0o777)
     for kind, word in kinds.items():
@@ -79,9 +82,71 @@ def seccomp(holdfast, target):
             continue
         with Target(holdfast, target, kind) as t:
             path = holdfast.folder / f"{kind}.hfd"
+            expect(f"{kind}: holdfast_dump()", t.dump(path), 0)
+            said = [f["text"] for f in holdfast.json("info", path)["findings"]]
+            if not any("1 threads were stopped by a signal" in text and word in text for text in said):
+                raise Failure(f"no word about the threads, or the wrong one, in {said}")
+            check_whole(holdfast, path)
+            expect(f"{kind}: once more", t.dump(holdfast.folder / f"{kind}.again.hfd"), 0)
+            expect(f"{kind}: end", t.end(), (0, ""))
+
+
+def check_whole(holdfast, path, n_threads=2):
+    db = holdfast.load(path)
+    expect("nodes", db.execute("SELECT held_count FROM variable WHERE name = 'g_list'").fetchone()[0], N_NODES)
+    expect("threads, with registers", db.execute("SELECT count(*), sum(registers) FROM thread").fetchone(),
+           (n_threads, n_threads))
+
+
+def traced(holdfast, target):
+    """A debugger is there already: who is traced and runs is stopped by a signal, who stands still in the debugger
+    cannot be and is named."""
+    if not shutil.which("strace"):
+        print("SKIPPED: strace is not here")
+        return 77
+    with Target(holdfast, target, "thread") as t:
+        strace = subprocess.Popen(["strace", "-f", "-q", "-o", "/dev/null", "-p", str(t.process.pid)],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for_tracer(t.process.pid)
+            path = holdfast.folder / "strace.hfd"
+            expect("under strace: holdfast_dump()", t.dump(path), 0)
+            check_whole(holdfast, path)
+        finally:
+            strace.terminate()
+            strace.wait()
+        helper = next(int(tid) for tid in os.listdir(f"/proc/{t.process.pid}/task") if int(tid) != t.process.pid)
+        libc = ctypes.CDLL(None, use_errno=True)
+        for request in (0x4206, 0x4207):  # PTRACE_SEIZE, PTRACE_INTERRUPT
+            expect("ptrace", libc.ptrace(request, helper, None, None), 0)
+        os.waitpid(helper, 0x40000000)  # __WALL
+        path = holdfast.folder / "debugger.hfd"
+        expect("in a debugger: holdfast_dump()", t.dump(path), -errno.ENODATA)
+        info = subprocess.run([holdfast.command, "info", path], capture_output=True, text=True).stdout
+        expect("it is named", f"1 threads ({helper}) could not be stopped" in " ".join(info.split()), True)
+        libc.ptrace(17, helper, None, None)  # PTRACE_DETACH
+        expect("end", t.end(), (0, ""))
+    return 0
+
+
+def wait_for_tracer(pid):
+    until = time.monotonic() + ANSWER_TIMEOUT_S
+    while any("TracerPid:\t0\n" in pathlib.Path(f"/proc/{pid}/task/{tid}/status").read_text()
+              for tid in os.listdir(f"/proc/{pid}/task")):
+        if time.monotonic() > until:
+            raise Failure("strace does not attach")
+        time.sleep(0.01)
+
+
+def unparked(holdfast, target):
+    """Nobody is stopped where that would kill, nor can be who blocks every signal behind libc's back. The dump is made
+    without, and says so; nobody is killed for it."""
+    for kind, word in {"no-return": "seccomp filter", "deaf": "seccomp filter"}.items():
+        with Target(holdfast, target, kind) as t:
+            path = holdfast.folder / f"{kind}.hfd"
             expect(f"{kind}: holdfast_dump()", t.dump(path), -errno.ENODATA)
             info = subprocess.run([holdfast.command, "info", path], capture_output=True, text=True).stdout
-            if "could not be stopped" not in info or word not in info or "in time" in info:
+            if "1 threads (" not in info or "could not be stopped" not in info or word not in info:
                 raise Failure(f"no word about the threads, or the wrong one, in {info}")
             subprocess.run([holdfast.command, "load", path, "-o", holdfast.folder / "x.hfdb"], capture_output=True)
             rows = subprocess.run([holdfast.command, "sql", holdfast.folder / "x.hfdb", "--csv",
@@ -103,7 +168,9 @@ def processes(holdfast, target):
         expect("holdfast_dump()", t.dump(path), 0)
         info = holdfast.json("info", path)
         expect("snapshot", info["process"]["snapshot"], "in-place")
-        expect("said", any("no process could be made" in f["text"] for f in info["findings"]), True)
+        for words in ("no process could be made for the dump", "1 threads were stopped by a signal"):
+            expect(words, any(words in f["text"] for f in info["findings"]), True)
+        check_whole(holdfast, path)
         expect("nodes", nodes(holdfast, path), N_NODES)
         expect("once more", t.dump(holdfast.folder / "again.hfd"), 0)
         expect("end", t.end(), (0, ""))
@@ -162,6 +229,6 @@ def limit(holdfast, target):
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as test_folder:
         try:
-            globals()[sys.argv[3]](Holdfast(sys.argv[1], test_folder), sys.argv[2])
+            sys.exit(globals()[sys.argv[3]](Holdfast(sys.argv[1], test_folder), sys.argv[2]))
         except Failure as failure:
             sys.exit(f"FAIL {failure}")

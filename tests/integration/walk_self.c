@@ -563,6 +563,34 @@ static void scenario_threads(void)
 	run_threads("threads", 8);
 }
 
+static void *idler(void *arg)
+{
+	(void)arg;
+	add_thread();
+	pthread_barrier_wait(&arrived);
+	pthread_barrier_wait(&leave);
+	return NULL;
+}
+
+/* Threads that have never called malloc: no tcache, or a dummy that is in nobody's heap. */
+static void scenario_idle(void)
+{
+	enum { N = 8 };
+	pthread_t threads[N];
+	void **slots = new_slots(SLOTS);
+	pthread_barrier_init(&arrived, NULL, N + 1);
+	pthread_barrier_init(&leave, NULL, N + 1);
+	for (int i = 0; i < N; i++)
+		pthread_create(&threads[i], NULL, idler, NULL);
+	pthread_barrier_wait(&arrived);
+	check("idle threads");
+	churn(slots, SLOTS, 50000, 3);
+	check("idle threads, one at work");
+	pthread_barrier_wait(&leave);
+	for (int i = 0; i < N; i++)
+		pthread_join(threads[i], NULL);
+}
+
 static void scenario_arena_max(void)
 {
 	mallopt(M_ARENA_MAX, 1);
@@ -1151,6 +1179,7 @@ static const struct {
 	{"pieces", scenario_pieces},
 	{"guards", scenario_guards},
 	{"many_threads", scenario_many_threads},
+	{"idle", scenario_idle},
 	{"damage", scenario_damage},
 	{"speed", scenario_speed},
 	{"race", scenario_race},

@@ -96,6 +96,12 @@ static void plain(void)
 {
 }
 
+static void no_new_privs(void)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		die("prctl");
+}
+
 static void undumpable(void)
 {
 	prctl(PR_SET_DUMPABLE, 0);
@@ -446,6 +452,7 @@ static const struct state {
 } states[] = {
 	{"plain", plain},
 	{"undumpable", undumpable},
+	{"no_new_privs", no_new_privs},
 	{"strict", strict},
 	{"no_vdso", no_vdso},
 	{"vsyscall", vsyscall},

@@ -1,7 +1,10 @@
 /*
  * Runs out of memory for real: oom_target LIMIT WAY [NODES]
  *
- *   LIMIT  as, as-soft, data: what is limited, so that nothing more can be mapped
+ *   LIMIT  as, as-soft, data: what is limited, so that nothing more can be mapped;
+ *          overcommit: nothing, but what fails is more than the kernel promises to anybody;
+ *          committed: the same, with more than half of what it still promises taken (a mapping that
+ *          is not touched), so that it cannot promise a copy of this process
  *   WAY    malloc, calloc, realloc, reallocarray, aligned_alloc, posix_memalign, memalign, valloc,
  *          pvalloc, new, new-nothrow, new-aligned: what fails; or
  *          small: malloc of 64 bytes until it fails; burst: many failures; threads: four at a time;
@@ -78,8 +81,34 @@ static unsigned long statm(int field)
 	return v[field] * 4096;
 }
 
+static size_t large = 64 << 20; /* what fails at once */
+
+static unsigned long meminfo(const char *key)
+{
+	char line[128];
+	unsigned long kib = 0;
+	FILE *f = fopen("/proc/meminfo", "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, key, strlen(key)))
+			kib = strtoul(line + strlen(key), nullptr, 10);
+	}
+	if (!kib)
+		die("meminfo");
+	fclose(f);
+	return kib << 10;
+}
+
 static void limit(const char *which)
 {
+	if (!strcmp(which, "overcommit") || !strcmp(which, "committed")) {
+		large = 8 * meminfo("MemTotal:") / 4096 * 4096;
+		unsigned long left = meminfo("CommitLimit:") - meminfo("Committed_AS:");
+		if (!strcmp(which, "committed") &&
+			mmap(nullptr, left / 16 * 10, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+			die("mmap");
+		return;
+	}
 	give_up_privilege();
 	bool data = !strcmp(which, "data"), soft = !strcmp(which, "as-soft");
 	/* what the streams and the allocator hold free is used by who gets there first */
@@ -89,7 +118,6 @@ static void limit(const char *which)
 		die("setrlimit");
 }
 
-enum { LARGE = 64 << 20 };
 static int bad;
 
 static void check(bool right, const char *what)
@@ -105,7 +133,7 @@ static void *volatile sink; /* keeps the compiler from leaving an allocation out
 static void fail_malloc()
 {
 	errno = 0;
-	sink = malloc(LARGE);
+	sink = malloc(large);
 	check(!sink && errno == ENOMEM, "malloc");
 }
 
@@ -116,46 +144,46 @@ static void fail(const char *way)
 	if (!strcmp(way, "malloc")) {
 		fail_malloc();
 	} else if (!strcmp(way, "calloc")) {
-		sink = calloc(LARGE / 16, 16);
+		sink = calloc(large / 16, 16);
 		check(!sink && errno == ENOMEM, way);
 	} else if (!strcmp(way, "realloc")) {
 		p = malloc(100);
 		strcpy(static_cast<char *>(p), "still here");
-		sink = realloc(p, LARGE);
+		sink = realloc(p, large);
 		check(!sink && errno == ENOMEM && !strcmp(static_cast<char *>(p), "still here"),
 			way);
 	} else if (!strcmp(way, "reallocarray")) {
-		sink = reallocarray(nullptr, LARGE / 16, 16);
+		sink = reallocarray(nullptr, large / 16, 16);
 		check(!sink && errno == ENOMEM, way);
 	} else if (!strcmp(way, "aligned_alloc")) {
-		sink = aligned_alloc(4096, LARGE);
+		sink = aligned_alloc(4096, large);
 		check(!sink && errno == ENOMEM, way);
 	} else if (!strcmp(way, "posix_memalign")) {
-		check(posix_memalign(&p, 64, LARGE) == ENOMEM && !p && !errno, way);
+		check(posix_memalign(&p, 64, large) == ENOMEM && !p && !errno, way);
 	} else if (!strcmp(way, "memalign")) {
-		sink = memalign(64, LARGE);
+		sink = memalign(64, large);
 		check(!sink && errno == ENOMEM, way);
 	} else if (!strcmp(way, "valloc")) {
-		sink = valloc(LARGE);
+		sink = valloc(large);
 		check(!sink && errno == ENOMEM, way);
 	} else if (!strcmp(way, "pvalloc")) {
-		sink = pvalloc(LARGE);
+		sink = pvalloc(large);
 		check(!sink && errno == ENOMEM, way);
 	} else if (!strcmp(way, "new")) {
 		bool thrown = false;
 		try {
-			sink = new char[LARGE];
+			sink = new char[large];
 		} catch (const std::bad_alloc &) {
 			thrown = true;
 		}
 		check(thrown, way);
 	} else if (!strcmp(way, "new-nothrow")) {
-		sink = new (std::nothrow) char[LARGE];
+		sink = new (std::nothrow) char[large];
 		check(!sink, way);
 	} else if (!strcmp(way, "new-aligned")) {
 		bool thrown = false;
 		try {
-			sink = operator new(LARGE, std::align_val_t(128));
+			sink = operator new(large, std::align_val_t(128));
 		} catch (const std::bad_alloc &) {
 			thrown = true;
 		}
