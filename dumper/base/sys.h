@@ -57,5 +57,6 @@ void hf_sys_sleep_ns(uint64_t ns);
 /* Read a whole small file (of /proc, say) into buf and terminate it with NUL; bytes or a negative
  * errno. A file longer than size - 1 is cut. */
 int64_t hf_sys_read_file(const char *path, char *buf, size_t size);
-/* The signals that this process ignores, signal N at bit N - 1: by its own wish or by default. */
+/* The signals that this process ignores, signal N at bit N - 1: by its own wish or by default.
+ * Under a seccomp filter, which may kill for the question, none. */
 uint64_t hf_sys_ignored_signals(void);

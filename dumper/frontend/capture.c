@@ -156,9 +156,15 @@ static void add_finding(
 }
 
 /* What most likely refuses ptrace here (ptrace(2)). */
-static const char *why_refused(void)
+static const char *why_refused(const struct hf_snapshot *s)
 {
-	char scope[8];
+	char scope[8], path[64], status[4096];
+	/* a thread that is left, or else the main one */
+	hf_fmt(path, sizeof(path), "/proc/%d/task/%d/status", s->target_pid,
+		s->missed[0] ? s->missed[0] : s->target_pid);
+	if (hf_sys_read_file(path, status, sizeof(status)) > 0 && strstr(status, "\nTracerPid:") &&
+		!strstr(status, "\nTracerPid:\t0\n"))
+		return "; another process traces it, a debugger";
 	if (hf_syscall1(SYS_prctl, PR_GET_DUMPABLE) != 1)
 		return "; the process is not dumpable, since it changed its user or asked for it";
 	if (hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0)
@@ -178,7 +184,7 @@ static void note_threads(struct work *w, const struct hf_snapshot *s)
 		hf_fmt(why, sizeof(why), "no process could be made");
 	else if (s->trace_errno)
 		hf_fmt(why, sizeof(why), "ptrace: %s%s", hf_strerror(s->trace_errno),
-			why_refused());
+			why_refused(s));
 	for (size_t i = 0; i < sizeof(s->missed) / sizeof(s->missed[0]) && s->missed[i]; i++)
 		n += hf_fmt(tids + n, sizeof(tids) - n, "%s%d", i ? ", " : "", s->missed[i]);
 	if (s->parked) {
@@ -501,7 +507,6 @@ static enum hf_status next_path(
 {
 	enum { MAX_TRIES = 100000 };
 	static char passed[HF_PATH_MAX];
-	struct stat st;
 	passed[0] = 0;
 	for (int i = 0; i < MAX_TRIES; i++) {
 		enum hf_status status = hf_config_path(config, pid, unix_time, ++state.number,
@@ -512,8 +517,12 @@ static enum hf_status next_path(
 			state.number--;
 			break;
 		}
-		if (hf_syscall4(SYS_newfstatat, AT_FDCWD, state.path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		/* by a call that there is anyway: a seccomp filter may kill for others */
+		int fd = (int)hf_syscall4(
+			SYS_openat, AT_FDCWD, state.path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+		if (fd < 0)
 			break;
+		hf_sys_close(fd);
 		hf_fmt(passed, sizeof(passed), "%s", state.path);
 	}
 	return HF_OK;

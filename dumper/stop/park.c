@@ -52,6 +52,7 @@ static struct {
 	struct slot slots[MAX_PARKED];
 	uint32_t n, ticket;
 	bool restarts;
+	bool filtered, refused; /* by seccomp; so that nobody may be parked */
 } park;
 
 /* Known to debuggers and unwinders by its bytes. */
@@ -74,6 +75,8 @@ static long futex(uint32_t *word, int op, uint32_t value)
 
 static bool handles_signals(uint64_t but)
 {
+	if (hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0)
+		return true; /* a filter may kill for the question */
 	for (int number = 1; number <= 64; number++) {
 		struct action action = {0};
 		if (number == 32 || number == 33 || but >> (number - 1) & 1)
@@ -224,7 +227,7 @@ static int probe(void *arg)
 	siginfo_t info = {.si_code = SI_QUEUE};
 	int pid = (int)hf_syscall0(SYS_getpid);
 	(void)arg;
-	hf_syscall2(SYS_setrlimit, RLIMIT_CORE, &no_core);
+	hf_syscall4(SYS_prlimit64, 0, RLIMIT_CORE, &no_core, 0);
 	action.handler = on_probe;
 	action.mask = ~0ull;
 	hf_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(mask));
@@ -245,18 +248,15 @@ static bool probe_lives(void)
 
 /* Parking. */
 
-static bool refuses(const struct hf_tracees *t, const char *own_status, int tid, bool *probed)
+static bool refuses(const struct hf_tracees *t, const char *own_status, int tid)
 {
 	char status[STATUS_MAX];
 	if (!read_status(t->pid, tid, status))
 		return true;
 	if (field(status, "\nSeccomp:") == SECCOMP_MODE_DISABLED)
 		return false;
-	if (field(status, "\nSeccomp:") == SECCOMP_MODE_STRICT ||
-		field(status, "\nSeccomp_filters:") != field(own_status, "\nSeccomp_filters:"))
-		return true;
-	*probed = *probed || probe_lives();
-	return !*probed;
+	return !park.filtered || field(status, "\nSeccomp:") == SECCOMP_MODE_STRICT ||
+	       field(status, "\nSeccomp_filters:") != field(own_status, "\nSeccomp_filters:");
 }
 
 static bool signal_blocked(const struct hf_tracees *t, int tid)
@@ -354,15 +354,17 @@ void hf_park_prepare(uint64_t but)
 {
 	struct action action = ours(), before;
 	park.restarts = !handles_signals(but);
-	if (set_action(&action, &before) >= 0 && before.handler != on_park)
+	park.filtered = hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0;
+	park.refused = park.filtered && !probe_lives();
+	if (!park.refused && set_action(&action, &before) >= 0 && before.handler != on_park)
 		park.before = before;
 }
 
 void hf_park(struct hf_tracees *t)
 {
 	char own_status[STATUS_MAX];
-	bool probed = false;
-	if (!read_status((int)hf_syscall0(SYS_getpid), (int)hf_syscall0(SYS_gettid), own_status))
+	if (park.refused || !read_status((int)hf_syscall0(SYS_getpid), (int)hf_syscall0(SYS_gettid),
+				    own_status))
 		return;
 	for (size_t i = 0; i < t->list.n; i++) {
 		struct hf_tracee *tracee = hf_tracees_at(t, i);
@@ -370,7 +372,7 @@ void hf_park(struct hf_tracees *t)
 		if (tracee->stopped || tracee->gone || tracee->deaf || !tracee->refused ||
 			(s && is_parked(s)))
 			continue;
-		if (!s && refuses(t, own_status, tracee->thread.tid, &probed)) {
+		if (!s && refuses(t, own_status, tracee->thread.tid)) {
 			tracee->deaf = true;
 			continue;
 		}

@@ -112,6 +112,8 @@ def traced(holdfast, target):
             path = holdfast.folder / "strace.hfd"
             expect("under strace: holdfast_dump()", t.dump(path), 0)
             check_whole(holdfast, path)
+            expect("it says why", any("another process traces it" in f["text"] for f in holdfast.json("info", path)["findings"]),
+                   True)
         finally:
             strace.terminate()
             strace.wait()
