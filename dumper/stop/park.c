@@ -17,7 +17,7 @@
 enum {
 	PARK_SIGNAL = 32,   /* SIGCANCEL of libc (nptl(7)) */
 	MAX_PARKED = 4096,  /* threads */
-	LIMIT_MS = 1000,    /* for threads in uninterruptible system calls */
+	LIMIT_MS = 2000,    /* for threads in uninterruptible system calls */
 	BLOCKED_MS = 30,    /* for those that block the signal: libc does so for moments */
 	PAUSE_NS = 50000,   /* between looks */
 	PROBE_STACK = 8192, /* 8-byte words */

@@ -24,7 +24,7 @@
 /* In this process, before its collector is made (which has signal handlers of its own). `ours` are
  * the signals that we handle and the program does not, signal N at bit N - 1. */
 void hf_park_prepare(uint64_t ours);
-/* Park those threads of the list that are neither stopped nor gone. Returns within a second. */
+/* Park those threads of the list that are neither stopped nor gone. Returns within two seconds. */
 void hf_park(struct hf_tracees *t);
 /* Let those that were parked in [busy_start, busy_end) run for ns nanoseconds; hf_park() must
  * follow. */
