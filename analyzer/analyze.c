@@ -15,6 +15,7 @@
 #include "sites/sites.h"
 #include "source/dump/dump.h"
 #include "store/store.h"
+#include "store/summaries.h"
 #include "symbolize/variables.h"
 #include "types/index_cache.h"
 #include "types/typing.h"
@@ -38,18 +39,52 @@ struct load {
 	atomic_bool cancelled; /* by the progress hook; read by the other thread too */
 };
 
+/* Work on a thread of its own, or, where there is none to be had, when it is waited for. */
+struct task {
+	enum hf_status (*fn)(void *ctx, struct hf_err *err);
+	void *ctx;
+	pthread_t thread;
+	bool started;
+	enum hf_status status;
+	struct hf_err err;
+};
+
+static void *task_run(void *arg)
+{
+	struct task *task = arg;
+	task->status = task->fn(task->ctx, &task->err);
+	return NULL;
+}
+
+static void task_start(struct task *task, enum hf_status (*fn)(void *, struct hf_err *), void *ctx)
+{
+	*task = (struct task){.fn = fn, .ctx = ctx};
+	task->started = pthread_create(&task->thread, NULL, task_run, task) == 0;
+}
+
+/* status: of the work on this thread meanwhile, which goes first. */
+static enum hf_status task_join(struct task *task, enum hf_status status, struct hf_err *err)
+{
+	if (task->started)
+		pthread_join(task->thread, NULL);
+	else if (!status)
+		task_run(task);
+	if (status || !task->status)
+		return status;
+	if (err)
+		*err = task->err;
+	return task->status;
+}
+
 /* What runs beside the dominators: the edges are written, which needs nothing of the graph; then
  * holders are found, once it is known what is reachable and the search of the dominators is over:
  * the search takes more memory than what follows it. */
 struct side {
 	struct load *load;
-	pthread_t thread;
-	bool started;
+	struct task task;
 	sem_t turn; /* posted when it is the holders' turn, or never will be */
 	bool posted;
 	atomic_bool failed; /* it never will be */
-	enum hf_status status;
-	struct hf_err err;
 };
 
 static bool on_stage(void *ctx, const char *stage, uint64_t done, uint64_t total)
@@ -98,40 +133,32 @@ static enum hf_status write_edges(struct load *load, struct hf_err *err)
 	return hf_store_edge_index(&load->store, heap, err);
 }
 
-static void *side_run(void *arg)
+static enum hf_status side_run(void *ctx, struct hf_err *err)
 {
-	struct side *side = arg;
+	struct side *side = ctx;
 	struct load *load = side->load;
-	side->status = write_edges(load, &side->err);
+	enum hf_status status = write_edges(load, err);
 	while (sem_wait(&side->turn) && errno == EINTR)
 		;
-	if (!side->status && !atomic_load(&side->failed))
-		side->status = hf_analysis_held(&load->analysis, on_side_stage, load, &side->err);
-	return NULL;
+	if (!status && !atomic_load(&side->failed))
+		status = hf_analysis_held(&load->analysis, on_side_stage, load, err);
+	return status;
 }
 
 static void side_start(struct side *side, struct load *load)
 {
 	*side = (struct side){.load = load};
 	sem_init(&side->turn, 0, 0);
-	side->started = pthread_create(&side->thread, NULL, side_run, side) == 0;
+	task_start(&side->task, side_run, side);
 }
 
-/* status: of the work on this thread, which goes first. */
 static enum hf_status side_join(struct side *side, enum hf_status status, struct hf_err *err)
 {
 	if (status) /* no point in going on */
 		atomic_store(&side->load->cancelled, true);
-	if (side->started)
-		pthread_join(side->thread, NULL);
-	else if (!status)
-		side_run(side);
+	status = task_join(&side->task, status, err);
 	sem_destroy(&side->turn);
-	if (status || !side->status)
-		return status;
-	if (err)
-		*err = side->err;
-	return side->status;
+	return status;
 }
 
 static void side_turn(struct side *side)
@@ -329,6 +356,32 @@ static enum hf_status check_room(struct load *load, struct hf_err *err)
 	return HF_OK;
 }
 
+struct summing {
+	const struct hf_store_input *input;
+	struct hf_summaries summaries;
+};
+
+static enum hf_status sum_up(void *ctx, struct hf_err *err)
+{
+	struct summing *summing = ctx;
+	return hf_summaries_init(&summing->summaries, summing->input, err);
+}
+
+/* All that is left; what is summed up over the objects is worked out while they are written. */
+static enum hf_status write_rest(
+	struct load *load, const struct hf_store_input *input, struct hf_err *err)
+{
+	struct summing summing = {.input = input};
+	struct task task;
+	task_start(&task, sum_up, &summing);
+	enum hf_status status = hf_store_objects(&load->store, input, err);
+	status = task_join(&task, status, err);
+	if (!status)
+		status = hf_store_tables(&load->store, input, &summing.summaries, err);
+	hf_summaries_deinit(&summing.summaries);
+	return status;
+}
+
 static enum hf_status write_all(struct load *load, struct hf_err *err)
 {
 	enum hf_status status = hf_analysis_init(&load->analysis, &load->heap, load->doubtful, err);
@@ -358,9 +411,7 @@ static enum hf_status write_all(struct load *load, struct hf_err *err)
 		.figures = figures,
 		.n_figures = sizeof(figures) / sizeof(figures[0])};
 	on_stage(load, "writing objects", 0, 0);
-	status = hf_store_objects(&load->store, &input, err);
-	if (!status)
-		status = hf_store_tables(&load->store, &input, err);
+	status = write_rest(load, &input, err);
 	if (!status)
 		status = cancelled(load, err);
 	if (!status)

@@ -46,6 +46,7 @@ struct hf_btree_file {
 	uint32_t change_counter;
 	uint8_t *buffer; /* pages from number buffer_page on that are not yet in the file; owned */
 	uint32_t buffer_page, buffered;
+	uint64_t written_out; /* up to here the disk has been told to write */
 	/* May be NULL: called about once a MiB; returning false cancels (HF_E_FAILED). */
 	bool (*progress)(void *ctx, uint64_t n_pages);
 	void *progress_ctx;

@@ -1,6 +1,7 @@
 #include "store/btree_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ enum {
 	HEADER_AUTO_VACUUM = 52,
 	HEADER_VALID_FOR = 92, /* change counter for which the page count is valid */
 	BUFFER_SIZE = 1 << 20,
+	WRITE_OUT = 16 << 20, /* bytes after which the kernel is told to write them to the disk */
 };
 
 static const uint32_t MAX_PAGES = 0xfffffffe;
@@ -71,6 +73,16 @@ void hf_btree_file_deinit(struct hf_btree_file *file)
 	file->buffer = NULL;
 }
 
+/* Let the kernel start to write what will be synced at the end. Only a hint. */
+static void write_out(struct hf_btree_file *file, uint64_t end)
+{
+	if (end - file->written_out < WRITE_OUT)
+		return;
+	sync_file_range(file->fd, (off_t)file->written_out, (off_t)(end - file->written_out),
+		SYNC_FILE_RANGE_WRITE);
+	file->written_out = end;
+}
+
 static enum hf_status flush(struct hf_btree_file *file, struct hf_err *err)
 {
 	size_t size = (size_t)file->buffered * file->page_size;
@@ -79,7 +91,9 @@ static enum hf_status flush(struct hf_btree_file *file, struct hf_err *err)
 	file->buffered = 0;
 	if (file->progress && !file->progress(file->progress_ctx, file->n_pages))
 		return hf_err_set(err, HF_E_FAILED, "cancelled");
-	return write_at(file, file->buffer, size, offset, err);
+	enum hf_status status = write_at(file, file->buffer, size, offset, err);
+	write_out(file, offset + size);
+	return status;
 }
 
 static enum hf_status append(struct hf_btree_file *file, const uint8_t *page, struct hf_err *err)

@@ -12,6 +12,7 @@
 #include "store/insert.h"
 #include "store/rows_sql.h"
 #include "store/schema.h"
+#include "store/summaries.h"
 #include "store/tables.h"
 
 enum { DEFAULT_PAGE_SIZE = 4096 };
@@ -164,11 +165,14 @@ enum hf_status hf_store_edge_index(
 				hf_back_edges_row, &back, err);
 }
 
+/* A partial index; its entries are given up. */
 static enum hf_status write_pairs(
 	struct hf_store *store, uint32_t root, struct hf_rows_pairs *pairs, struct hf_err *err)
 {
-	enum hf_status status =
-		hf_btree_write_index(&store->pages, root, pairs->n, hf_rows_pair, pairs, err);
+	enum hf_status status = HF_OK;
+	if (!store->options.by_sql) /* else it came with the objects */
+		status = hf_btree_write_index(
+			&store->pages, root, pairs->n, hf_rows_pair, pairs, err);
 	hf_rows_pairs_deinit(pairs);
 	return status;
 }
@@ -196,25 +200,18 @@ enum hf_status hf_store_objects(
 	if (store->options.by_sql)
 		return write_by_sql(store, input, err);
 	struct hf_rows_objects objects = hf_tables_objects(input);
-	struct hf_rows_pairs pairs;
-	enum hf_status status = hf_btree_write_table(&store->pages, store->root_object,
-		input->heap->n_objects, hf_rows_object, &objects, err);
-	if (!status)
-		status = hf_rows_far_idom_init(&pairs, &objects, err);
-	if (!status)
-		status = write_pairs(store, store->root_object_far_idom, &pairs, err);
-	if (!status)
-		status = hf_rows_leak_init(&pairs, &objects, err);
-	if (!status)
-		status = write_pairs(store, store->root_object_leak, &pairs, err);
-	return status;
+	return hf_btree_write_table(&store->pages, store->root_object, input->heap->n_objects,
+		hf_rows_object, &objects, err);
 }
 
-enum hf_status hf_store_tables(
-	struct hf_store *store, const struct hf_store_input *input, struct hf_err *err)
+enum hf_status hf_store_tables(struct hf_store *store, const struct hf_store_input *input,
+	struct hf_summaries *summaries, struct hf_err *err)
 {
-	enum hf_status status = HF_OK;
-	if (!store->options.by_sql)
+	enum hf_status status =
+		write_pairs(store, store->root_object_far_idom, &summaries->far_idom, err);
+	if (!status)
+		status = write_pairs(store, store->root_object_leak, &summaries->leak, err);
+	if (!status && !store->options.by_sql)
 		status = hf_btree_file_finish(&store->pages, err);
 	if (status)
 		return status;
@@ -227,7 +224,7 @@ enum hf_status hf_store_tables(
 	if (!status)
 		status = hf_tables_roots(db, input, err);
 	if (!status)
-		status = hf_tables_summaries(db, input, err);
+		status = hf_tables_summaries(db, input, summaries, err);
 	if (!status)
 		status = hf_tables_labels(db, input, err);
 	return status ? status : hf_insert_exec(db, "COMMIT", err);
@@ -250,10 +247,14 @@ enum hf_status hf_store_write(const char *path, const struct hf_store_input *inp
 		status = hf_store_edge_index(&store, input->heap, err);
 	if (!status)
 		status = hf_store_objects(&store, input, err);
+	struct hf_summaries summaries = {0};
 	if (!status)
-		status = hf_store_tables(&store, input, err);
+		status = hf_summaries_init(&summaries, input, err);
+	if (!status)
+		status = hf_store_tables(&store, input, &summaries, err);
 	if (!status)
 		status = hf_store_commit(&store, err);
+	hf_summaries_deinit(&summaries);
 	hf_store_deinit(&store);
 	return status;
 }

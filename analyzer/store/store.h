@@ -2,7 +2,7 @@
  * Writes the database: every table of the schema, from a heap and the results over its graph.
  *
  * The steps are calls of their own, so that the edges can be written while the graph is still being
- * worked on:
+ * worked on, and the objects while the summaries are (summaries.h):
  *
  *     init → edges → edge index → objects → tables → commit; deinit always
  *
@@ -45,6 +45,8 @@ struct hf_store_input {
 	size_t n_figures;
 };
 
+struct hf_summaries; /* summaries.h */
+
 struct hf_store {
 	struct hf_output output;
 	struct hf_store_options options;
@@ -67,12 +69,12 @@ enum hf_status hf_store_edges(struct hf_store *store, const struct hf_heap *heap
 /* The index of edge by target. */
 enum hf_status hf_store_edge_index(
 	struct hf_store *store, const struct hf_heap *heap, struct hf_err *err);
-/* Table object and its indexes. */
+/* Table object. */
 enum hf_status hf_store_objects(
 	struct hf_store *store, const struct hf_store_input *input, struct hf_err *err);
-/* Everything else. */
-enum hf_status hf_store_tables(
-	struct hf_store *store, const struct hf_store_input *input, struct hf_err *err);
+/* The indexes of object, and everything else. */
+enum hf_status hf_store_tables(struct hf_store *store, const struct hf_store_input *input,
+	struct hf_summaries *summaries, struct hf_err *err);
 /* Sync and rename. */
 enum hf_status hf_store_commit(struct hf_store *store, struct hf_err *err);
 

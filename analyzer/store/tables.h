@@ -4,6 +4,7 @@
 
 #include "store/schema.h"
 #include "store/store.h"
+#include "store/summaries.h"
 
 /* meta, module, mapping, thread, counter, finding, and what names knows. */
 enum hf_status hf_tables_process(
@@ -13,8 +14,8 @@ enum hf_status hf_tables_names(sqlite3 *db, const struct hf_names *names, struct
 /* variable, root, stat_bare_root. */
 enum hf_status hf_tables_roots(sqlite3 *db, const struct hf_store_input *input, struct hf_err *err);
 /* arena and the summaries. */
-enum hf_status hf_tables_summaries(
-	sqlite3 *db, const struct hf_store_input *input, struct hf_err *err);
+enum hf_status hf_tables_summaries(sqlite3 *db, const struct hf_store_input *input,
+	const struct hf_summaries *summaries, struct hf_err *err);
 /* Labels of objects. */
 enum hf_status hf_tables_labels(
 	sqlite3 *db, const struct hf_store_input *input, struct hf_err *err);

@@ -285,21 +285,45 @@ static void name_roots(struct hf_typing *y)
 	}
 }
 
+static bool any_typed(const struct hf_typing *y)
+{
+	for (size_t i = 0; i < y->heap->n_objects; i++) {
+		if (y->object_typed[i])
+			return true;
+	}
+	return false;
+}
+
+/* Columns of objects and edges; without a type they would be memory for nothing. */
+static bool result_columns(struct hf_typing *y, struct hf_names *names)
+{
+	const struct hf_heap *heap = y->heap;
+	if (!any_typed(y))
+		return true;
+	y->object_row = calloc(heap->n_objects + 1, sizeof(*y->object_row));
+	y->edge_field = calloc(heap->n_edges + 1, sizeof(*y->edge_field));
+	y->doubtful = calloc(heap->n_edges / 64 + 1, sizeof(*y->doubtful));
+	if (!y->object_row || !y->edge_field || !y->doubtful)
+		return false;
+	for (uint32_t i = 0; i < heap->n_objects; i++)
+		y->object_row[i] = type_row(y, y->object_type[i]);
+	name_edges(y);
+	names->object_type = y->object_row;
+	names->object_typed = y->object_typed;
+	names->edge_field = y->edge_field;
+	return true;
+}
+
 enum hf_status hf_typing_result(struct hf_typing *y, struct hf_names *names,
 	const uint64_t **ret_doubtful, struct hf_err *err)
 {
 	const struct hf_heap *heap = y->heap;
-	y->object_row = calloc(heap->n_objects + 1, sizeof(*y->object_row));
-	y->variable_row = calloc(heap->variables.n + 1, sizeof(*y->variable_row));
-	y->edge_field = calloc(heap->n_edges + 1, sizeof(*y->edge_field));
-	y->doubtful = calloc(heap->n_edges / 64 + 1, sizeof(*y->doubtful));
-	if (!y->object_row || !y->variable_row || !y->edge_field || !y->doubtful)
-		return hf_err_set(err, HF_E_NOMEM, "no memory for the fields of %llu edges",
-			(unsigned long long)heap->n_edges);
 	hf_parts_sort(y);
 	hf_parts_name(y);
-	for (uint32_t i = 0; i < heap->n_objects; i++)
-		y->object_row[i] = type_row(y, y->object_type[i]);
+	y->variable_row = calloc(heap->variables.n + 1, sizeof(*y->variable_row));
+	if (!y->variable_row || !result_columns(y, names))
+		return hf_err_set(err, HF_E_NOMEM, "no memory for the fields of %llu edges",
+			(unsigned long long)heap->n_edges);
 	for (uint32_t i = 0; i < heap->variables.n; i++)
 		y->variable_row[i] = type_row(y, y->variable_type[i]);
 	/* a name that symbols gave is better than none */
@@ -307,7 +331,6 @@ enum hf_status hf_typing_result(struct hf_typing *y, struct hf_names *names,
 		if (!y->variable_name[i])
 			y->variable_name[i] = names->variable_name[i];
 	}
-	name_edges(y);
 	name_roots(y);
 	if (y->types->no_memory)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for types");
@@ -315,9 +338,6 @@ enum hf_status hf_typing_result(struct hf_typing *y, struct hf_names *names,
 	names->n_types = y->n_names_types;
 	names->fields = y->names_fields;
 	names->n_fields = y->n_names_fields;
-	names->object_type = y->object_row;
-	names->object_typed = y->object_typed;
-	names->edge_field = y->edge_field;
 	names->variable_type = y->variable_row;
 	names->variable_name = y->variable_name;
 	names->root_name = y->root_name;

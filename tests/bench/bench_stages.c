@@ -12,6 +12,7 @@
 #include "analyzer/analysis.h"
 #include "source/dump/dump.h"
 #include "store/store.h"
+#include "store/summaries.h"
 
 static double seconds(struct timeval t)
 {
@@ -91,7 +92,10 @@ int main(int argc, char **argv)
 		.dominators = &a.dominators,
 		.held = &a.held};
 	stage("objects", hf_store_objects(&store, &input, &err), &err);
-	stage("tables", hf_store_tables(&store, &input, &err), &err);
+	struct hf_summaries summaries;
+	stage("summaries", hf_summaries_init(&summaries, &input, &err), &err);
+	stage("tables", hf_store_tables(&store, &input, &summaries, &err), &err);
+	hf_summaries_deinit(&summaries);
 	stage("commit", hf_store_commit(&store, &err), &err);
 	hf_store_deinit(&store);
 	hf_analysis_deinit(&a);

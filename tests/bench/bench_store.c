@@ -17,6 +17,7 @@
 #include "analyzer/analysis.h"
 #include "fake_heap.h"
 #include "store/store.h"
+#include "store/summaries.h"
 
 static double cpu_seconds(void)
 {
@@ -63,7 +64,10 @@ static struct figures measure(
 	double edges = cpu_seconds();
 	check(hf_store_objects(&store, &input, &err), &err);
 	double objects = cpu_seconds();
-	check(hf_store_tables(&store, &input, &err), &err);
+	struct hf_summaries summaries;
+	check(hf_summaries_init(&summaries, &input, &err), &err);
+	check(hf_store_tables(&store, &input, &summaries, &err), &err);
+	hf_summaries_deinit(&summaries);
 	check(hf_store_commit(&store, &err), &err);
 	double tables = cpu_seconds();
 	hf_store_deinit(&store);
