@@ -27,6 +27,8 @@ void heap_graph_deinit(struct heap_graph *h);
 /* CPU nanoseconds per edge of the Boost graph library's dominator tree, or a negative number if it
  * was not built in. It recurses: give it a large stack. */
 double bench_boost_dominators(const struct hf_graph *g, const uint32_t *heads, uint32_t n_heads);
+/* The same of igraph's, which does not recurse. */
+double bench_igraph_dominators(const struct hf_graph *g, const uint32_t *heads, uint32_t n_heads);
 
 #ifdef __cplusplus
 }
