@@ -49,4 +49,5 @@ void for_each_graph(uint64_t n_graphs, void (*check)(void))
 		check();
 		results_deinit();
 	}
+	print_message("%lu random graphs\n", end - first);
 }
