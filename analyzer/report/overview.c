@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/fmt.h"
+#include "report/also.h"
 #include "report/group.h"
 #include "report/report.h"
 #include "report/site.h"
@@ -149,6 +150,26 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 	return HF_OK;
 }
 
+/* What the dump warns of: it bears on what the figures mean. */
+static enum hf_status warnings(struct hf_report *report, struct hf_err *err)
+{
+	enum { SHOWN = 3 };
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(report->heap.db, &q, err,
+		"SELECT text, count(*) OVER () FROM finding WHERE severity = 'warning' ORDER BY id "
+		"LIMIT ?",
+		"i", (int64_t)SHOWN);
+	int64_t n = 0;
+	for (int i = 0; hf_row(q, &status, err); i++) {
+		n = hf_column_int(q, 1);
+		hf_emit_line(report->emit, "%-14s %s", i ? "" : "warning", hf_column_text(q, 0));
+	}
+	if (status == HF_OK && n > SHOWN)
+		hf_emit_line(report->emit, "%-14s %s and %lld more: holdfast info", "",
+			hf_emit_dots(report->emit), (long long)n - SHOWN);
+	return status;
+}
+
 static enum hf_status account(struct hf_report *report, struct hf_err *err)
 {
 	struct hf_column columns[] = {
@@ -214,6 +235,7 @@ enum suspect_column {
 	HOPS,
 	POINT_ID,
 	VARIABLE_ID,
+	OBJECT_ID,
 };
 
 static const char suspect_sql[] =
@@ -222,7 +244,7 @@ static const char suspect_sql[] =
 	"path, addr, "
 	"point_addr, point_size, point_type, CASE basis WHEN 'retained' THEN point_retained_size "
 	"ELSE point_held_size END, point_children, held_size, retained_size, hops, point_id, "
-	"variable_id "
+	"variable_id, object_id "
 	"FROM suspect ORDER BY id";
 
 /* Before the chain that goes on from a point, in a stored path. */
@@ -390,10 +412,38 @@ static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number,
 			below ? hf_human_count(count, (uint64_t)below) : "no",
 			below == 1 ? "" : "s");
 	}
-	uint64_t retained = (uint64_t)hf_column_int(q, RETAINED_SIZE);
-	if (!strcmp(basis, "held") && retained < bytes / 2)
-		hf_emit_line(emit, "   retains only %s: other words reach in, too (who --all)",
-			hf_human_size(size, retained));
+}
+
+/* Where a suspect retains much less than it holds: which words spoil it, with what each reaches. */
+static enum hf_status spoil_lines(struct hf_report *report, sqlite3_stmt *q, struct hf_err *err)
+{
+	enum { SHOWN = 3, LITTLE_PERCENT = 85 };
+	struct hf_also_top top = {.variable_id = hf_column_int(q, VARIABLE_ID),
+		.held_size = (uint64_t)hf_column_int(q, HELD_SIZE),
+		.retained_size = (uint64_t)hf_column_int(q, RETAINED_SIZE)};
+	if (!top.variable_id)
+		top.object_id = hf_column_int(q, OBJECT_ID);
+	if (strcmp(hf_column_text(q, BASIS), "held") != 0 ||
+		hf_percent(top.retained_size, top.held_size) >= LITTLE_PERCENT)
+		return HF_OK;
+	_cleanup_(hf_also_deinit) struct hf_also also = {0};
+	enum hf_status status = hf_also_find(&report->heap, &top, &also, err);
+	char size[HF_NUMBER_SIZE];
+	if (status == HF_OK)
+		hf_emit_line(report->emit, "   retains %s of it: %s",
+			hf_human_size(size, top.retained_size),
+			also.n ? "these words reach in, too" : "other words reach in, too");
+	for (size_t i = 0; status == HF_OK && i < also.n && i < SHOWN; i++) {
+		_cleanup_(hf_text_deinit) struct hf_text from = HF_TEXT_INIT;
+		status = hf_also_from(
+			&from, &report->heap, &also.at[i], hf_emit_dots(report->emit), err);
+		hf_emit_line(report->emit, "     %s by %s", hf_human_size(size, also.at[i].bytes),
+			hf_text_get(&from));
+	}
+	if (status == HF_OK && also.n > SHOWN)
+		hf_emit_line(report->emit, "     %s and %zu more", hf_emit_dots(report->emit),
+			also.n - SHOWN);
+	return status;
 }
 
 static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, struct hf_err *err)
@@ -433,6 +483,8 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 			bulk_line(report, &bulk);
 			if (status == HF_OK)
 				status = bulk_site_line(report, &bulk, err);
+			if (status == HF_OK)
+				status = spoil_lines(report, q, err);
 		}
 		suspect_path(&path, q, hf_text_get(&bulk.next));
 		if (n == 1)
@@ -506,6 +558,8 @@ enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err)
 		status = ending(report, err);
 	if (status == HF_OK)
 		status = totals(report, err);
+	if (status == HF_OK)
+		status = warnings(report, err);
 	if (status == HF_OK)
 		status = suspects(report, &point, err);
 	if (status == HF_OK)

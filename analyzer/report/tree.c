@@ -57,7 +57,7 @@ struct pending {
 struct tree {
 	struct hf_report *report;
 	const struct hf_tree_options *options;
-	sqlite3_stmt *of_object, *of_variable;
+	sqlite3_stmt *of_object, *of_variable, *large_of_variable;
 	struct pending pending[MAX_PENDING];
 	int n_pending;
 	struct {
@@ -105,10 +105,17 @@ static const char dominated_of_object[] =
 	"LEFT JOIN edge e ON e.dst_id = o.id AND e.src_id = ?1 "
 	"AND e.src_offset = (SELECT min(f.src_offset) FROM edge f "
 	"WHERE f.dst_id = o.id AND f.src_id = ?1) WHERE c.parent_id = ?1";
+/* There is no index of what a variable dominates: the large ones are found among those that retain
+ * most, the others where the variable points to them itself. */
+static const char large_of_variable[] =
+	"SELECT o.id, o.retained_size, o.retained_count, (SELECT min(coalesce(r.addr - v.addr, 0)) "
+	"FROM root r JOIN variable v ON v.id = r.variable_id WHERE r.object_id = o.id AND "
+	"r.variable_id = ?1), 0, NULL, o.idom_variable_id = ?1 "
+	"FROM stat_top_retained s CROSS JOIN object o ON o.id = s.object_id ORDER BY s.rank";
 static const char dominated_of_variable[] =
 	"SELECT o.id, o.retained_size, o.retained_count, min(coalesce(r.addr - v.addr, 0)), "
-	"r.offset, NULL FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
-	"CROSS JOIN object o ON o.id = r.object_id AND o.idom_id IS NULL "
+	"r.offset, NULL, 1 FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
+	"CROSS JOIN object o ON o.id = r.object_id AND o.idom_variable_id = ?1 "
 	"WHERE v.id = ?1 GROUP BY o.id";
 
 static void add_child(struct children *c, const struct child *child)
@@ -127,24 +134,60 @@ static void add_child(struct children *c, const struct child *child)
 	c->top[at] = *child;
 }
 
+static struct child read_child(sqlite3_stmt *q, bool variable)
+{
+	struct child child = {
+		.id = hf_column_int(q, 0),
+		.size = (uint64_t)hf_column_int(q, 1),
+		.count = (uint64_t)hf_column_int(q, 2),
+		.direct = !hf_column_null(q, 3),
+		.of_root = variable,
+	};
+	child.word.src_offset = (uint64_t)hf_column_int(q, 3);
+	child.word.dst_offset = (uint64_t)hf_column_int(q, 4);
+	snprintf(child.word.field, sizeof(child.word.field), "%s", hf_column_text(q, 5));
+	return child;
+}
+
+static bool is_large(const struct tree *t, uint64_t size)
+{
+	return hf_percent(size, t->whole) >= (double)t->options->min_percent;
+}
+
+static enum hf_status dominated_by_variable(
+	struct tree *t, int64_t id, struct children *ret, struct hf_err *err)
+{
+	enum hf_status status = HF_OK;
+	hf_rebind(t->large_of_variable, "i", id);
+	while (hf_row(t->large_of_variable, &status, err)) {
+		struct child child = read_child(t->large_of_variable, true);
+		if (!is_large(t, child.size))
+			break;
+		if (hf_column_int(t->large_of_variable, 6))
+			add_child(ret, &child);
+	}
+	sqlite3_reset(t->large_of_variable);
+	hf_rebind(t->of_variable, "i", id);
+	while (hf_row(t->of_variable, &status, err)) {
+		struct child child = read_child(t->of_variable, true);
+		if (!is_large(t, child.size))
+			add_child(ret, &child);
+	}
+	sqlite3_reset(t->of_variable);
+	return status;
+}
+
 static enum hf_status children_of(
 	struct tree *t, bool variable, int64_t id, struct children *ret, struct hf_err *err)
 {
 	sqlite3_stmt *q = variable ? t->of_variable : t->of_object;
 	enum hf_status status = HF_OK;
 	*ret = (struct children){.max = (int)t->options->n};
+	if (variable && t->options->dominators)
+		return dominated_by_variable(t, id, ret, err);
 	hf_rebind(q, "i", id);
 	while (hf_row(q, &status, err)) {
-		struct child child = {
-			.id = hf_column_int(q, 0),
-			.size = (uint64_t)hf_column_int(q, 1),
-			.count = (uint64_t)hf_column_int(q, 2),
-			.direct = !hf_column_null(q, 3),
-			.of_root = variable,
-		};
-		child.word.src_offset = (uint64_t)hf_column_int(q, 3);
-		child.word.dst_offset = (uint64_t)hf_column_int(q, 4);
-		snprintf(child.word.field, sizeof(child.word.field), "%s", hf_column_text(q, 5));
+		struct child child = read_child(q, variable);
 		add_child(ret, &child);
 	}
 	sqlite3_reset(q);
@@ -213,11 +256,6 @@ static enum hf_status push_set(struct tree *t, int row, int level, struct hf_gro
 	*group = (struct hf_group){0};
 	push(t, &p);
 	return HF_OK;
-}
-
-static bool is_large(const struct tree *t, uint64_t size)
-{
-	return hf_percent(size, t->whole) >= (double)t->options->min_percent;
 }
 
 /* How many of the children are shown one by one. Of many that are much alike, the largest stands
@@ -371,6 +409,16 @@ static enum hf_status descend(struct tree *t, const struct child *first, struct 
 	return children_of(t, false, solid, c, err);
 }
 
+/* Of an object at the top that no root's name stands for. */
+static enum hf_status start_address(
+	struct tree *t, const struct pending *p, struct hf_text *text, struct hf_err *err)
+{
+	struct hf_object first;
+	enum hf_status status = hf_heapdb_object(&t->report->heap, p->object_id, &first, err);
+	hf_text_addf(text, "0x%llx", status == HF_OK ? (unsigned long long)first.addr : 0);
+	return status;
+}
+
 static enum hf_status show_object(struct tree *t, const struct pending *p, struct hf_err *err)
 {
 	struct hf_trail trail = {0};
@@ -393,6 +441,10 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 		hf_heapdb_root_name(&text, &root);
 		if (!trail.n)
 			hf_text_addf(&text, "->");
+	} else if (p->parent == HF_NO_ROW && trail.n && !t->options->has_addr) {
+		status = start_address(t, p, &text, err);
+		if (status != HF_OK)
+			return status;
 	}
 	hf_trail_text(&text, &trail, t->report->emit);
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
@@ -468,6 +520,33 @@ static enum hf_status queue_bare_roots(struct tree *t, struct hf_err *err)
 	return status;
 }
 
+/* Objects that nothing dominates, because roots reach them that share nothing: they are next to the
+ * variables. Ranked by what they retain, so the first that is too small is the end. */
+static enum hf_status queue_free_objects(struct tree *t, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(t->report->heap.db, &q, err,
+		"SELECT o.id, o.retained_size, o.retained_count, o.reachable AND o.idom_id IS NULL "
+		"AND o.idom_variable_id IS NULL FROM stat_top_retained s CROSS JOIN object o "
+		"ON o.id = s.object_id ORDER BY s.rank",
+		"");
+	for (int n = 0; n < t->options->n && hf_row(q, &status, err);) {
+		struct pending p = {.object_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
+		p.self.id = p.object_id;
+		p.self.size = (uint64_t)hf_column_int(q, 1);
+		p.self.count = (uint64_t)hf_column_int(q, 2);
+		if (!is_large_root(t, p.self.size))
+			break;
+		if (!hf_column_int(q, 3))
+			continue;
+		push(t, &p);
+		t->roots.size += p.self.size;
+		t->roots.count += p.self.count;
+		n++;
+	}
+	return status;
+}
+
 static int smaller_first(const void *a, const void *b)
 {
 	const struct pending *x = a, *y = b;
@@ -497,35 +576,28 @@ static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
 		t->roots.size += p.self.size;
 		t->roots.count += p.self.count;
 	}
-	if (status == HF_OK && !t->options->dominators)
-		status = queue_bare_roots(t, err);
+	if (status == HF_OK)
+		status = t->options->dominators ? queue_free_objects(t, err)
+						: queue_bare_roots(t, err);
 	qsort(t->pending, (size_t)t->n_pending, sizeof(*t->pending), smaller_first);
 	return status;
 }
 
-/* What the shown roots do not have: held sizes add up to the heap, retained ones do not. */
-static enum hf_status other_roots(struct tree *t, struct hf_err *err)
+/* What the shown roots do not have. Held sizes of the roots add up to what is reachable, and so do
+ * the retained ones of the variables and of the objects that nothing dominates. */
+static void other_roots(struct tree *t)
 {
 	struct pending top = {.parent = HF_NO_ROW};
 	struct hf_heapdb *heap = &t->report->heap;
-	if (!t->options->dominators) {
-		_cleanup_stmt_ sqlite3_stmt *q = NULL;
-		enum hf_status status = hf_query(heap->db, &q, err,
-			"SELECT count(*), coalesce(sum(held_size), 0), coalesce(sum(held_count), "
-			"0) "
-			"FROM root_summary WHERE held_size > 0",
-			"");
-		if (hf_row(q, &status, err) && (uint64_t)hf_column_int(q, 1) > t->roots.size)
-			emit_row(t, &top, (uint64_t)hf_column_int(q, 1) - t->roots.size,
-				(uint64_t)hf_column_int(q, 2) - t->roots.count, 0, "other roots",
-				"rest", NULL);
-		if (status != HF_OK)
-			return status;
-	}
+	uint64_t size = heap->live_size - heap->leak_size,
+		 count = heap->live_count - heap->leak_count;
+	if (size > t->roots.size)
+		emit_row(t, &top, size - t->roots.size, count - t->roots.count, 0,
+			t->options->dominators ? "other roots, shared objects" : "other roots",
+			"rest", NULL);
 	if (heap->leak_count)
 		emit_row(t, &top, heap->leak_size, heap->leak_count, 0,
 			"(leaked: no root reaches it)", "leaked", NULL);
-	return HF_OK;
 }
 
 static void tree_destroy(struct tree **t)
@@ -534,6 +606,7 @@ static void tree_destroy(struct tree **t)
 		return;
 	hf_stmt_done(&(*t)->of_object);
 	hf_stmt_done(&(*t)->of_variable);
+	hf_stmt_done(&(*t)->large_of_variable);
 	for (int i = 0; i < (*t)->n_pending; i++)
 		set_destroy((*t)->pending[i].set);
 	free(*t);
@@ -548,6 +621,8 @@ static enum hf_status start(struct tree *t, struct hf_err *err)
 	if (status == HF_OK)
 		status = hf_query(db, &t->of_variable, err,
 			dominators ? dominated_of_variable : held_of_variable, "");
+	if (status == HF_OK && dominators)
+		status = hf_query(db, &t->large_of_variable, err, large_of_variable, "");
 	t->whole = t->report->heap.live_size;
 	if (status != HF_OK || !t->options->has_addr)
 		return status == HF_OK ? queue_roots(t, err) : status;
@@ -596,7 +671,7 @@ enum hf_status hf_report_tree(
 		set_destroy(p.set);
 	}
 	if (status == HF_OK && !options->has_addr)
-		status = other_roots(t, err);
+		other_roots(t);
 	hf_emit_table_end(report->emit);
 	hf_emit_fact(report->emit, "complete", NULL, HF_VALUE_BOOL, hf_cell_int(!t->tired));
 	if (t->tired)

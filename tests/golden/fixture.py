@@ -6,7 +6,7 @@ summaries) is worked out here in the plainest way, so that it can serve as an or
 
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
-findings that make it partial. `empty`: no objects. `sited`: sessions with allocation sites. `sampled`: with those of some.
+findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `empty`: no objects. `sited`: sessions with allocation sites. `sampled`: with those of some.
 """
 import math
 import os
@@ -45,7 +45,7 @@ class Heap:
             k: v[k] for k in ("kind", "name", "module", "thread")}))
 
 
-def sessions(n_sessions):
+def sessions(n_sessions, spoilt=False):
     h = Heap()
     h.variable("global", "g_sessions", 0x555555760100, 8, module=1)
     h.variable("static", "cache", 0x555555760140, 64, module=1)
@@ -84,6 +84,9 @@ def sessions(n_sessions):
     h.root(5, 0, tail)
     buffer = h.alloc(4096)
     h.root(3, 0, buffer)
+    if spoilt:
+        h.root(4, 0x30, buckets, 16)
+        h.point(buffer, 64, head)
     # Leaks: a lone block, a chain of three, and a ring of two.
     h.alloc(2000)
     first = h.alloc(100)
@@ -382,7 +385,7 @@ def add_sites(path, sampled):
 def main():
     schema_dir, path = sys.argv[1:3]
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
-    h = Heap() if name == "empty" else sessions({"grown": 24, "more": 40}.get(name, 16))
+    h = Heap() if name == "empty" else sessions({"grown": 24, "more": 40}.get(name, 16), name == "spoilt")
     build(schema_dir, path, h, name == "partial")
     if name in ("sited", "sampled"):
         add_sites(path, name == "sampled")

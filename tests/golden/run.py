@@ -31,6 +31,7 @@ failures = 0
 CASES = {
     "report": (0, "report sessions.hfdb"),
     "report_partial": (4, "report partial.hfdb"),
+    "report_spoilt": (0, "report spoilt.hfdb"),
     "report_empty": (0, "report empty.hfdb"),
     "who_payload": (0, "who sessions.hfdb {payload}"),
     "who_interior": (0, "who sessions.hfdb {interior} --all"),
@@ -322,7 +323,7 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "more", "partial", "empty", "sited", "sampled"):
+        for kind in ("sessions", "grown", "more", "partial", "spoilt", "empty", "sited", "sampled"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
         golden(folder)
