@@ -140,3 +140,10 @@ void hf_report_hint(
 		hf_text_addf(&text, " %s", rest);
 	hf_emit_hint(report->emit, hf_text_get(&text), what);
 }
+
+void hf_report_keys_note(struct hf_report *report, const char *path)
+{
+	if (strstr(path, "[\"key\" not shown]"))
+		hf_emit_line(report->emit,
+			"  (keys of maps are contents, and those are not in the dump)");
+}

@@ -481,6 +481,7 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 			status = bulk_read(report, q, &bulk, err);
 			suspect_lines(report, q, n, hf_text_get(&bulk.next));
 			bulk_line(report, &bulk);
+			hf_report_keys_note(report, hf_text_get(&bulk.path));
 			if (status == HF_OK)
 				status = bulk_site_line(report, &bulk, err);
 			if (status == HF_OK)

@@ -110,5 +110,7 @@ void hf_report_object(struct hf_report *report, const char *key, const struct hf
 /* "holdfast COMMAND INPUT REST" as a hint. */
 void hf_report_hint(
 	struct hf_report *report, const char *command, const char *rest, const char *what);
+/* Where a path has a key of a map that is not known: why not. */
+void hf_report_keys_note(struct hf_report *report, const char *path);
 /* Emit the findings that make the heap partial. */
 enum hf_status hf_report_partial(struct hf_report *report, struct hf_err *err);

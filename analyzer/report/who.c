@@ -157,6 +157,7 @@ void hf_who_path(struct hf_report *report, const char *key, const struct hf_path
 	hf_emit_fact(emit, "length", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)path->length));
 	hf_emit_fact(emit, "complete", NULL, HF_VALUE_BOOL, hf_cell_int(!path->cut));
 	hf_emit_line(emit, "  %s", hf_text_get(&text));
+	hf_report_keys_note(report, hf_text_get(&text));
 	path_table(report, "hops", path);
 	hf_emit_object_end(emit);
 }
