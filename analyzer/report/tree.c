@@ -22,6 +22,7 @@ enum {
 	DROP_PERCENT = 90,
 	ALIKE_COUNT = 8,
 	MAX_MEMBERS = 20000, /* of a set that are looked at */
+	MAX_RANKS = 20000,   /* of what retains most that are looked at */
 	CHAIN_LINKS = 8,     /* equal links in a row that make a chain */
 };
 
@@ -54,10 +55,17 @@ struct pending {
 	int level;
 };
 
+struct top {
+	int64_t id, variable_id; /* that dominates it; 0: nothing does */
+	uint64_t size, count;
+};
+
 struct tree {
 	struct hf_report *report;
 	const struct hf_tree_options *options;
-	sqlite3_stmt *of_object, *of_variable, *large_of_variable;
+	sqlite3_stmt *of_object, *of_variable;
+	struct top *tops; /* [n_tops], for dominators */
+	size_t n_tops;
 	struct pending pending[MAX_PENDING];
 	int n_pending;
 	struct {
@@ -84,6 +92,8 @@ static const struct hf_column columns[] = {
 };
 enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
+static const double SMALLEST_PERCENT = 0.1; /* of what is shown at the top */
+
 /* Columns of all: id, size, count, src_offset (NULL: not by a word of the parent), dst_offset,
  * field. An object with several words into a child is listed once, by the first of them. */
 static const char held_of_object[] =
@@ -105,16 +115,18 @@ static const char dominated_of_object[] =
 	"LEFT JOIN edge e ON e.dst_id = o.id AND e.src_id = ?1 "
 	"AND e.src_offset = (SELECT min(f.src_offset) FROM edge f "
 	"WHERE f.dst_id = o.id AND f.src_id = ?1) WHERE c.parent_id = ?1";
-/* There is no index of what a variable dominates: the large ones are found among those that retain
- * most, the others where the variable points to them itself. */
-static const char large_of_variable[] =
-	"SELECT o.id, o.retained_size, o.retained_count, (SELECT min(coalesce(r.addr - v.addr, 0)) "
-	"FROM root r JOIN variable v ON v.id = r.variable_id WHERE r.object_id = o.id AND "
-	"r.variable_id = ?1), 0, NULL, o.idom_variable_id = ?1 "
-	"FROM stat_top_retained s CROSS JOIN object o ON o.id = s.object_id ORDER BY s.rank";
+/* There is no index of what a variable dominates, nor of what nothing does: the large ones are
+ * found among the objects that retain most, the others where a variable points to them itself. */
+static const char top_retained[] =
+	"SELECT o.id, o.retained_size, o.retained_count, coalesce(o.idom_variable_id, 0), "
+	"o.reachable AND o.idom_id IS NULL FROM stat_top_retained s CROSS JOIN object o "
+	"ON o.id = s.object_id WHERE s.rank <= ? ORDER BY s.rank";
+static const char word_of_variable[] =
+	"SELECT min(coalesce(r.addr - v.addr, 0)), r.offset FROM root r "
+	"CROSS JOIN variable v ON v.id = r.variable_id WHERE r.object_id = ? AND r.variable_id = ?";
 static const char dominated_of_variable[] =
 	"SELECT o.id, o.retained_size, o.retained_count, min(coalesce(r.addr - v.addr, 0)), "
-	"r.offset, NULL, 1 FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
+	"r.offset, NULL FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
 	"CROSS JOIN object o ON o.id = r.object_id AND o.idom_variable_id = ?1 "
 	"WHERE v.id = ?1 GROUP BY o.id";
 
@@ -154,19 +166,55 @@ static bool is_large(const struct tree *t, uint64_t size)
 	return hf_percent(size, t->whole) >= (double)t->options->min_percent;
 }
 
+/* Objects that no object dominates, largest first; read once. */
+static enum hf_status find_tops(struct tree *t, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	t->tops = malloc(MAX_RANKS * sizeof(*t->tops));
+	if (!t->tops)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for the tree");
+	enum hf_status status =
+		hf_query(t->report->heap.db, &q, err, top_retained, "i", (int64_t)MAX_RANKS);
+	while (hf_row(q, &status, err)) {
+		struct child child = read_child(q, false);
+		if (hf_percent(child.size, t->whole) < SMALLEST_PERCENT)
+			break;
+		if (hf_column_int(q, 4))
+			t->tops[t->n_tops++] = (struct top){
+				child.id, hf_column_int(q, 3), child.size, child.count};
+	}
+	return status;
+}
+
+static enum hf_status top_child(
+	struct tree *t, const struct top *top, struct child *ret, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status = hf_query(
+		t->report->heap.db, &q, err, word_of_variable, "ii", top->id, top->variable_id);
+	*ret = (struct child){
+		.id = top->id, .of_root = true, .size = top->size, .count = top->count};
+	if (hf_row(q, &status, err)) {
+		ret->direct = !hf_column_null(q, 0);
+		ret->word.src_offset = (uint64_t)hf_column_int(q, 0);
+		ret->word.dst_offset = (uint64_t)hf_column_int(q, 1);
+	}
+	return status;
+}
+
 static enum hf_status dominated_by_variable(
 	struct tree *t, int64_t id, struct children *ret, struct hf_err *err)
 {
 	enum hf_status status = HF_OK;
-	hf_rebind(t->large_of_variable, "i", id);
-	while (hf_row(t->large_of_variable, &status, err)) {
-		struct child child = read_child(t->large_of_variable, true);
-		if (!is_large(t, child.size))
-			break;
-		if (hf_column_int(t->large_of_variable, 6))
-			add_child(ret, &child);
+	for (size_t i = 0; i < t->n_tops && status == HF_OK; i++) {
+		struct child child;
+		if (t->tops[i].variable_id != id || !is_large(t, t->tops[i].size))
+			continue;
+		status = top_child(t, &t->tops[i], &child, err);
+		add_child(ret, &child);
 	}
-	sqlite3_reset(t->large_of_variable);
+	if (status != HF_OK)
+		return status;
 	hf_rebind(t->of_variable, "i", id);
 	while (hf_row(t->of_variable, &status, err)) {
 		struct child child = read_child(t->of_variable, true);
@@ -493,7 +541,7 @@ static bool is_large_root(const struct tree *t, uint64_t size)
 {
 	double percent = hf_percent(size, t->whole);
 	return percent * 5 >= (double)t->options->min_percent || !t->n_pending ||
-	       (t->n_pending < 3 && percent >= 0.1);
+	       (t->n_pending < 3 && percent >= SMALLEST_PERCENT);
 }
 
 /* Stripped programs have root words that no variable covers: their objects stand for them. */
@@ -521,30 +569,22 @@ static enum hf_status queue_bare_roots(struct tree *t, struct hf_err *err)
 }
 
 /* Objects that nothing dominates, because roots reach them that share nothing: they are next to the
- * variables. Ranked by what they retain, so the first that is too small is the end. */
-static enum hf_status queue_free_objects(struct tree *t, struct hf_err *err)
+ * variables. */
+static void queue_free_objects(struct tree *t)
 {
-	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(t->report->heap.db, &q, err,
-		"SELECT o.id, o.retained_size, o.retained_count, o.reachable AND o.idom_id IS NULL "
-		"AND o.idom_variable_id IS NULL FROM stat_top_retained s CROSS JOIN object o "
-		"ON o.id = s.object_id ORDER BY s.rank",
-		"");
-	for (int n = 0; n < t->options->n && hf_row(q, &status, err);) {
-		struct pending p = {.object_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
-		p.self.id = p.object_id;
-		p.self.size = (uint64_t)hf_column_int(q, 1);
-		p.self.count = (uint64_t)hf_column_int(q, 2);
-		if (!is_large_root(t, p.self.size))
-			break;
-		if (!hf_column_int(q, 3))
+	for (size_t i = 0, n = 0; i < t->n_tops && (int)n < t->options->n; i++) {
+		const struct top *top = &t->tops[i];
+		if (top->variable_id)
 			continue;
+		if (!is_large_root(t, top->size))
+			break;
+		struct pending p = {.object_id = top->id, .parent = HF_NO_ROW};
+		p.self = (struct child){.id = top->id, .size = top->size, .count = top->count};
 		push(t, &p);
-		t->roots.size += p.self.size;
-		t->roots.count += p.self.count;
+		t->roots.size += top->size;
+		t->roots.count += top->count;
 		n++;
 	}
-	return status;
 }
 
 static int smaller_first(const void *a, const void *b)
@@ -576,9 +616,10 @@ static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
 		t->roots.size += p.self.size;
 		t->roots.count += p.self.count;
 	}
-	if (status == HF_OK)
-		status = t->options->dominators ? queue_free_objects(t, err)
-						: queue_bare_roots(t, err);
+	if (status == HF_OK && t->options->dominators)
+		queue_free_objects(t);
+	else if (status == HF_OK)
+		status = queue_bare_roots(t, err);
 	qsort(t->pending, (size_t)t->n_pending, sizeof(*t->pending), smaller_first);
 	return status;
 }
@@ -606,7 +647,7 @@ static void tree_destroy(struct tree **t)
 		return;
 	hf_stmt_done(&(*t)->of_object);
 	hf_stmt_done(&(*t)->of_variable);
-	hf_stmt_done(&(*t)->large_of_variable);
+	free((*t)->tops);
 	for (int i = 0; i < (*t)->n_pending; i++)
 		set_destroy((*t)->pending[i].set);
 	free(*t);
@@ -621,9 +662,9 @@ static enum hf_status start(struct tree *t, struct hf_err *err)
 	if (status == HF_OK)
 		status = hf_query(db, &t->of_variable, err,
 			dominators ? dominated_of_variable : held_of_variable, "");
-	if (status == HF_OK && dominators)
-		status = hf_query(db, &t->large_of_variable, err, large_of_variable, "");
 	t->whole = t->report->heap.live_size;
+	if (status == HF_OK && dominators)
+		status = find_tops(t, err);
 	if (status != HF_OK || !t->options->has_addr)
 		return status == HF_OK ? queue_roots(t, err) : status;
 	struct hf_object object;
