@@ -197,10 +197,11 @@ def eintr(holdfast, target):
         return 77
     tool = str(pathlib.Path(holdfast.command).with_name("holdfast-dump"))
     t = Target(holdfast, target)
-    for calls in ("write", "read,pread64"):
+    # The loader does not try its first reads again.
+    for calls, first in (("write", 2), ("read,pread64", 60)):
         path = holdfast.folder / f"{calls}.hfd"
         log = holdfast.folder / "log"
-        subprocess.run(["strace", "-f", "-qq", "-o", log, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EINTR:when=2+3",
+        subprocess.run(["strace", "-f", "-qq", "-o", log, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EINTR:when={first}+3",
                         tool, str(t.process.pid), "-o", path], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         injected = log.read_text().count("(INJECTED)")
         print(f"{injected} {calls} interrupted")
