@@ -191,17 +191,17 @@ def killed(holdfast, target):
 
 
 def eintr(holdfast, target):
-    """Reads and writes that are interrupted, every third of them, are made again."""
+    """Reads and writes that are interrupted are made again."""
     if not shutil.which("strace"):
         print("SKIPPED: strace is not here")
         return 77
     tool = str(pathlib.Path(holdfast.command).with_name("holdfast-dump"))
     t = Target(holdfast, target)
-    # The loader does not try its first reads again.
-    for calls, first in (("write", 2), ("read,pread64", 60)):
+    # Neither the loader tries its first reads again nor stdio its last write.
+    for calls, when in (("write", "1..4"), ("read,pread64", "60..80+2")):
         path = holdfast.folder / f"{calls}.hfd"
         log = holdfast.folder / "log"
-        subprocess.run(["strace", "-f", "-qq", "-o", log, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EINTR:when={first}+3",
+        subprocess.run(["strace", "-f", "-qq", "-o", log, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EINTR:when={when}",
                         tool, str(t.process.pid), "-o", path], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         injected = log.read_text().count("(INJECTED)")
         print(f"{injected} {calls} interrupted")
