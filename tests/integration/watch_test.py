@@ -210,8 +210,8 @@ def every(holdfast, target):
         expect_true("line", re.fullmatch(r"holdfast: every 1 s: heap dump in \S+\.hfd", line))
     grown = [check_dump(holdfast, dump, "every 1 s") for dump in dumps_of(holdfast)]
     expect_true("nodes grow from dump to dump", grown[0] < grown[1], grown)
-    left = [p.name for p in holdfast.folder.iterdir() if p.suffix not in (".hfd", ".hfdb")]
-    expect("other files", left, [])
+    left = sorted(p.name for p in holdfast.folder.iterdir() if p.suffix not in (".hfd", ".hfdb"))
+    expect("profiles, those of the kept", left, [dump.stem + ".hfp.pb.gz" for dump in dumps_of(holdfast)])
 
 
 def most(holdfast, target):
