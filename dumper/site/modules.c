@@ -64,6 +64,18 @@ static void read_build_id(struct hf_site_module *m, uint64_t addr, uint64_t size
 	}
 }
 
+/* The bytes at `vaddr` are mapped for reading. What a tool cut out of a program may have left its
+   program header behind, with an address where nothing is. */
+static bool is_loaded(const Elf64_Phdr *ph, uint32_t n, uint64_t vaddr, uint64_t size)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (ph[i].p_type == PT_LOAD && (ph[i].p_flags & PF_R) && vaddr >= ph[i].p_vaddr &&
+			size <= ph[i].p_filesz && vaddr - ph[i].p_vaddr <= ph[i].p_filesz - size)
+			return true;
+	}
+	return false;
+}
+
 static void read_path(struct hf_site_module *m, const struct link_map *map)
 {
 	if (map && map->l_name && *map->l_name) {
@@ -90,7 +102,8 @@ static bool describe(struct hf_site_module *m, const struct hf_loaded *f, uint64
 			m->end = start + ph[i].p_memsz;
 			m->file_offset = ph[i].p_offset - page;
 			found = true;
-		} else if (ph[i].p_type == PT_NOTE && !m->build_id_size) {
+		} else if (ph[i].p_type == PT_NOTE && !m->build_id_size &&
+			   is_loaded(ph, n, ph[i].p_vaddr, ph[i].p_filesz)) {
 			read_build_id(m, start, ph[i].p_filesz);
 		}
 	}

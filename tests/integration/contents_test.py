@@ -93,14 +93,17 @@ def objects(path):
 
 
 def contents(path):
-    """(object, offset) → bytes."""
+    """object → bytes. An object may lie in several pieces, which follow each other."""
     result = {}
     for ids, offsets, pieces in columns(path, CONTENT):
         number = at = 0
         for step, offset in zip(varints(ids), varints(offsets)):
             number += step
             size, at = varint_at(pieces, at)
-            result[number, offset] = pieces[at:at + size]
+            before = result.setdefault(number, bytearray())
+            if offset != len(before):
+                raise Failure(f"object {number}: a piece at {offset} after {len(before)} bytes")
+            before += pieces[at:at + size]
             at += size
     return result
 
@@ -118,13 +121,13 @@ def main(command, target):
             expect(f"{mode}: a word about user data", any("user data" in w for w in info["warnings"]), mode == "all")
         expect("none: pieces", contents(dumps["none"]), {})
         found, pieces = objects(dumps["all"]), contents(dumps["all"])
-        expect("pieces", len(pieces), len(found))
+        expect("objects with contents", len(pieces), len(found))
         # The target's nodes: a link to the one before, then zeroes. All but the oldest has one.
         place = {address: n for n, (address, _) in enumerate(found)}
         links = 0
-        for (number, offset), data in pieces.items():
-            if offset or len(data) != found[number][1]:
-                raise Failure(f"object {number}: {len(data)} bytes at {offset} of {found[number][1]}")
+        for number, data in pieces.items():
+            if len(data) != found[number][1]:
+                raise Failure(f"object {number}: {len(data)} bytes of {found[number][1]}")
             links += struct.unpack_from("<Q", data)[0] in place
             if any(data[8:64]):
                 raise Failure(f"object {number}: {data}")

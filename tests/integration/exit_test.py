@@ -30,7 +30,10 @@ def main(command, target):
                 "".join(f"holdfast: exit: heap dump in {dump}\n" for dump in dumps)
             expect(f"{way}: what is said", done.stderr, said)
             expect(f"{way}: dumps", len(dumps), n_dumps)
-            expect(f"{way}: other files", sum(1 for _ in holdfast.folder.iterdir()) - n_dumps, int(way == "reused"))
+            profiles = len(list(holdfast.folder.glob("*.hfp.pb.gz")))
+            expect(f"{way}: profiles", profiles, n_dumps)
+            expect(f"{way}: other files", sum(1 for _ in holdfast.folder.iterdir()) - n_dumps - profiles,
+                   int(way == "reused"))
             for dump in dumps:
                 info = holdfast.json("info", dump)
                 expect(f"{way}: trigger, partial", (info["process"]["trigger"], info["partial"]), ("exit", False))
