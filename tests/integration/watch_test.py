@@ -233,7 +233,9 @@ def several(holdfast, target):
                           stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         time.sleep(0.5)
         n_signals = 0
-        while process.poll() is None:
+        # Not for ever: where a dump takes longer than the time between two signals, the program
+        # would get nowhere, and be dumped by a signal when it exits.
+        while process.poll() is None and n_signals < 60:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGUSR2)
             n_signals += 1
