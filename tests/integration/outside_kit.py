@@ -66,8 +66,11 @@ class Target:
         return states
 
     def children(self):
-        return {int(c) for task in os.listdir(f"/proc/{self.pid}/task")
-                for c in self.proc(f"task/{task}/children").split()}
+        children = set()
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(OSError):  # the thread that reaps, in a process 1, has just ended
+                children.update(int(c) for c in self.proc(f"task/{task}/children").split())
+        return children
 
     def tracer(self):
         return int(re.search(r"^TracerPid:\s*(\d+)", self.proc("status"), re.M)[1])
