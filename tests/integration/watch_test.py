@@ -205,7 +205,9 @@ def every(holdfast, target):
     lines = done.stderr.splitlines()
     expect_true("dumps in 4.6 s", 3 <= len(lines) <= int(seconds), len(lines))
     numbers = [int(dump.stem.split(".")[-1]) for dump in dumps_of(holdfast)]
-    expect("the newest two are kept", numbers, [len(lines) - 1, len(lines)])
+    # One under way when the program ends becomes whole, with nobody left to say so or to remove the oldest.
+    late = numbers[2:] == [len(lines) + 1]
+    expect("the newest two are kept", numbers[:2] if late else numbers, [len(lines) - 1, len(lines)])
     for line in lines:
         expect_true("line", re.fullmatch(r"holdfast: every 1 s: heap dump in \S+\.hfd", line))
     grown = [check_dump(holdfast, dump, "every 1 s") for dump in dumps_of(holdfast)]
