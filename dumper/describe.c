@@ -312,11 +312,16 @@ void hf_describe_arenas(const struct hf_describe *d)
 		records[i].kind = arena->kind;
 		records[i].addr = arena->addr;
 		records[i].size_bytes = arena->size_bytes;
-		records[i].free_bytes = arena->free_bytes;
+		/* A chunk on its way from one list to another may have been met in both. What is
+		   live was counted once, so it is the rest that gives way; the counters tell. */
+		uint64_t rest = arena->size_bytes > records[i].live_bytes
+					? arena->size_bytes - records[i].live_bytes
+					: 0;
+		records[i].free_bytes =
+			arena->free_bytes < rest || !arena->size_bytes ? arena->free_bytes : rest;
 		records[i].free_count = arena->free_count;
-		uint64_t known = records[i].live_bytes + arena->free_bytes;
 		records[i].metadata_bytes =
-			arena->size_bytes > known ? arena->size_bytes - known : 0;
+			rest > records[i].free_bytes ? rest - records[i].free_bytes : 0;
 		hf_write_arena(d->writer, &records[i]);
 	}
 }
