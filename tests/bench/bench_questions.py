@@ -58,6 +58,9 @@ def measure(holdfast, database, n_addresses):
     questions = [("report", ["report"]), ("leaks", ["leaks"]), ("tree of all", ["tree"])]
     for grouping in GROUPINGS:
         for sort in SORTS if grouping != "object" else SORTS[:2]:
+            # What a function, a module or an arena retains is not worked out.
+            if sort == "retained" and grouping in ("function", "module", "arena"):
+                continue
             questions.append((f"top --by {grouping} --sort {sort}", ["top", "--by", grouping, "--sort", sort]))
     for name, args in questions:
         times = [ask(holdfast, args[0], database, *args[1:]) for _ in range(REPEATS)]
