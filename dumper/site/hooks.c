@@ -4,7 +4,10 @@
  *
  * An allocation counts down the bytes to the thread's next sample point, and only one that reaches
  * it goes on to the recorder, as a free does only if the filter says that its address may be
- * recorded. One that fails for want of memory goes to whoever asked for that.
+ * recorded. The others jump on (struct onward): a call and a return of ours would cost more than
+ * all that is done before. So what they return is looked at only if memory may be refused to this
+ * process, or all is recorded; then they jump to functions of ours. An allocation that fails for
+ * want of memory goes to whoever asked for that.
  *
  * Until that is known (the first call looks it up, and the loader may allocate for that) memory
  * comes from a small static buffer, whose addresses the filter knows; it is never given back.
@@ -90,9 +93,20 @@ static struct {
 #define START_WITH_FIRST(name, type, parameters, arguments) .name = first_##name,
 	EACH_NEXT(START_WITH_FIRST)};
 
-static void (*passed)(void *p);
-static void slow_free(void *p);
-static void all_recorded(void);
+/* Where the calls go on to that are not recorded. */
+#define EACH_ONWARD(X)                                                                             \
+	X(malloc)                                                                                  \
+	X(calloc)                                                                                  \
+	X(realloc)                                                                                 \
+	X(free)
+static _Alignas(64) struct {
+#define DECLARE_ONWARD(name) typeof(next.name) name;
+	EACH_ONWARD(DECLARE_ONWARD)
+} onward = {
+#define ONWARD_FIRST(name) .name = first_##name,
+	EACH_ONWARD(ONWARD_FIRST)};
+
+static void settle(void);
 
 static int resolving; /* 0 not yet, 1 under way, 2 done */
 
@@ -120,9 +134,9 @@ static bool resolve(void)
 #define PUBLISH(name, type, parameters, arguments)                                                 \
 	__atomic_store_n(&next.name, found.name, __ATOMIC_RELEASE);
 	EACH_NEXT(PUBLISH)
-	hf_site_on_all = all_recorded;
-	__atomic_store_n(&passed, hf_site_all() ? slow_free : found.free, __ATOMIC_RELEASE);
+	hf_site_on_all = settle;
 	__atomic_store_n(&resolving, 2, __ATOMIC_RELEASE);
+	settle();
 	return true;
 }
 
@@ -207,10 +221,25 @@ void *hf_hooks_next_malloc(void)
 }
 
 static void (*on_failure)(const char *function, size_t size_bytes);
+static void (*on_look)(void);
+static bool is_refusable = true; /* memory may be refused to this process */
 
 void hf_site_hooks_on_failure(void (*fn)(const char *function, size_t size_bytes))
 {
 	__atomic_store_n(&on_failure, fn, __ATOMIC_RELEASE);
+	settle();
+}
+
+void hf_site_hooks_refusable(bool refusable)
+{
+	if (refusable == __atomic_exchange_n(&is_refusable, refusable, __ATOMIC_ACQ_REL))
+		return;
+	settle();
+}
+
+void hf_site_hooks_on_look(void (*fn)(void))
+{
+	__atomic_store_n(&on_look, fn, __ATOMIC_RELEASE);
 }
 
 /* An allocation function is about to return NULL, or ENOMEM. Not every NULL is a want of memory: a
@@ -233,6 +262,9 @@ static void *allocated(void *p, const char *function, size_t size, const struct 
 	if (!p)
 		return failed(function, size, errno);
 	hf_site_allocated(p, size, caller);
+	typeof(on_look) look = __atomic_load_n(&on_look, __ATOMIC_ACQUIRE);
+	if (look && hf_site_thread.countdown)
+		look();
 	return p;
 }
 
@@ -247,6 +279,11 @@ HF_API HOT void *malloc(size_t size)
 {
 	if (is_sampled(size))
 		return slow_malloc(size);
+	return onward.malloc(size);
+}
+
+static void *checked_malloc(size_t size)
+{
 	return checked(next.malloc(size), "malloc", size);
 }
 
@@ -263,7 +300,12 @@ HF_API void *calloc(size_t n, size_t size)
 		return next.calloc(n, size); /* it fails */
 	if (is_sampled(total))
 		return slow_calloc(n, size);
-	return checked(next.calloc(n, size), "calloc", total);
+	return onward.calloc(n, size);
+}
+
+static void *checked_calloc(size_t n, size_t size)
+{
+	return checked(next.calloc(n, size), "calloc", n * size);
 }
 
 static void *realloc_early(void *p, size_t size)
@@ -289,10 +331,22 @@ SLOW static void *slow_realloc(void *p, size_t size, bool sampled, const char *f
 
 HF_API void *realloc(void *p, size_t size)
 {
-	bool sampled = is_sampled(size);
-	if (RARE(sampled || may_be_recorded(p)))
-		return slow_realloc(p, size, sampled, "realloc");
+	if (is_sampled(size))
+		return slow_realloc(p, size, true, "realloc");
+	if (is_in_filter(p))
+		return slow_realloc(p, size, false, "realloc");
+	return onward.realloc(p, size);
+}
+
+static void *checked_realloc(void *p, size_t size)
+{
 	return checked(next.realloc(p, size), "realloc", size);
+}
+
+/* Once everything was recorded, the filter does not know all. */
+static void *any_realloc(void *p, size_t size)
+{
+	return slow_realloc(p, size, false, "realloc");
 }
 
 HF_API void *reallocarray(void *p, size_t n, size_t size)
@@ -316,21 +370,43 @@ SLOW static void slow_free(void *p)
 	next.free(p);
 }
 
-/* Where a free goes that the filter lets pass: on to the next definition, or, once everything is
- * recorded, to the recorder. */
-static void (*passed)(void *p) = first_free;
-
-static void all_recorded(void)
-{
-	__atomic_store_n(&passed, slow_free, __ATOMIC_RELEASE);
-}
-
 HF_API HOT void free(void *p)
 {
 	if (is_in_filter(p))
 		slow_free(p);
 	else
-		passed(p);
+		onward.free(p);
+}
+
+static void point_onward(void)
+{
+	typeof(onward) to = {next.malloc, next.calloc, next.realloc, next.free};
+	if (__atomic_load_n(&on_failure, __ATOMIC_ACQUIRE) &&
+		__atomic_load_n(&is_refusable, __ATOMIC_ACQUIRE))
+		to = (typeof(onward)){checked_malloc, checked_calloc, checked_realloc, next.free};
+	if (hf_site_all()) {
+		to.realloc = any_realloc;
+		to.free = slow_free;
+	}
+#define POINT(name) __atomic_store_n(&onward.name, to.name, __ATOMIC_RELEASE);
+	EACH_ONWARD(POINT)
+}
+
+/* By what is true now. Of several threads, or a signal handler and what it interrupted, the first
+ * does it for all: it goes round again. */
+static uint32_t settling;
+
+static void settle(void)
+{
+	if (__atomic_load_n(&resolving, __ATOMIC_ACQUIRE) != 2 ||
+		__atomic_fetch_add(&settling, 1, __ATOMIC_ACQ_REL))
+		return;
+	uint32_t seen;
+	do {
+		seen = __atomic_load_n(&settling, __ATOMIC_ACQUIRE);
+		point_onward();
+	} while (!__atomic_compare_exchange_n(
+		&settling, &seen, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 }
 
 extern void cfree(void *p);
@@ -403,10 +479,17 @@ HF_API int dlclose(void *handle)
 	return rc;
 }
 
+/* A thread that was at it is not here. */
+static void forked(void)
+{
+	hf_site_after_fork_in_child();
+	settling = 0;
+	settle();
+}
+
 void hf_site_hooks_start(void)
 {
 	resolve();
 	hf_modules_init(false);
-	pthread_atfork(
-		hf_site_before_fork, hf_site_after_fork_in_parent, hf_site_after_fork_in_child);
+	pthread_atfork(hf_site_before_fork, hf_site_after_fork_in_parent, forked);
 }

@@ -12,13 +12,16 @@
 #define HOT     __attribute__((aligned(64))) /* in one cache line */
 #define RARE(c) __builtin_expect(!!(c), 0)
 
+/* Does the allocation reach the countdown? If not, it is counted down. One subtraction, by whose
+ * flags the caller branches. */
 static inline bool is_sampled(size_t size)
 {
-	uint64_t *countdown = &hf_site_thread.countdown;
-	if (RARE(size >= *countdown))
+	uint64_t left = hf_site_thread.countdown;
+	bool reached;
+	__asm__("subq %2, %0" : "+r"(left), "=@ccbe"(reached) : "er"(size));
+	if (RARE(reached))
 		return true;
-	/* in memory: the compiler would load, subtract and store */
-	__asm__("subq %1, %0" : "+m"(*countdown) : "er"(size));
+	hf_site_thread.countdown = left;
 	return false;
 }
 

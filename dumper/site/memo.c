@@ -4,13 +4,17 @@
 
 #include "site/stacks.h"
 
-struct hf_site_memos *hf_memo_of(struct hf_site_store *s, const struct hf_site_worker *worker)
+struct hf_site_memos *hf_memo_of(
+	struct hf_site_store *s, const struct hf_site_worker *worker, bool more)
 {
 	uint64_t i = worker ? (uint64_t)(worker - s->workers) : HF_SITE_MEMO_THREADS;
-	return i < HF_SITE_MEMO_THREADS &&
-			       hf_store_room(s, HF_SITE_PART_MEMOS, (i + 1) * sizeof(s->memos[0]))
-		       ? &s->memos[i]
-		       : NULL;
+	uint64_t size = (i + 1) * sizeof(s->memos[0]);
+	if (i >= HF_SITE_MEMO_THREADS)
+		return NULL;
+	if (size > __atomic_load_n(&s->mapped[HF_SITE_PART_MEMOS], __ATOMIC_ACQUIRE) &&
+		!(more && hf_store_room(s, HF_SITE_PART_MEMOS, size)))
+		return NULL;
+	return &s->memos[i];
 }
 
 static void flush(struct hf_site_store *s, struct hf_site_memo *m)
@@ -22,9 +26,21 @@ static void flush(struct hf_site_store *s, struct hf_site_memo *m)
 	m->pending_bytes = 0;
 }
 
+/* The number of the next memo that was used, from `from` on; HF_SITE_MEMOS: there is none. */
+static unsigned next_used(const struct hf_site_memos *memos, unsigned from)
+{
+	for (; from < HF_SITE_MEMOS; from = (from | 63) + 1) {
+		uint64_t used =
+			__atomic_load_n(&memos->used[from / 64], __ATOMIC_RELAXED) >> from % 64;
+		if (used)
+			return from + (unsigned)__builtin_ctzll(used);
+	}
+	return HF_SITE_MEMOS;
+}
+
 void hf_memo_reset(struct hf_site_store *s, struct hf_site_memos *memos)
 {
-	for (int i = 0; i < HF_SITE_MEMOS; i++) {
+	for (unsigned i = 0; (i = next_used(memos, i)) < HF_SITE_MEMOS; i++) {
 		if (!memos->memos[i].site)
 			continue;
 		flush(s, &memos->memos[i]);
@@ -92,6 +108,8 @@ uint32_t hf_memo_search(struct hf_site_store *s, struct hf_site_memos *memos,
 	at += key >> 63;
 	*latest = (uint16_t)at;
 	*ret_memo = &memos->memos[at];
+	uint64_t *used = &memos->used[at / 64];
+	__atomic_store_n(used, *used | 1ull << at % 64, __ATOMIC_RELAXED);
 	return walk(s, c, bounds, period, ret_memo);
 }
 
@@ -106,8 +124,9 @@ void hf_memo_pending(const struct hf_site_store *s, struct hf_site_total *totals
 	for (uint32_t t = 0; t < HF_SITE_MEMO_THREADS && t < n; t++) {
 		if (t >= s->n_workers || !s->workers[t].owner)
 			continue;
-		for (int i = 0; i < HF_SITE_MEMOS; i++) {
-			const struct hf_site_memo *m = &s->memos[t].memos[i];
+		const struct hf_site_memos *memos = &s->memos[t];
+		for (unsigned i = 0; (i = next_used(memos, i)) < HF_SITE_MEMOS; i++) {
+			const struct hf_site_memo *m = &memos->memos[i];
 			if (!m->site || m->site > last)
 				continue;
 			totals[m->site].count += m->pending_count;

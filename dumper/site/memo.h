@@ -18,8 +18,9 @@
 /* A memo's count, with its fractional bits, that is added to the totals. */
 static const uint64_t HF_MEMO_FLUSH = 1ull << (20 + HF_SITE_FRACTION);
 
-/* The worker's memos; NULL: it has none. */
-struct hf_site_memos *hf_memo_of(struct hf_site_store *s, const struct hf_site_worker *worker);
+/* The worker's memos; NULL: it has none. more: map them if they are not yet. */
+struct hf_site_memos *hf_memo_of(
+	struct hf_site_store *s, const struct hf_site_worker *worker, bool more);
 /* Forget what is remembered; what is pending is added to the totals. */
 void hf_memo_reset(struct hf_site_store *s, struct hf_site_memos *memos);
 /* Inside this module: which memo was the latest with that (pc, sp), and the second way. */

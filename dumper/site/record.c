@@ -165,11 +165,12 @@ static __attribute__((noinline, cold)) void follow(struct hf_site_thread *t)
 		return;
 	if (!t->started)
 		start_thread(t);
-	t->memos = hf_memo_of(store, t->worker);
+	t->period = (uint32_t)__atomic_load_n(&store->period_bytes, __ATOMIC_ACQUIRE);
+	bool remembers = t->period && t->period <= MEMO_PERIOD;
+	t->memos = hf_memo_of(store, t->worker, remembers);
 	if (t->memos)
 		hf_memo_reset(store, t->memos);
-	t->period = (uint32_t)__atomic_load_n(&store->period_bytes, __ATOMIC_ACQUIRE);
-	if (t->period > MEMO_PERIOD)
+	if (!remembers)
 		t->memos = NULL;
 	t->countdown = 0;
 	t->at_point = false;

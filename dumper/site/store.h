@@ -21,7 +21,7 @@
 #include "base/err.h"
 
 enum {
-	HF_SITE_VERSION = 4,
+	HF_SITE_VERSION = 5,
 	HF_SITE_MAX_FRAMES = 64,
 	HF_SITE_MAX_MODULES = 1024,
 	HF_SITE_ID_BITS = 20,                     /* of a site id; ids start at 1 */
@@ -106,6 +106,8 @@ struct hf_site_memo {
 };
 
 struct hf_site_memos {
+	/* a bit for each that ever held a stack: the pages of the others stay untouched */
+	uint64_t used[HF_SITE_MEMOS / 64];
 	uint16_t latest[HF_SITE_MEMOS]; /* number of a memo by (pc, sp) */
 	struct hf_site_memo memos[HF_SITE_MEMOS];
 };

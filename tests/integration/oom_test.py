@@ -54,7 +54,7 @@ def limits(holdfast, target):
     for way in ("calloc", "realloc", "memalign", "posix_memalign", "new"):
         dumps, nodes = run(holdfast, target, "data", way)
         check_dump(holdfast, dumps[0], nodes, f"oom: {CALLED.get(way, way)} of {LARGE} bytes")
-    for limit, way in (("as", "small"), ("as", "full"), ("as-soft", "full"), ("data", "small")):
+    for limit, way in (("as", "small"), ("outside", "small"), ("as", "full"), ("as-soft", "full"), ("data", "small")):
         dumps, nodes = run(holdfast, target, limit, way)
         check_dump(holdfast, dumps[0], nodes, "oom: malloc of 64 bytes")
     # What the dump needs is more than the reserve.

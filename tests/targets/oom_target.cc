@@ -2,6 +2,7 @@
  * Runs out of memory for real: oom_target LIMIT WAY [NODES]
  *
  *   LIMIT  as, as-soft, data: what is limited, so that nothing more can be mapped;
+ *          outside: as, past the C library and some time before, as another process does it;
  *          overcommit: nothing, but what fails is more than the kernel promises to anybody;
  *          committed: the same, with more than half of what it still promises taken (a mapping that
  *          is not touched), so that it cannot promise a copy of this process
@@ -110,6 +111,14 @@ static void limit(const char *which)
 		return;
 	}
 	give_up_privilege();
+	if (!strcmp(which, "outside")) {
+		const size_t room = 96 << 20;
+		struct rlimit l = {statm(0) + room, statm(0) + room};
+		if (syscall(SYS_prlimit64, 0, RLIMIT_AS, &l, nullptr))
+			die("prlimit64");
+		sleep(2);
+		return;
+	}
 	bool data = !strcmp(which, "data"), soft = !strcmp(which, "as-soft");
 	/* what the streams and the allocator hold free is used by who gets there first */
 	unsigned long now = statm(data ? 5 : 0);
