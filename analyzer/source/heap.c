@@ -97,6 +97,11 @@ static void *array_alloc(uint64_t n, size_t size_bytes, const char *what, struct
 	return array;
 }
 
+void *hf_heap_array(uint64_t n, size_t size_bytes)
+{
+	return array_alloc(n, size_bytes, "", NULL);
+}
+
 enum hf_status hf_heap_alloc_objects(struct hf_heap *heap, uint64_t n, struct hf_err *err)
 {
 	if (n >= HF_NONE)

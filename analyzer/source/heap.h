@@ -237,6 +237,9 @@ void hf_heap_finding(struct hf_heap *heap, uint32_t severity, uint64_t addr, con
 	...) __attribute__((format(printf, 4, 5)));
 
 /* For consumers. */
+/* n elements that are not zeroed, for free(): in huge pages where they are many. NULL: no memory.
+ */
+void *hf_heap_array(uint64_t n, size_t size_bytes);
 /* The object that contains addr, or HF_NONE. A binary search: for a few questions, not for a scan.
  */
 uint32_t hf_heap_find(const struct hf_heap *heap, uint64_t addr);

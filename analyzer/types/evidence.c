@@ -19,39 +19,24 @@ enum {
 	ARRAY_HEADER = 16, /* … before an array */
 };
 
-void hf_typing_set(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed how)
-{
-	if (!type || how <= (enum hf_typed)y->object_typed[object])
-		return;
-	bool same = y->object_type[object] == type;
-	y->object_typed[object] = (uint8_t)how;
-	y->object_type[object] = type;
-	/* better evidence for the same type only spreads if it was a guess */
-	if ((same && how > HF_TYPED_GUESS + 1) || (y->queued[object / 64] >> (object % 64) & 1))
-		return;
-	y->queued[object / 64] |= 1ull << (object % 64);
-	size_t n = y->heap->n_objects;
-	size_t to = y->queue_at + y->queue_n++;
-	y->queue[to < n ? to : to - n] = object;
-}
-
-/* Bytes as far as known; *ret_known: as the program asked for. */
-static uint64_t size_of(const struct hf_typing *y, uint32_t object, bool *ret_known)
+/* Bytes as far as known; *ret_exact: as the program asked for. */
+static uint64_t size_of(const struct hf_typing *y, uint32_t object, bool *ret_exact)
 {
 	const struct hf_heap *heap = y->heap;
-	*ret_known = heap->site && heap->site[object] && heap->requested;
-	return *ret_known ? heap->requested[object] : heap->usable[object];
+	uint64_t word = y->object[object], size = word >> HF_OBJECT_SIZE;
+	*ret_exact = hf_object_is(word, HF_OBJECT_EXACT);
+	if (size != HF_OBJECT_HUGE)
+		return size;
+	return *ret_exact ? heap->requested[object] : heap->usable[object];
 }
 
-/* May an object have so many bytes that nobody asked for? least: what an allocator rounds up to.
- * Arenas are looked at last: they lie elsewhere in memory. */
+/* May an object have so many bytes that nobody asked for? least: what an allocator rounds up to. */
 static bool is_slack(
 	const struct hf_typing *y, uint32_t object, bool known, uint64_t rest, uint64_t least)
 {
-	const struct hf_heap *heap = y->heap;
 	if (known || rest >= SLACK_MAPPED)
 		return rest == 0;
-	return rest < least || heap->arenas.at[heap->arena[object]].kind == HF_ARENA_MMAPPED;
+	return rest < least || hf_object_is(y->object[object], HF_OBJECT_MAPPED);
 }
 
 static bool is_about(
@@ -214,7 +199,7 @@ static bool suits(struct hf_typing *y, uint32_t object, uint32_t type, uint32_t 
 		if (hf_type_is_record(to) &&
 			to->size > heap->usable[dst] - hf_heap_dst_off(heap, e))
 			return false;
-		*ret_n += 1 + (y->object_type[dst] == s->pointee);
+		*ret_n += 1 + (hf_typing_type(y, dst) == s->pointee);
 	}
 	for (size_t i = first; i < first + n && i < first + MAX_WORDS; i++) {
 		const struct hf_type_slot *s =
@@ -256,6 +241,7 @@ static uint32_t container_of(
 		}
 	}
 	*ret_several = several;
+	y->alone |= several; /* its words say which */
 	return !several ? found : equal || n_best < SUITING_WORDS ? 0 : best;
 }
 
@@ -265,7 +251,7 @@ static void propose_string(struct hf_typing *y, uint32_t object, uint64_t offset
 {
 	struct hf_types *types = y->types;
 	uint32_t outer = 0;
-	if (y->object_typed[object] || !source)
+	if (hf_typing_how(y, object) || !source)
 		return;
 	if (!y->embedding_known)
 		know_embedding(y);
@@ -278,7 +264,8 @@ static void propose_string(struct hf_typing *y, uint32_t object, uint64_t offset
 			return;
 		outer = found;
 	}
-	if (outer && types->at[outer].size <= y->heap->usable[object])
+	bool exact;
+	if (outer && types->at[outer].size <= size_of(y, object, &exact))
 		hf_typing_set(y, object, outer, HF_TYPED_GUESS);
 }
 
@@ -343,7 +330,7 @@ static bool propose_behind(struct hf_typing *y, uint32_t object, uint64_t offset
 	const struct hf_type *t = &types->at[pointee];
 	enum hf_typed how = HF_TYPED_ARRAY < limit ? HF_TYPED_ARRAY : limit;
 	if (offset > MAX_HEADER || offset % 8 || !hf_type_is_record(t) || t->size < 8 ||
-		has - offset < t->size || y->object_typed[object] > HF_TYPED_BYTES)
+		has - offset < t->size || hf_typing_how(y, object) > HF_TYPED_BYTES)
 		return false;
 	uint64_t rest = has - offset;
 	if (is_about(y, object, known, rest, t->size) || (t->flags & HF_TYPE_FLEXIBLE))
@@ -361,9 +348,9 @@ static bool propose_behind(struct hf_typing *y, uint32_t object, uint64_t offset
 static void propose_inside(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,
 	uint32_t source, enum hf_typed limit)
 {
-	enum hf_typed how = y->object_typed[object];
+	enum hf_typed how = hf_typing_how(y, object);
 	if (how > HF_TYPED_BYTES &&
-		hf_type_has_at(y->types, y->object_type[object], offset, pointee))
+		hf_type_has_at(y->types, hf_typing_type(y, object), offset, pointee))
 		return;
 	if (propose_container(y, object, offset, pointee, source, limit))
 		return;
@@ -374,11 +361,8 @@ static void propose_inside(struct hf_typing *y, uint32_t object, uint64_t offset
 
 bool hf_typing_is_text(const struct hf_typing *y, uint32_t object, const struct hf_type_slot *slot)
 {
-	const struct hf_heap *heap = y->heap;
 	const struct hf_type *t = &y->types->at[slot->pointee];
-	size_t first;
-	if (!slot->bytes || heap->edge_offset[object] != heap->edge_offset[object + 1] ||
-		hf_heap_modrefs_of(heap, object, &first))
+	if (!slot->bytes || !hf_object_is(y->object[object], HF_OBJECT_BLANK))
 		return false;
 	return !hf_type_is_record(t) || !fits_exactly(y, object, t->size);
 }
@@ -404,19 +388,16 @@ static bool has_at(struct hf_typing *y, uint32_t outer, uint64_t offset, uint32_
 	return known->yes;
 }
 
-void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,
-	uint32_t source, enum hf_typed by)
+static void propose(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,
+	uint32_t source, enum hf_typed limit)
 {
 	struct hf_types *types = y->types;
-	enum hf_typed limit = by <= HF_TYPED_GUESS ? HF_TYPED_GUESS : HF_TYPED_N, how;
-	const struct hf_type *t = &types->at[pointee];
-	if (y->object_typed[object] >= HF_TYPED_EXACT || !pointee)
-		return;
+	enum hf_typed how;
 	/* what is in it anyway */
-	if (y->object_typed[object] > HF_TYPED_GUESS && y->object_type[object] != pointee &&
-		has_at(y, y->object_type[object], offset, pointee))
+	if (hf_typing_how(y, object) > HF_TYPED_GUESS && hf_typing_type(y, object) != pointee &&
+		has_at(y, hf_typing_type(y, object), offset, pointee))
 		return;
-	if (t->flags & HF_TYPE_CHAR) {
+	if (types->at[pointee].flags & HF_TYPE_CHAR) {
 		propose_bytes(y, object, offset, pointee, source);
 		return;
 	}
@@ -435,4 +416,38 @@ void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, ui
 		type = pointee;
 	}
 	hf_typing_set(y, object, type, how < limit ? how : limit);
+}
+
+/* Where the answer to a question is kept; the object's word has its size in it. */
+static struct hf_answer *answer_to(struct hf_typing *y, const struct hf_answer *question)
+{
+	uint64_t hash = (question->object ^ (question->offset << 44)) * 0x9e3779b97f4a7c15u;
+	hash ^= (uint64_t)question->pointee << 32 | (question->source << 1) | question->guess;
+	hash *= 0xbf58476d1ce4e5b9u;
+	return &y->answer[hash >> (64 - HF_ANSWER_BITS)];
+}
+
+void hf_typing_propose(struct hf_typing *y, uint32_t object, uint64_t offset, uint32_t pointee,
+	uint32_t source, enum hf_typed by)
+{
+	struct hf_answer q = {.object = y->object[object],
+		.offset = offset,
+		.pointee = pointee,
+		.source = source,
+		.guess = by <= HF_TYPED_GUESS,
+		.valid = q.object >> HF_OBJECT_SIZE != HF_OBJECT_HUGE};
+	if (hf_object_how(q.object) >= HF_TYPED_EXACT || !pointee)
+		return;
+	struct hf_answer *known = answer_to(y, &q);
+	if (known->object == q.object && known->offset == offset && known->pointee == pointee &&
+		known->source == source && known->guess == q.guess && known->valid) {
+		hf_typing_set(y, object, known->type, known->how);
+		return;
+	}
+	y->alone = false;
+	propose(y, object, offset, pointee, source, q.guess ? HF_TYPED_GUESS : HF_TYPED_N);
+	q.type = hf_typing_type(y, object);
+	q.how = (uint8_t)hf_typing_how(y, object);
+	if (!y->alone)
+		*known = q;
 }

@@ -46,6 +46,7 @@ void hf_parts_add(
 	struct hf_parts *p = y->parts;
 	const struct hf_type *t = &y->types->at[type];
 	uint64_t has = y->heap->usable[object];
+	y->alone = true;
 	if (!t->size || offset > INT32_MAX || offset > has || t->size > has - offset ||
 		(!hf_type_is_record(t) && t->kind != HF_TYPE_POINTER))
 		return;
@@ -107,8 +108,8 @@ static void settle(struct hf_typing *y, size_t from, size_t to)
 	uint32_t object = at[from].object, type = at[from].type;
 	uint64_t size = y->types->at[type].size;
 	enum hf_typed how;
-	if (y->object_typed[object] >= HF_TYPED_GUESS ||
-		(y->object_typed[object] == HF_TYPED_PREFIX && y->object_type[object] != type))
+	if (hf_typing_how(y, object) >= HF_TYPED_GUESS ||
+		(hf_typing_how(y, object) == HF_TYPED_PREFIX && hf_typing_type(y, object) != type))
 		return;
 	for (size_t i = from; i < to; i++) {
 		if (at[i].type != type || at[i].offset % size)
@@ -136,11 +137,11 @@ void hf_parts_settle(struct hf_typing *y)
 static bool is_known(struct hf_typing *y, const struct hf_part *part, size_t n_kept)
 {
 	const struct hf_part *at = y->parts->at;
-	uint32_t whole = y->object_type[part->object];
+	uint32_t whole = hf_typing_type(y, part->object);
 	if (whole &&
-		(y->object_typed[part->object] > HF_TYPED_GUESS ||
+		(hf_typing_how(y, part->object) > HF_TYPED_GUESS ||
 			hf_type_has_at(y->types, whole, part->offset, part->type)) &&
-		y->object_typed[part->object] != HF_TYPED_BYTES)
+		hf_typing_how(y, part->object) != HF_TYPED_BYTES)
 		return true;
 	for (size_t i = 0; i < MAX_NESTED && i < n_kept; i++) {
 		const struct hf_part *outer = &at[n_kept - 1 - i];
@@ -184,10 +185,9 @@ void hf_parts_name(struct hf_typing *y)
 			if (y->types->at[p->at[to].type].size > y->types->at[best].size)
 				best = p->at[to].type;
 		}
-		if (y->object_type[object])
+		if (hf_typing_type(y, object))
 			continue;
-		y->object_type[object] = block_of(y, best);
-		y->object_typed[object] = HF_TYPED_PREFIX;
+		hf_typing_replace(y, object, block_of(y, best), HF_TYPED_PREFIX);
 	}
 }
 

@@ -327,7 +327,7 @@ static void find_repetition(struct hf_types *types, uint32_t type)
 	}
 }
 
-uint32_t hf_type_slot_id(struct hf_types *types, uint32_t type, uint64_t offset)
+uint32_t hf_type_slot_find(struct hf_types *types, uint32_t type, uint64_t offset)
 {
 	struct hf_type *t = &types->at[type];
 	if (!type || (t->flags & HF_TYPE_INCOMPLETE))
@@ -340,6 +340,7 @@ uint32_t hf_type_slot_id(struct hf_types *types, uint32_t type, uint64_t offset)
 			end = t->size;
 		if (end && end <= MAX_DENSE)
 			t->slots = hf_bump_alloc(&types->pool, (end + 15) / 8 * sizeof(*t->slots));
+		t->slots_end = t->slots ? (uint32_t)end : 0;
 	}
 	if (t->flex_size && offset >= t->flex_offset)
 		offset = t->flex_offset + (offset - t->flex_offset) % t->flex_size;
@@ -348,7 +349,7 @@ uint32_t hf_type_slot_id(struct hf_types *types, uint32_t type, uint64_t offset)
 	/* neither table moves while one is resolved: slots are the pool's, and offsets are put in
 	 * afterwards */
 	uint64_t key = (uint64_t)type << 40 ^ (offset + 1);
-	bool dense = t->slots && offset % 8 == 0;
+	bool dense = t->slots && offset % 8 == 0 && offset < t->slots_end;
 	uint32_t id = dense ? t->slots[offset / 8] : hf_map_get(&types->by_offset, key);
 	if (id)
 		return id;

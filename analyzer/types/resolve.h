@@ -35,11 +35,26 @@ struct hf_type_slot {
 
 bool hf_slots_init(struct hf_types *types);
 
+/* As hf_type_slot_id(), of what is not in the type's table. */
+uint32_t hf_type_slot_find(struct hf_types *types, uint32_t type, uint64_t offset);
+
+/* The place in types->slots of hf_type_slot(). */
+static inline uint32_t hf_type_slot_id(struct hf_types *types, uint32_t type, uint64_t offset)
+{
+	const struct hf_type *t = &types->at[type];
+	uint64_t at = offset;
+	if (t->flex_size && at >= t->flex_offset) {
+		uint64_t in = at - t->flex_offset;
+		bool power = !(t->flex_size & (t->flex_size - 1));
+		at = t->flex_offset + (power ? in & (t->flex_size - 1) : in % t->flex_size);
+	}
+	uint32_t id = at % 8 == 0 && at < t->slots_end ? t->slots[at / 8] : 0;
+	return id ? id : hf_type_slot_find(types, type, offset);
+}
+
 /* The word at offset of a type. Never NULL: a slot without a name is not known at all (type 0, or
  * incomplete), and is HF_SLOT_WORD. Valid until the next call. */
 const struct hf_type_slot *hf_type_slot(struct hf_types *types, uint32_t type, uint64_t offset);
-/* Its place in types->slots. */
-uint32_t hf_type_slot_id(struct hf_types *types, uint32_t type, uint64_t offset);
 
 /* The name with its index: "buckets[17]". */
 void hf_type_slot_text(const struct hf_type_slot *slot, uint64_t offset, char *ret, size_t size);

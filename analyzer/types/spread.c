@@ -12,26 +12,38 @@ enum {
 	SITE_PERCENT = 90, /* … that are of one type */
 };
 
-/* src: the object that the word is in, or HF_NONE. */
-static void spread_word(struct hf_typing *y, uint32_t type, enum hf_typed how, uint32_t src,
-	uint64_t offset, uint32_t dst, uint64_t dst_offset)
+/* What a word leads to. */
+struct word {
+	uint64_t edge;
+	uint32_t src; /* the object that it is in, or HF_NONE */
+	uint32_t dst;
+	uint32_t type, slot; /* what it is a word of; which one */
+	uint8_t how;         /* enum hf_typed: how well that is known */
+};
+
+/* Does a word say anything about what it leads to? */
+static bool says_something(const struct hf_type_slot *slot)
 {
-	const struct hf_type_slot *slot = hf_type_slot(y->types, type, offset);
-	if (hf_typing_is_text(y, dst, slot))
+	return slot->what == HF_SLOT_POINTER || (slot->what == HF_SLOT_BYTES && slot->pointee) ||
+	       slot->bytes || slot->past || slot->dynamic;
+}
+
+static void spread_word(struct hf_typing *y, const struct word *w, uint64_t dst_offset)
+{
+	const struct hf_type_slot *slot = &y->types->slots[w->slot];
+	if (hf_typing_is_text(y, w->dst, slot))
 		slot = &y->types->slots[slot->bytes];
 	if (slot->past) {
-		hf_typing_propose_past(y, dst, dst_offset, slot->pointee, how);
+		hf_typing_propose_past(y, w->dst, dst_offset, slot->pointee, w->how);
 		return;
 	}
-	if (slot->dynamic && src != HF_NONE) {
-		uint32_t dynamic = hf_typing_dynamic(y, src, offset);
-		if (dynamic) {
-			hf_typing_propose(y, dst, dst_offset, dynamic, type, how);
-			return;
-		}
-	}
-	if (slot->what == HF_SLOT_POINTER || (slot->what == HF_SLOT_BYTES && slot->pointee))
-		hf_typing_propose(y, dst, dst_offset, slot->pointee, type, how);
+	uint32_t dynamic = slot->dynamic && w->src != HF_NONE
+				   ? hf_typing_dynamic(y, w->src, hf_heap_src_off(y->heap, w->edge))
+				   : 0;
+	if (dynamic)
+		hf_typing_propose(y, w->dst, dst_offset, dynamic, w->type, w->how);
+	else if (slot->what == HF_SLOT_POINTER || (slot->what == HF_SLOT_BYTES && slot->pointee))
+		hf_typing_propose(y, w->dst, dst_offset, slot->pointee, w->type, w->how);
 }
 
 /* The first edge of an object that leaves from that offset or behind it. */
@@ -55,93 +67,92 @@ static void spread_parts(struct hf_typing *y)
 	while (hf_parts_next(y, &p)) {
 		uint64_t end = p.offset + y->types->at[p.type].size;
 		for (uint64_t e = edge_from(heap, p.object, p.offset);
-			e < heap->edge_offset[p.object + 1] && hf_heap_src_off(heap, e) < end; e++)
-			spread_word(y, p.type, p.how, HF_NONE, hf_heap_src_off(heap, e) - p.offset,
-				heap->edge_dst[e], hf_heap_dst_off(heap, e));
+			e < heap->edge_offset[p.object + 1] && hf_heap_src_off(heap, e) < end;
+			e++) {
+			struct word w = {.edge = e,
+				.src = HF_NONE,
+				.dst = heap->edge_dst[e],
+				.type = p.type,
+				.how = p.how};
+			w.slot = hf_type_slot_id(
+				y->types, p.type, hf_heap_src_off(heap, e) - p.offset);
+			spread_word(y, &w, hf_heap_dst_off(heap, e));
+		}
 	}
 }
 
-/* Words of objects that are on their way. Nearly every step of this goes to another place in
- * memory, so a batch of them is gathered, and what they lead to is on its way to the caches when
- * they are looked at. */
-struct word {
-	uint64_t edge;
-	uint32_t src, dst, type;
-	uint8_t how;
+/* Objects are taken in batches, and so are their words: what the next step reads of a batch is on
+ * its way to the caches while this step is at others of it. */
+enum { OBJECTS = 64, WORDS = 256 };
+struct batch {
+	struct word word[WORDS];
+	size_t n;
 };
-enum { BATCH = 256, AHEAD = 12 /* objects of the queue */ };
 
-static void look_ahead(const struct hf_typing *y)
+static void spread_batch(struct hf_typing *y, struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const struct word *w = &b->word[i];
+		/* nothing is better than that */
+		if (hf_typing_how(y, w->dst) < HF_TYPED_EXACT)
+			spread_word(y, w, hf_heap_dst_off(y->heap, w->edge));
+	}
+	b->n = 0;
+}
+
+static void gather(struct hf_typing *y, uint32_t src, struct batch *b)
 {
 	const struct hf_heap *heap = y->heap;
-	size_t at = y->queue_at + AHEAD;
-	if (y->queue_n <= AHEAD)
+	struct hf_types *types = y->types;
+	uint64_t object = y->object[src];
+	uint32_t type = hf_object_type(object);
+	const struct hf_type *t = &types->at[type];
+	/* an array of what holds no pointer */
+	if (t->kind == HF_TYPE_ARRAY && types->at[t->target].kind == HF_TYPE_BASE)
 		return;
-	uint32_t far = y->queue[at < heap->n_objects ? at : at - heap->n_objects];
-	at = y->queue_at + AHEAD / 2;
-	uint32_t near = y->queue[at < heap->n_objects ? at : at - heap->n_objects];
-	__builtin_prefetch(&heap->edge_offset[far]);
-	__builtin_prefetch(&y->object_type[far]);
-	__builtin_prefetch(&heap->edge_dst[heap->edge_offset[near]]);
-	__builtin_prefetch(&heap->edge_src_off[heap->edge_offset[near]]);
-	__builtin_prefetch(&heap->edge_dst_off[heap->edge_offset[near]]);
+	for (uint64_t e = heap->edge_offset[src], end = heap->edge_offset[src + 1]; e < end; e++) {
+		uint32_t slot = hf_type_slot_id(types, type, hf_heap_src_off(heap, e));
+		if (!says_something(&types->slots[slot]))
+			continue;
+		uint32_t dst = heap->edge_dst[e];
+		__builtin_prefetch(&y->object[dst]);
+		b->word[b->n++] =
+			(struct word){e, src, dst, type, slot, (uint8_t)hf_object_how(object)};
+		if (b->n == WORDS)
+			spread_batch(y, b);
+	}
 }
 
-static uint32_t take_from_queue(struct hf_typing *y)
-{
-	look_ahead(y);
-	uint32_t src = y->queue[y->queue_at++];
-	if (y->queue_at == y->heap->n_objects)
-		y->queue_at = 0;
-	y->queue_n--;
-	y->queued[src / 64] &= ~(1ull << (src % 64));
-	return src;
-}
-
-static void spread_batch(struct hf_typing *y, const struct word *word, size_t n)
+static void spread_objects(struct hf_typing *y, const uint32_t *object, size_t n, struct batch *b)
 {
 	const struct hf_heap *heap = y->heap;
 	for (size_t i = 0; i < n; i++) {
-		/* nothing is better than that */
-		if (y->object_typed[word[i].dst] >= HF_TYPED_EXACT)
-			continue;
-		spread_word(y, word[i].type, word[i].how, word[i].src,
-			hf_heap_src_off(heap, word[i].edge), word[i].dst,
-			hf_heap_dst_off(heap, word[i].edge));
+		__builtin_prefetch(&heap->edge_offset[object[i]]);
+		__builtin_prefetch(&y->object[object[i]]);
 	}
+	for (size_t i = 0; i < n; i++) {
+		uint64_t e = heap->edge_offset[object[i]];
+		__builtin_prefetch(&heap->edge_src_off[e]);
+		__builtin_prefetch(&heap->edge_dst[e]);
+		__builtin_prefetch(&heap->edge_dst_off[e]);
+	}
+	for (size_t i = 0; i < n; i++)
+		gather(y, object[i], b);
 }
 
+/* Step by step away from the roots. */
 static void spread_queue(struct hf_typing *y)
 {
-	const struct hf_heap *heap = y->heap;
-	struct word word[BATCH];
-	size_t n = 0;
-	while (y->queue_n) {
-		uint32_t src = take_from_queue(y);
-		uint32_t type = y->object_type[src];
-		enum hf_typed how = y->object_typed[src];
-		const struct hf_type *t = &y->types->at[type];
-		/* an array of what holds no pointer */
-		bool plain =
-			t->kind == HF_TYPE_ARRAY && y->types->at[t->target].kind == HF_TYPE_BASE;
-		uint64_t end = plain ? 0 : heap->edge_offset[src + 1];
-		for (uint64_t e = heap->edge_offset[src]; e < end; e++) {
-			uint32_t dst = heap->edge_dst[e];
-			__builtin_prefetch(&y->object_typed[dst]);
-			__builtin_prefetch(&y->object_type[dst]);
-			__builtin_prefetch(&heap->usable[dst]);
-			word[n++] = (struct word){e, src, dst, type, (uint8_t)how};
-			if (n == BATCH) {
-				spread_batch(y, word, n);
-				n = 0;
-			}
-		}
-		if (y->queue_n <= AHEAD || n + 16 > BATCH) {
-			spread_batch(y, word, n);
-			n = 0;
-		}
+	uint32_t object[OBJECTS];
+	struct batch b = {.n = 0};
+	while (!hf_todo_is_empty(&y->next)) {
+		struct hf_todo now = y->next;
+		y->next = y->now;
+		y->now = now;
+		for (size_t n; (n = hf_todo_take(&y->now, object, OBJECTS));)
+			spread_objects(y, object, n, &b);
+		spread_batch(y, &b);
 	}
-	spread_batch(y, word, n);
 }
 
 static void spread_roots(struct hf_typing *y)
@@ -153,10 +164,15 @@ static void spread_roots(struct hf_typing *y)
 			const struct hf_heap_root *r = &heap->roots.at[i];
 			uint32_t type = r->variable != HF_NONE ? y->variable_type[r->variable] : 0;
 			bool fixed = r->kind == HF_ROOT_GLOBAL || r->kind == HF_ROOT_STATIC;
-			if (type && fixed == !pass)
-				spread_word(y, type, HF_TYPED_EXACT, HF_NONE,
-					r->addr - heap->variables.at[r->variable].addr, r->object,
-					r->offset);
+			if (!type || fixed != !pass)
+				continue;
+			struct word w = {.src = HF_NONE,
+				.dst = r->object,
+				.type = type,
+				.how = HF_TYPED_EXACT};
+			w.slot = hf_type_slot_id(
+				y->types, type, r->addr - heap->variables.at[r->variable].addr);
+			spread_word(y, &w, r->offset);
 		}
 	}
 }
@@ -185,8 +201,8 @@ static uint32_t speaker(const struct hf_typing *y, const struct alike *at, size_
 	uint32_t candidate = 0;
 	size_t votes = 0, typed = 0, agree = 0;
 	for (size_t i = 0; i < n; i++) {
-		uint32_t type = y->object_typed[at[i].object] > HF_TYPED_SITE
-					? y->object_type[at[i].object]
+		uint32_t type = hf_typing_how(y, at[i].object) > HF_TYPED_SITE
+					? hf_typing_type(y, at[i].object)
 					: 0;
 		if (!type)
 			continue;
@@ -196,8 +212,8 @@ static uint32_t speaker(const struct hf_typing *y, const struct alike *at, size_
 		votes += candidate == type ? 1 : (size_t)-1;
 	}
 	for (size_t i = 0; i < n; i++)
-		agree += y->object_typed[at[i].object] > HF_TYPED_SITE &&
-			 y->object_type[at[i].object] == candidate;
+		agree += hf_typing_how(y, at[i].object) > HF_TYPED_SITE &&
+			 hf_typing_type(y, at[i].object) == candidate;
 	return typed >= SITE_MIN && agree * 100 >= typed * SITE_PERCENT ? candidate : 0;
 }
 
@@ -301,12 +317,12 @@ static enum hf_status spread_sites(
 static void spread_all(struct hf_typing *y)
 {
 	for (int round = 0; round < SITE_ROUNDS; round++) {
-		while (y->queue_n || y->parts->n_stack) {
+		while (!hf_todo_is_empty(&y->next) || y->parts->n_stack) {
 			spread_queue(y);
 			spread_parts(y);
 		}
 		hf_parts_settle(y);
-		if (!y->queue_n)
+		if (hf_todo_is_empty(&y->next))
 			return;
 	}
 }
@@ -322,7 +338,7 @@ enum hf_status hf_typing_spread(
 		status = spread_sites(y, names, err);
 		if (!status)
 			status = hf_typing_spread_tags(y, err);
-		if (!y->queue_n)
+		if (hf_todo_is_empty(&y->next))
 			break;
 		spread_all(y);
 	}

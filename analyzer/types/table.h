@@ -68,9 +68,11 @@ struct hf_type {
 	uint8_t kind;
 	uint16_t flags;
 	uint32_t flex_offset,
-		flex_size; /* where elements repeat, and how large one is; 0: nowhere */
-	uint32_t *slots;   /* owned by the pool: see resolve.h */
-	Dwarf_Die die;     /* addr NULL: none */
+		flex_size;  /* where elements repeat, and how large one is; 0: nowhere */
+	uint32_t *slots;    /* owned by the pool: see resolve.h */
+	uint32_t slots_end; /* bytes that they are for */
+	uint32_t row;       /* of hf_names, + 1; 0: none yet. The user's */
+	Dwarf_Die die;      /* addr NULL: none */
 };
 
 enum hf_member_flags {

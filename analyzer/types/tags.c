@@ -66,7 +66,7 @@ static void vote(struct group *g, uint32_t type)
 
 static bool is_sure(const struct hf_typing *y, uint32_t object)
 {
-	return y->object_typed[object] > HF_TYPED_SITE;
+	return hf_typing_how(y, object) > HF_TYPED_SITE;
 }
 
 enum hf_status hf_typing_spread_tags(struct hf_typing *y, struct hf_err *err)
@@ -84,9 +84,9 @@ enum hf_status hf_typing_spread_tags(struct hf_typing *y, struct hf_err *err)
 			struct group *g = group_of(&groups, key_of(heap, i));
 			ok = g;
 			if (ok && pass == 0)
-				vote(g, y->object_type[object]);
+				vote(g, hf_typing_type(y, object));
 			else if (ok && pass == 1)
-				g->n_agree += g->type == y->object_type[object];
+				g->n_agree += g->type == hf_typing_type(y, object);
 			else if (ok && g->n_typed >= MIN_TYPED &&
 				 (uint64_t)g->n_agree * 100 >= (uint64_t)g->n_typed * PERCENT)
 				hf_typing_set(y, object, g->type, HF_TYPED_SITE);

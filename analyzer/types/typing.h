@@ -7,7 +7,10 @@
  * element, an array of them, or something larger that starts with one. Each object keeps the type
  * with the best evidence (enum hf_typed); better evidence that comes later replaces it and spreads
  * again, so the result does not depend on the order, but for equals, where the nearest root goes
- * first.
+ * first, and of those as near the object whose number is least.
+ *
+ * What an edge needs of the object that it leads to is in one word (HF_OBJECT_…), since nearly all
+ * of the time goes into waiting for memory.
  * Thread rule: as types/table.h.
  */
 #pragma once
@@ -15,6 +18,7 @@
 #include "source/names.h"
 #include "types/resolve.h"
 #include "types/table.h"
+#include "types/todo.h"
 
 /* How an object's type is known; more is better. On disk as origin.id (docs/schema.md): never
  * renumber. */
@@ -38,6 +42,31 @@ enum hf_typed {
 struct hf_cpython; /* cpython.c */
 struct hf_parts;   /* parts.h */
 
+/* A word about an object: its type, how that is known, what else a pointer to it asks for. */
+enum {
+	HF_OBJECT_TYPE_BITS = 22,
+	HF_OBJECT_HOW_BITS = 4,
+	HF_OBJECT_EXACT = 26,  /* bit: its size is what the program asked for */
+	HF_OBJECT_MAPPED = 27, /* bit: it has a mapping of its own */
+	HF_OBJECT_LEAF = 28,   /* bit: no edge leaves it */
+	HF_OBJECT_BLANK = 29,  /* bit: … and it points into no module */
+	HF_OBJECT_SIZE = 30,   /* its size in bytes, from here up */
+};
+/* A size that does not fit: that of the heap. */
+static const uint64_t HF_OBJECT_HUGE = UINT64_MAX >> HF_OBJECT_SIZE;
+_Static_assert(HF_TYPES_MAX <= 1 << HF_OBJECT_TYPE_BITS, "");
+_Static_assert(HF_TYPED_N <= 1 << HF_OBJECT_HOW_BITS, "");
+
+enum { HF_ANSWER_BITS = 12 };
+/* What hf_typing_propose() made of an object: the same of all that are alike. */
+struct hf_answer {
+	uint64_t object, offset; /* its word before; of the pointer */
+	uint32_t pointee, source;
+	uint32_t type;
+	uint8_t how; /* enum hf_typed */
+	bool guess, valid;
+};
+
 enum { HF_KNOWN_INSIDE_BITS = 10 };
 /* Is there an `inner` at that offset of an `outer`? outer 0: not asked yet. */
 struct hf_known_inside {
@@ -49,29 +78,55 @@ struct hf_known_inside {
 struct hf_typing {
 	struct hf_types *types;
 	struct hf_heap *heap;
-	uint32_t *object_type;       /* [n_objects] of types; an array of T where it is several */
-	uint8_t *object_typed;       /* [n_objects] enum hf_typed */
-	uint32_t *variable_type;     /* [variables.n] of types */
+	uint64_t *object;        /* [n_objects] HF_OBJECT_…; an array of T where it is several */
+	uint32_t *variable_type; /* [variables.n] of types */
 	const char **variable_name;  /* [variables.n] or NULL */
 	const char **root_name;      /* [roots.n] with the field, or NULL */
 	size_t n_variables, n_roots; /* that there is room for */
-	uint32_t *queue;             /* [n_objects] ring */
-	uint64_t *queued;            /* bitmap */
-	size_t queue_at, queue_n;
+	struct hf_todo now, next;    /* objects that spread, and those after them */
 	bool embedding_known;
+	bool alone; /* what was made of an object does not hold good for others */
 	struct hf_known_inside inside[1 << HF_KNOWN_INSIDE_BITS];
+	struct hf_answer answer[1 << HF_ANSWER_BITS];
 	struct hf_parts *parts;
 	struct hf_cpython *cpython; /* NULL: none of its objects are here */
 	/* results */
 	struct hf_names_type *names_types;
 	struct hf_names_field *names_fields;
 	size_t n_names_types, cap_names_types, n_names_fields, cap_names_fields;
-	struct hf_map type_rows, field_rows, part_rows;
-	uint32_t *object_row; /* [n_objects] index+1 of names_types */
+	struct hf_map field_rows, part_rows;
+	uint32_t *object_row; /* [n_objects] index+1 of names_types; where `object` was */
+	uint8_t *object_how;  /* [n_objects] enum hf_typed */
 	uint32_t *variable_row, *edge_field;
 	uint64_t *doubtful;
+	uint64_t n_doubtful;
 	uint64_t doubtful_size; /* bytes held only by doubtful edges: the analysis fills it */
 };
+
+static inline uint32_t hf_object_type(uint64_t object)
+{
+	return (uint32_t)object & ((1u << HF_OBJECT_TYPE_BITS) - 1);
+}
+
+static inline enum hf_typed hf_object_how(uint64_t object)
+{
+	return (enum hf_typed)(object >> HF_OBJECT_TYPE_BITS & ((1u << HF_OBJECT_HOW_BITS) - 1));
+}
+
+static inline bool hf_object_is(uint64_t object, unsigned bit)
+{
+	return object >> bit & 1;
+}
+
+static inline uint32_t hf_typing_type(const struct hf_typing *typing, uint32_t object)
+{
+	return hf_object_type(typing->object[object]);
+}
+
+static inline enum hf_typed hf_typing_how(const struct hf_typing *typing, uint32_t object)
+{
+	return hf_object_how(typing->object[object]);
+}
 
 enum hf_status hf_typing_create(
 	struct hf_typing **ret, struct hf_types *types, struct hf_heap *heap, struct hf_err *err);
@@ -96,8 +151,8 @@ enum hf_status hf_typing_spread(
 	struct hf_typing *typing, const struct hf_names *names, struct hf_err *err);
 
 /* Fill types, fields, object_type, object_origin, edge_field, variable_type, variable_name,
- * root_name of names; and *ret_doubtful, a bitmap over edges for hf_analysis_init(). All belong to
- * typing. */
+ * root_name of names; and *ret_doubtful, a bitmap over edges for hf_analysis_init(), or NULL if
+ * none is. All belong to typing; nothing can be typed any more. */
 enum hf_status hf_typing_result(struct hf_typing *typing, struct hf_names *names,
 	const uint64_t **ret_doubtful, struct hf_err *err);
 
@@ -118,7 +173,9 @@ uint32_t hf_typing_fit(
 /* The type behind a Rust trait object whose pointer is the word at offset of src, by its vtable; 0:
  * not known. */
 uint32_t hf_typing_dynamic(struct hf_typing *typing, uint32_t src, uint64_t offset);
-/* The object is that. Spreads later if it is news. */
+/* The object is that, whatever was known. Does not spread. */
+void hf_typing_replace(struct hf_typing *typing, uint32_t object, uint32_t type, enum hf_typed how);
+/* The object is that, if that is better known than what it was. Spreads later if it is news. */
 void hf_typing_set(struct hf_typing *typing, uint32_t object, uint32_t type, enum hf_typed how);
 /* Objects that share a pointer into a module, and their size, with objects whose type is known. */
 enum hf_status hf_typing_spread_tags(struct hf_typing *typing, struct hf_err *err);
