@@ -82,10 +82,25 @@ void hf_typing_replace(struct hf_typing *y, uint32_t object, uint32_t type, enum
 			    (uint64_t)how << HF_OBJECT_TYPE_BITS;
 }
 
+/* An array of numbers, by its type. */
+static bool is_plain(const struct hf_types *types, uint32_t type)
+{
+	const struct hf_type *t = &types->at[type];
+	return t->kind == HF_TYPE_ARRAY && types->at[t->target].kind == HF_TYPE_BASE;
+}
+
+/* Of two arrays the one of numbers is not what an object is that has pointers. */
+static bool says_more(const struct hf_typing *y, uint64_t object, uint32_t type, enum hf_typed how)
+{
+	return how == HF_TYPED_ARRAY && hf_object_how(object) == how &&
+	       !hf_object_is(object, HF_OBJECT_BLANK) &&
+	       is_plain(y->types, hf_object_type(object)) && !is_plain(y->types, type);
+}
+
 void hf_typing_set(struct hf_typing *y, uint32_t object, uint32_t type, enum hf_typed how)
 {
 	uint64_t before = y->object[object];
-	if (!type || how <= hf_object_how(before))
+	if (!type || (how <= hf_object_how(before) && !says_more(y, before, type, how)))
 		return;
 	hf_typing_replace(y, object, type, how);
 	/* better evidence for the same type only spreads if it was a guess */

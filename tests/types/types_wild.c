@@ -143,6 +143,8 @@ struct wild {
 	secret_t secret;
 	char *bytes;
 	struct user *in_bytes;
+	unsigned short *stale; /* freed; now something else is there */
+	struct user **roster;
 };
 char *g_stray;  /* text in the pool */
 double g_noise; /* the bits of an address */
@@ -252,6 +254,18 @@ static void build_handles(void)
 	typed(g_wild.in_bytes->boss, "struct user", "g_wild.bytes->{struct user}.boss");
 }
 
+/* A stale pointer to numbers comes first; what is there now has pointers in it. */
+static void build_stale(void)
+{
+	struct user **roster = g_wild.roster = calloc(12, sizeof(*roster));
+	g_wild.stale = (unsigned short *)roster;
+	typed(roster, "struct user *[]", "*");
+	for (int i = 0; i < 12; i++) {
+		roster[i] = calloc(1, sizeof(**roster));
+		typed(roster[i], "struct user", "*[%d]", i);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2)
@@ -263,6 +277,7 @@ int main(int argc, char **argv)
 	build_shapes();
 	build_short();
 	build_handles();
+	build_stale();
 	typed_dump();
 	return 0;
 }
