@@ -239,6 +239,22 @@ CREATE TABLE stat_top_retained (rank INTEGER PRIMARY KEY, object_id INTEGER NOT 
 CREATE TABLE stat_top_held (rank INTEGER PRIMARY KEY, object_id INTEGER NOT NULL);
 CREATE TABLE stat_top_size (rank INTEGER PRIMARY KEY, object_id INTEGER NOT NULL);
 
+-- Nodes of the two trees with more children, or words to objects, than are read one by one.
+CREATE TABLE stat_wide (
+	parent_id INTEGER NOT NULL,  -- object; of a variable its id negated
+	tree INTEGER NOT NULL,       -- 0: of holders, 1: of dominators
+	count INTEGER NOT NULL,      -- children
+	PRIMARY KEY (parent_id, tree)
+) WITHOUT ROWID;
+-- Their largest children, and a sample of all children.
+CREATE TABLE stat_wide_child (
+	parent_id INTEGER NOT NULL,
+	tree INTEGER NOT NULL,
+	rank INTEGER NOT NULL,       -- from 1: the largest first; from -1 down: the sample
+	child_id INTEGER NOT NULL,
+	PRIMARY KEY (parent_id, tree, rank)
+) WITHOUT ROWID;
+
 -- id is 0 for the objects without a type (site).
 CREATE TABLE stat_type (
 	id INTEGER PRIMARY KEY,

@@ -219,7 +219,7 @@ void hf_emit_error(struct hf_emit *emit, const char *message)
 
 /* Values */
 
-static const char *human_value(
+static const char *exact_value(
 	char buf[HF_NUMBER_SIZE], enum hf_value_kind kind, const struct hf_cell *cell)
 {
 	if (cell->type == HF_CELL_NULL)
@@ -227,7 +227,6 @@ static const char *human_value(
 	if (cell->type == HF_CELL_TEXT)
 		return cell->s;
 	double d = cell->type == HF_CELL_REAL ? cell->d : (double)cell->i;
-	char number[HF_NUMBER_SIZE];
 	switch (kind) {
 	case HF_VALUE_COUNT:
 		return hf_human_count(buf, (uint64_t)cell->i);
@@ -247,15 +246,7 @@ static const char *human_value(
 	case HF_VALUE_AGE:
 		return hf_human_age(buf, cell->i);
 	case HF_VALUE_SIZE_ESTIMATE:
-		buf[0] = '~';
-		hf_human_size(number, (uint64_t)cell->i);
-		memcpy(buf + 1, number, strnlen(number, HF_NUMBER_SIZE - 2) + 1);
-		return buf;
-	case HF_VALUE_COUNT_ESTIMATE:
-		buf[0] = '~';
-		hf_human_count(number, (uint64_t)cell->i);
-		memcpy(buf + 1, number, strnlen(number, HF_NUMBER_SIZE - 2) + 1);
-		return buf;
+	case HF_VALUE_COUNT_ESTIMATE: /* see human_value() */
 	case HF_VALUE_TEXT:
 	case HF_VALUE_PLAIN:
 		break;
@@ -264,6 +255,25 @@ static const char *human_value(
 		snprintf(buf, HF_NUMBER_SIZE, "%.15g", cell->d);
 	else
 		snprintf(buf, HF_NUMBER_SIZE, "%lld", (long long)cell->i);
+	return buf;
+}
+
+/* An estimate has a ~ before it. */
+static const char *human_value(
+	char buf[HF_NUMBER_SIZE], enum hf_value_kind kind, const struct hf_cell *cell)
+{
+	bool estimate = cell->estimate;
+	if (kind == HF_VALUE_SIZE_ESTIMATE || kind == HF_VALUE_COUNT_ESTIMATE) {
+		kind = kind == HF_VALUE_SIZE_ESTIMATE ? HF_VALUE_SIZE : HF_VALUE_COUNT;
+		estimate = true;
+	}
+	if (!estimate || cell->type == HF_CELL_NULL || cell->type == HF_CELL_TEXT)
+		return exact_value(buf, kind, cell);
+	char number[HF_NUMBER_SIZE];
+	const char *exact = exact_value(number, kind, cell);
+	buf[0] = '~';
+	memcpy(buf + 1, exact, strnlen(exact, HF_NUMBER_SIZE - 2));
+	buf[1 + strnlen(exact, HF_NUMBER_SIZE - 2)] = 0;
 	return buf;
 }
 

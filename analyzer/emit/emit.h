@@ -85,6 +85,7 @@ struct hf_cell {
 	int64_t i;
 	double d;
 	const char *s; /* only looked at during the call */
+	bool estimate; /* people see a ~ before the number */
 };
 
 static inline struct hf_cell hf_cell_null(void)

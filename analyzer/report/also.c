@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "report/children.h"
 #include "report/db.h"
 #include "report/report.h"
 
@@ -14,28 +15,26 @@
  */
 
 enum {
-	MAX_LOOKED = 20000, /* objects */
-	MAX_CLIMB = 20000,  /* steps to tell whether a referrer is inside */
-	MAX_WORDS = 2000,   /* that are looked at of an object */
+	MAX_LOOKED = 20000,   /* objects */
+	MAX_LOOK_UPS = 12000, /* of holders, to tell what is inside, over all */
+	MAX_CLIMB = 20000,    /* steps to tell whether a referrer is inside */
+	MAX_WORDS = 2000,     /* that are looked at of an object */
 	MAX_ENTRIES = 256,
 	SMALL_PERCENT = 1, /* of what is held: smaller parts are not looked at */
-};
-
-struct node {
-	int64_t id;
-	uint64_t held;
 };
 
 struct search {
 	struct hf_heapdb *db;
 	const struct hf_also_top *top;
-	struct node *heap; /* binary, largest first */
+	struct hf_node *heap; /* binary, largest first */
+	struct hf_children below;
 	size_t n, cap;
 	struct hf_also_entry entries[MAX_ENTRIES];
 	size_t n_entries;
 	bool small_too; /* look at small parts as well */
 	bool complete;
-	sqlite3_stmt *children, *referrers, *roots, *owner;
+	uint64_t look_ups;
+	sqlite3_stmt *referrers, *roots, *owner, *holder;
 };
 
 static void search_destroy(struct search **s)
@@ -43,39 +42,40 @@ static void search_destroy(struct search **s)
 	if (!*s)
 		return;
 	free((*s)->heap);
-	hf_stmt_done(&(*s)->children);
+	hf_children_deinit(&(*s)->below);
 	hf_stmt_done(&(*s)->referrers);
 	hf_stmt_done(&(*s)->roots);
 	hf_stmt_done(&(*s)->owner);
+	hf_stmt_done(&(*s)->holder);
 	free(*s);
 }
 
-static enum hf_status push(struct search *s, struct node node, struct hf_err *err)
+static enum hf_status push(struct search *s, struct hf_node node, struct hf_err *err)
 {
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? s->cap * 2 : 256;
-		struct node *heap = reallocarray(s->heap, cap, sizeof(*heap));
+		struct hf_node *heap = reallocarray(s->heap, cap, sizeof(*heap));
 		if (!heap)
 			return hf_err_set(err, HF_E_NOMEM, "no memory to look for other holders");
 		s->heap = heap;
 		s->cap = cap;
 	}
 	size_t i = s->n++;
-	for (; i && s->heap[(i - 1) / 2].held < node.held; i = (i - 1) / 2)
+	for (; i && s->heap[(i - 1) / 2].size < node.size; i = (i - 1) / 2)
 		s->heap[i] = s->heap[(i - 1) / 2];
 	s->heap[i] = node;
 	return HF_OK;
 }
 
-static struct node pop(struct search *s)
+static struct hf_node pop(struct search *s)
 {
-	struct node top = s->heap[0], last = s->heap[--s->n];
+	struct hf_node top = s->heap[0], last = s->heap[--s->n];
 	size_t i = 0;
 	for (;;) {
 		size_t child = 2 * i + 1;
-		if (child + 1 < s->n && s->heap[child + 1].held > s->heap[child].held)
+		if (child + 1 < s->n && s->heap[child + 1].size > s->heap[child].size)
 			child++;
-		if (child >= s->n || s->heap[child].held <= last.held)
+		if (child >= s->n || s->heap[child].size <= last.size)
 			break;
 		s->heap[i] = s->heap[child];
 		i = child;
@@ -84,9 +84,30 @@ static struct node pop(struct search *s)
 	return top;
 }
 
+/* Where an object is in the holder tree. */
+struct place {
+	int64_t holder_id, holder_root_id;
+	uint64_t held_size;
+	bool reachable;
+};
+
+static enum hf_status place_of(struct search *s, int64_t id, struct place *ret, struct hf_err *err)
+{
+	enum hf_status status = HF_OK;
+	hf_rebind(s->holder, "i", id);
+	s->look_ups++;
+	if (hf_row(s->holder, &status, err))
+		*ret = (struct place){hf_column_int(s->holder, 0), hf_column_int(s->holder, 1),
+			(uint64_t)hf_column_int(s->holder, 2), hf_column_int(s->holder, 3) != 0};
+	else if (status == HF_OK)
+		status = HF_E_NOTFOUND;
+	sqlite3_reset(s->holder);
+	return status;
+}
+
 /* Is an object in the holder tree of a variable? */
 static enum hf_status is_of_variable(
-	struct search *s, const struct hf_object *o, bool *ret, struct hf_err *err)
+	struct search *s, const struct place *o, bool *ret, struct hf_err *err)
 {
 	enum hf_status status = HF_OK;
 	hf_rebind(s->owner, "i", o->holder_root_id);
@@ -99,8 +120,8 @@ static enum hf_status is_of_variable(
  * as if it were. */
 static enum hf_status is_inside(struct search *s, int64_t id, bool *ret, struct hf_err *err)
 {
-	struct hf_object o;
-	enum hf_status status = hf_heapdb_object(s->db, id, &o, err);
+	struct place o;
+	enum hf_status status = place_of(s, id, &o, err);
 	*ret = id == s->top->object_id || (status == HF_OK && !o.reachable);
 	if (status != HF_OK || *ret)
 		return status;
@@ -113,7 +134,7 @@ static enum hf_status is_inside(struct search *s, int64_t id, bool *ret, struct 
 			*ret = true;
 			return HF_OK;
 		}
-		status = hf_heapdb_object(s->db, o.holder_id, &o, err);
+		status = place_of(s, o.holder_id, &o, err);
 		if (status != HF_OK)
 			return status;
 	}
@@ -147,7 +168,7 @@ static enum hf_status look_at_words(struct search *s, const struct hf_object *o,
 	}
 	entry.root_id = 0;
 	hf_rebind(s->referrers, "iii", o->id, o->holder_id, (int64_t)MAX_WORDS);
-	while (hf_row(s->referrers, &status, err)) {
+	while (s->n_entries < MAX_ENTRIES && hf_row(s->referrers, &status, err)) {
 		bool inside;
 		n++;
 		entry.src_id = hf_column_int(s->referrers, 0);
@@ -168,6 +189,22 @@ static bool is_small(const struct search *s, uint64_t bytes)
 	return !s->small_too && hf_percent(bytes, s->top->held_size) < SMALL_PERCENT;
 }
 
+static enum hf_status push_below(struct search *s, const struct hf_node *node, struct hf_err *err)
+{
+	struct hf_child child = {0};
+	enum hf_status status = hf_children_open(&s->below, node, err);
+	bool sampled = s->below.sampled, small = false;
+	while (!small && hf_children_next(&s->below, &child, &status, err)) {
+		/* Those of a wide node come largest first. */
+		small = sampled && is_small(s, child.node.size);
+		if (!is_small(s, child.node.size))
+			status = push(s, child.node, err);
+	}
+	if (sampled && !small)
+		s->complete = false;
+	return status;
+}
+
 static enum hf_status look_at(struct search *s, int64_t id, struct hf_err *err)
 {
 	struct hf_object o;
@@ -180,15 +217,10 @@ static enum hf_status look_at(struct search *s, int64_t id, struct hf_err *err)
 	/* What enters below it, all together. */
 	if (status != HF_OK || is_small(s, o.held_size - o.retained_size))
 		return status;
-	hf_rebind(s->children, "i", id);
-	while (hf_row(s->children, &status, err)) {
-		struct node child = {
-			hf_column_int(s->children, 0), (uint64_t)hf_column_int(s->children, 1)};
-		if (!is_small(s, child.held))
-			status = push(s, child, err);
-	}
-	sqlite3_reset(s->children);
-	return status;
+	return push_below(s,
+		&(struct hf_node){
+			.id = id, .size = o.held_size, .count = o.held_count, .self_size = o.size},
+		err);
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -202,15 +234,11 @@ static int by_bytes(const void *a, const void *b)
 static enum hf_status prepare(struct search *s, struct hf_err *err)
 {
 	sqlite3 *db = s->db->db;
-	enum hf_status status = hf_query(db, &s->children, err,
-		"SELECT o.id, o.held_size FROM holder_child c CROSS JOIN object o "
-		"ON o.id = c.child_id WHERE c.parent_id = ?",
+	hf_children_init(&s->below, s->db, false);
+	enum hf_status status = hf_query(db, &s->referrers, err,
+		"SELECT src_id, src_offset FROM edge WHERE dst_id = ? AND src_id <> ? "
+		"LIMIT ?",
 		"");
-	if (status == HF_OK)
-		status = hf_query(db, &s->referrers, err,
-			"SELECT src_id, src_offset FROM edge WHERE dst_id = ? AND src_id <> ? "
-			"LIMIT ?",
-			"");
 	if (status == HF_OK)
 		status = hf_query(db, &s->roots, err,
 			"SELECT id FROM root WHERE object_id = ? AND id <> ? "
@@ -219,24 +247,24 @@ static enum hf_status prepare(struct search *s, struct hf_err *err)
 	if (status == HF_OK)
 		status = hf_query(
 			db, &s->owner, err, "SELECT variable_id FROM root WHERE id = ?", "");
+	if (status == HF_OK)
+		status = hf_query(db, &s->holder, err,
+			"SELECT holder_id, holder_root_id, held_size, reachable FROM object "
+			"WHERE id = ?",
+			"");
 	return status;
 }
 
 static enum hf_status push_first(struct search *s, struct hf_err *err)
 {
 	if (s->top->object_id)
-		return push(s, (struct node){s->top->object_id, s->top->held_size}, err);
-	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(s->db->db, &q, err,
-		"SELECT o.id, o.held_size FROM root r CROSS JOIN object o ON o.id = r.object_id "
-		"AND o.holder_root_id = r.id AND o.holder_id IS NULL WHERE r.variable_id = ?",
-		"i", s->top->variable_id);
-	while (hf_row(q, &status, err)) {
-		struct node child = {hf_column_int(q, 0), (uint64_t)hf_column_int(q, 1)};
-		if (!is_small(s, child.held))
-			status = push(s, child, err);
-	}
-	return status;
+		return push(s, (struct hf_node){.id = s->top->object_id, .size = s->top->held_size},
+			err);
+	struct hf_node variable = {.id = s->top->variable_id,
+		.variable = true,
+		.size = s->top->held_size,
+		.count = UINT64_MAX /* not known here */};
+	return push_below(s, &variable, err);
 }
 
 static enum hf_status run(struct search *s, struct hf_err *err)
@@ -244,7 +272,8 @@ static enum hf_status run(struct search *s, struct hf_err *err)
 	s->n = 0;
 	enum hf_status status = push_first(s, err);
 	for (int looked = 0; status == HF_OK && s->n; looked++) {
-		if (looked == MAX_LOOKED) {
+		if (looked == MAX_LOOKED || s->look_ups > MAX_LOOK_UPS ||
+			s->n_entries == MAX_ENTRIES) {
 			s->complete = false;
 			break;
 		}

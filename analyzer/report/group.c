@@ -3,32 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "field/field_sql.h"
-#include "report/db.h"
+#include "base/cleanup.h"
 
 enum {
 	MAX_GROUPS = 64, /* by word, of a set; the members of arrays differ in their words */
 	SIZE_SLACK = 16, /* bytes by which an allocator may round one object more than another */
+	LARGEST = 64,    /* members that are looked at before the others, whatever they hold */
 };
-
-static const char children_sql[] =
-	"SELECT o.id, o.held_size, o.held_count, e.src_offset, e.dst_offset, o.size, "
-	"coalesce(o.type_id, 0), " HF_SQL_EDGE_FIELD(
-		"e") " FROM edge e "
-		     "CROSS JOIN object o ON o.id = e.dst_id AND o.holder_id = e.src_id "
-		     "WHERE e.src_id = ?1 AND NOT EXISTS (SELECT 1 FROM edge f INDEXED BY edge_dst "
-		     "WHERE f.dst_id = e.dst_id AND f.src_id = ?1 AND f.src_offset < e.src_offset)";
-static const char of_variable_sql[] =
-	"SELECT o.id, o.held_size, o.held_count, coalesce(r.addr - v.addr, 0), r.offset, o.size, "
-	"coalesce(o.type_id, 0), CASE WHEN v.type_id IS NOT NULL "
-	"THEN substr(r.name, length(v.name) + 1) END "
-	"FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
-	"CROSS JOIN object o ON o.id = r.object_id AND o.holder_root_id = r.id "
-	"AND o.holder_id IS NULL WHERE v.id = ?1";
 
 void hf_group_deinit(struct hf_group *group)
 {
-	free(group->ids);
+	free(group->at);
 	*group = (struct hf_group){0};
 }
 
@@ -40,67 +25,81 @@ void hf_groups_deinit(struct hf_groups *groups)
 	*groups = (struct hf_groups){0};
 }
 
-static enum hf_status keep(struct hf_group *group, int64_t id, size_t max, struct hf_err *err)
+uint64_t hf_group_number(double figure, bool estimated)
 {
-	if (group->n >= max)
-		return HF_OK;
+	double unit = 1;
+	while (estimated && figure / unit >= 1000)
+		unit *= 10;
+	return (uint64_t)((double)(uint64_t)(figure / unit + 0.5) * unit);
+}
+
+static enum hf_status keep(
+	struct hf_group *group, const struct hf_child *child, double weight, struct hf_err *err)
+{
 	if (group->n == group->cap) {
 		size_t cap = group->cap ? group->cap * 2 : 16;
-		int64_t *ids = reallocarray(group->ids, cap, sizeof(*ids));
-		if (!ids)
+		struct hf_member *at = reallocarray(group->at, cap, sizeof(*at));
+		if (!at)
 			return hf_err_set(err, HF_E_NOMEM, "no memory for a set of objects");
-		group->ids = ids;
+		group->at = at;
 		group->cap = cap;
 	}
-	group->ids[group->n++] = id;
+	group->at[group->n++] = (struct hf_member){child->node, child->type_id, weight};
 	return HF_OK;
 }
 
-/* Count the object of the query's row in. */
-static enum hf_status add(struct hf_group *group, sqlite3_stmt *q, size_t max, struct hf_err *err)
+/* Count a child in. */
+static enum hf_status add(
+	struct hf_group *group, const struct hf_child *child, double weight, struct hf_err *err)
 {
-	uint64_t size = (uint64_t)hf_column_int(q, 5);
-	if (!group->n_all++) {
-		group->word.src_offset = (uint64_t)hf_column_int(q, 3);
-		group->word.dst_offset = (uint64_t)hf_column_int(q, 4);
-		snprintf(group->word.field, sizeof(group->word.field), "%s", hf_column_text(q, 7));
-		hf_field_star(group->word.field);
-		group->min_size = group->max_size = size;
-	}
+	uint64_t size = child->node.self_size;
 	/* the elements of one array have one name */
 	char field[HF_NAME_SIZE];
-	snprintf(field, sizeof(field), "%s", hf_column_text(q, 7));
+	memcpy(field, child->word.field, sizeof(field));
 	hf_field_star(field);
+	if (!group->n) {
+		group->word = child->word;
+		memcpy(group->word.field, field, sizeof(field));
+		group->min_size = group->max_size = size;
+	}
 	if (strcmp(field, group->word.field))
 		group->mixed = true;
-	group->size += (uint64_t)hf_column_int(q, 1);
-	group->count += (uint64_t)hf_column_int(q, 2);
+	group->n_all += weight;
+	group->size += weight * (double)child->node.size;
+	group->count += weight * (double)child->node.count;
 	group->min_size = size < group->min_size ? size : group->min_size;
 	group->max_size = size > group->max_size ? size : group->max_size;
-	return keep(group, hf_column_int(q, 0), max, err);
+	return keep(group, child, weight, err);
 }
 
-enum hf_status hf_group_of(struct hf_heapdb *heap, bool variable, int64_t id, size_t max_members,
+enum hf_status hf_group_of(struct hf_children *children, const struct hf_node *node,
 	struct hf_group *ret, struct hf_err *err)
 {
 	_cleanup_(hf_group_deinit) struct hf_group group = {.any_word = true};
-	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status =
-		hf_query(heap->db, &q, err, variable ? of_variable_sql : children_sql, "i", id);
-	while (hf_row(q, &status, err))
-		status = add(&group, q, max_members, err);
+	struct hf_child child;
+	enum hf_status status = hf_children_open(children, node, err);
+	while (hf_children_next(children, &child, &status, err))
+		status = add(&group, &child, child.weight, err);
 	if (status != HF_OK)
 		return status;
+	/* The members are a sample then, but what they hold together is known. */
+	if (children->sampled) {
+		group.n_all = (double)children->n_all;
+		group.size = (double)(node->size - node->self_size);
+		group.count = (double)(node->variable ? node->count : node->count - 1);
+	}
 	*ret = group;
 	group = (struct hf_group){0};
 	return HF_OK;
 }
 
-/* The group of a word; the last one takes what is too various. NULL: no memory. */
-static struct hf_group *group_of_word(struct hf_groups *groups, uint64_t offset)
+/* The group of a child's word; the last one takes what is too various. NULL: no memory. */
+static struct hf_group *group_of_word(struct hf_groups *groups, const struct hf_child *child)
 {
+	uint64_t offset = child->word.src_offset;
 	for (size_t i = 0; i < groups->n; i++) {
-		if (groups->at[i].word.src_offset == offset)
+		if (groups->at[i].indirect == !child->direct &&
+			(!child->direct || groups->at[i].word.src_offset == offset))
 			return &groups->at[i];
 	}
 	if (groups->n == MAX_GROUPS) {
@@ -115,7 +114,8 @@ static struct hf_group *group_of_word(struct hf_groups *groups, uint64_t offset)
 		groups->at = at;
 		groups->cap = cap;
 	}
-	groups->at[groups->n] = (struct hf_group){.word.src_offset = offset};
+	groups->at[groups->n] =
+		(struct hf_group){.word.src_offset = offset, .indirect = !child->direct};
 	return &groups->at[groups->n++];
 }
 
@@ -150,33 +150,42 @@ static bool is_member(
 	return true;
 }
 
+struct walk {
+	struct hf_children *children;
+	struct hf_group members; /* of the set, and those that they hold */
+	struct links links;
+	struct hf_groups groups;
+	double seen_members, seen_size; /* since the last scaling, with what is below them */
+	double n_members;               /* before it */
+	bool estimated;
+	bool joined; /* members hold members */
+};
+
 /* What one member holds: more members of its own shape, or parts of groups. */
-static enum hf_status below_member(sqlite3_stmt *shape, sqlite3_stmt *children, int64_t id,
-	struct links *links, struct hf_group *members, size_t max, struct hf_groups *ret,
-	struct hf_err *err)
+static enum hf_status below_member(
+	struct walk *w, const struct hf_member *member, struct hf_err *err)
 {
-	enum hf_status status = HF_OK;
-	int64_t size = 0, type = 0;
-	hf_rebind(shape, "i", id);
-	if (hf_row(shape, &status, err)) {
-		size = hf_column_int(shape, 0);
-		type = hf_column_int(shape, 1);
-	}
-	sqlite3_reset(shape);
-	hf_rebind(children, "i", id);
-	while (hf_row(children, &status, err)) {
-		uint64_t offset = (uint64_t)hf_column_int(children, 3);
-		if (is_member(links, offset, hf_column_int(children, 5), size,
-			    hf_column_int(children, 6) == type)) {
-			members->n_all++;
-			status = keep(members, hf_column_int(children, 0), max, err);
+	struct hf_child child;
+	w->seen_members += member->weight;
+	w->seen_size += member->weight * (double)member->node.self_size;
+	w->estimated |= member->weight != 1;
+	enum hf_status status = hf_children_open(w->children, &member->node, err);
+	while (hf_children_next(w->children, &child, &status, err)) {
+		double weight = member->weight * child.weight;
+		w->estimated |= weight != 1;
+		if (child.direct &&
+			is_member(&w->links, child.word.src_offset, (int64_t)child.node.self_size,
+				(int64_t)member->node.self_size,
+				child.type_id == member->type_id)) {
+			w->joined = true;
+			status = keep(&w->members, &child, weight, err);
 			continue;
 		}
-		struct hf_group *group = group_of_word(ret, offset);
-		status = group ? add(group, children, max, err)
+		struct hf_group *group = group_of_word(&w->groups, &child);
+		w->seen_size += weight * (double)child.node.size;
+		status = group ? add(group, &child, weight, err)
 			       : hf_err_set(err, HF_E_NOMEM, "no memory for a set of objects");
 	}
-	sqlite3_reset(children);
 	return status;
 }
 
@@ -189,37 +198,118 @@ static int by_size(const void *a, const void *b)
 	       (x->word.src_offset < y->word.src_offset);
 }
 
-enum hf_status hf_groups_below(struct hf_heapdb *heap, const struct hf_group *set,
-	size_t max_members, struct hf_groups *ret, struct hf_err *err)
+static uint64_t common_divisor(uint64_t a, uint64_t b)
 {
-	_cleanup_(hf_groups_deinit) struct hf_groups groups = {0};
-	_cleanup_(hf_group_deinit) struct hf_group members = {.n_all = set->n_all};
-	struct links links = {.n = 0};
-	_cleanup_stmt_ sqlite3_stmt *shape = NULL, *children = NULL;
-	enum hf_status status = hf_query(heap->db, &shape, err,
-		"SELECT size, coalesce(type_id, 0) FROM object WHERE id = ?", "");
-	if (status == HF_OK)
-		status = hf_query(heap->db, &children, err, children_sql, "");
-	for (size_t i = 0; i < set->n && status == HF_OK; i++)
-		status = keep(&members, set->ids[i], max_members, err);
-	/* Members join while the loop goes on; each object is held once, so it ends. */
-	for (size_t i = 0; i < members.n && status == HF_OK; i++)
-		status = below_member(shape, children, members.ids[i], &links, &members,
-			max_members, &groups, err);
+	while (b) {
+		uint64_t rest = a % b;
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+static int largest_first(const void *a, const void *b)
+{
+	const struct hf_member *x = a, *y = b;
+	double p = x->weight * (double)x->node.size, q = y->weight * (double)y->node.size;
+	return p != q ? (p < q ? 1 : -1) : (x->node.id > y->node.id) - (x->node.id < y->node.id);
+}
+
+/* From at[0 … n - 1], in an order of which every beginning is a fair sample of all. */
+static enum hf_status add_mixed(
+	struct walk *w, const struct hf_member *at, uint64_t n, struct hf_err *err)
+{
+	uint64_t step = (uint64_t)((double)n * 0.618);
+	struct hf_member *members =
+		reallocarray(w->members.at, w->members.n + n + 1, sizeof(*members));
+	if (!members)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for a set of objects");
+	w->members.at = members;
+	w->members.cap = w->members.n + n + 1;
+	while (step && common_divisor(n, step) != 1)
+		step--;
+	for (uint64_t i = 0, k = 0; i < n; i++, k = (k + step) % n)
+		members[w->members.n++] = at[k];
+	return HF_OK;
+}
+
+static void scale_group(struct hf_group *g, double factor)
+{
+	g->n_all = g->n_all_scaled += (g->n_all - g->n_all_scaled) * factor;
+	g->size = g->size_scaled += (g->size - g->size_scaled) * factor;
+	g->count = g->count_scaled += (g->count - g->count_scaled) * factor;
+	for (; g->n_scaled < g->n; g->n_scaled++)
+		g->at[g->n_scaled].weight *= factor;
+}
+
+/* What was looked at since the last scaling stands for so many bytes. */
+static void scale(struct walk *w, double size)
+{
+	double factor = w->estimated && w->seen_size > 0 ? size / w->seen_size : 1;
+	for (size_t i = 0; i < w->groups.n; i++)
+		scale_group(&w->groups.at[i], factor);
+	w->n_members += w->seen_members * factor;
+	w->seen_members = w->seen_size = 0;
+}
+
+/* Look at members, some of the set's and those that they hold in turn: that ends, as each object is
+ * held once. */
+static enum hf_status look_at(struct walk *w, const struct hf_member *at, uint64_t n,
+	uint64_t max_steps, struct hf_err *err)
+{
+	uint64_t first_step = w->children->steps;
+	double size = 0;
+	for (uint64_t i = 0; i < n; i++)
+		size += at[i].weight * (double)at[i].node.size;
+	size_t next = w->members.n;
+	enum hf_status status = add_mixed(w, at, n, err);
+	for (; next < w->members.n && status == HF_OK; next++) {
+		if (w->children->steps - first_step >= max_steps) {
+			w->estimated = true;
+			break;
+		}
+		struct hf_member member = w->members.at[next];
+		status = below_member(w, &member, err);
+	}
+	w->members.n = next; /* the others are stood for */
+	scale(w, size);
+	return status;
+}
+
+static void walk_deinit(struct walk *w)
+{
+	hf_groups_deinit(&w->groups);
+	hf_group_deinit(&w->members);
+}
+
+enum hf_status hf_groups_below(struct hf_children *children, const struct hf_group *set,
+	uint64_t max_steps, struct hf_groups *ret, struct hf_err *err)
+{
+	_cleanup_(walk_deinit) struct walk w = {.children = children};
+	uint64_t n_first = set->n < LARGEST ? set->n : LARGEST;
+	if (set->n > LARGEST)
+		qsort(set->at, set->n, sizeof(*set->at), largest_first);
+	enum hf_status status = look_at(&w, set->at, n_first, max_steps / 2, err);
+	if (status == HF_OK && set->n > n_first)
+		status = look_at(&w, set->at + n_first, set->n - n_first, max_steps / 2, err);
 	if (status != HF_OK)
 		return status;
-	if (groups.n)
-		qsort(groups.at, groups.n, sizeof(*groups.at), by_size);
-	groups.n_members = members.n_all;
-	groups.cut = members.n < members.n_all;
-	*ret = groups;
-	groups = (struct hf_groups){0};
+	w.groups.n_members = w.joined ? w.n_members : set->n_all;
+	w.groups.estimated = set->estimated || (w.joined && w.estimated);
+	for (size_t k = 0; k < w.groups.n; k++)
+		w.groups.at[k].estimated = set->estimated || w.estimated;
+	if (w.groups.n)
+		qsort(w.groups.at, w.groups.n, sizeof(*w.groups.at), by_size);
+	*ret = w.groups;
+	w.groups = (struct hf_groups){0};
 	return HF_OK;
 }
 
 void hf_group_name(struct hf_text *text, const struct hf_group *group, bool of_variable)
 {
-	if (group->any_word && (group->mixed || !group->word.field[0]))
+	if (group->indirect)
+		hf_text_addf(text, "=>[*]");
+	else if (group->any_word && (group->mixed || !group->word.field[0]))
 		hf_text_addf(text, "->[*]");
 	else if (of_variable)
 		hf_text_addf(text, "%s", group->word.field);
@@ -239,28 +329,24 @@ void hf_group_sizes(struct hf_text *text, const struct hf_group *group)
 
 enum { BULK_STEPS = 6 };
 
-enum hf_status hf_group_bulk(struct hf_heapdb *heap, bool variable, int64_t id, size_t max_members,
-	struct hf_text *path, struct hf_group *ret_set, bool *ret_cut, struct hf_err *err)
+enum hf_status hf_group_bulk(struct hf_children *children, const struct hf_node *node,
+	uint64_t max_steps, struct hf_text *path, struct hf_group *ret_set, struct hf_err *err)
 {
 	_cleanup_(hf_group_deinit) struct hf_group set = {0};
-	bool cut = false;
-	enum hf_status status = hf_group_of(heap, variable, id, max_members, &set, err);
+	enum hf_status status = hf_group_of(children, node, &set, err);
 	if (status == HF_OK && set.n_all > 1)
-		hf_group_name(path, &set, variable);
-	uint64_t whole = set.size;
+		hf_group_name(path, &set, node->variable);
+	double whole = set.size;
 	for (int step = 0; status == HF_OK && set.n_all > 1 && step < BULK_STEPS; step++) {
 		_cleanup_(hf_groups_deinit) struct hf_groups below = {0};
-		status = hf_groups_below(heap, &set, max_members, &below, err);
+		status = hf_groups_below(children, &set, max_steps, &below, err);
 		if (status != HF_OK)
 			break;
-		cut |= below.cut;
 		set.n_all = below.n_members;
-		/* Most of the whole; of a sample, most of what it has. */
-		uint64_t seen = 0;
-		for (size_t i = 0; i < below.n; i++)
-			seen += below.at[i].size;
+		set.estimated |= below.estimated;
+		/* Most of the whole. */
 		if (!below.n || below.at[0].any_word || below.at[0].n_all < 2 ||
-			below.at[0].size * 2 < (cut ? seen : whole))
+			below.at[0].size * 2 < whole)
 			break;
 		hf_group_deinit(&set);
 		set = below.at[0];
@@ -269,7 +355,6 @@ enum hf_status hf_group_bulk(struct hf_heapdb *heap, bool variable, int64_t id, 
 	}
 	if (status != HF_OK)
 		return status;
-	*ret_cut = cut;
 	*ret_set = set;
 	set = (struct hf_group){0};
 	return HF_OK;

@@ -6,46 +6,64 @@
  *
  *     buckets ->[*] x20,000 sessions ->[+32] x20,000 users ->[+56] x20,000 avatars
  *
- * is told in three steps, however long the lists of the buckets are. Not thread safe.
+ * is told in three steps, however long the lists of the buckets are.
+ *
+ * What has too many members to look at all of them is told by a sample: then the figures are
+ * estimates, and say so. Not thread safe.
  */
 #pragma once
-#include "report/heapdb.h"
+#include "report/children.h"
+
+struct hf_member {
+	struct hf_node node;
+	int64_t type_id;
+	double weight; /* members that it stands for */
+};
 
 struct hf_group {
 	bool any_word;       /* the members hang by several words */
+	bool indirect;       /* no word of what is above leads to them (dominator tree) */
 	bool mixed;          /* whose fields have different names; else word.field is that of all */
+	bool estimated;      /* the figures are */
 	struct hf_word word; /* else: the word by which they hang */
-	int64_t *ids;        /* owned: the members, but for those past the bound */
+	struct hf_member *at; /* owned: the members, or a sample of them */
 	size_t n, cap;
-	uint64_t n_all;              /* members */
-	uint64_t size, count;        /* they hold, and what is below them */
+	double n_all;                /* members */
+	double size, count;          /* they hold, and what is below them */
 	uint64_t min_size, max_size; /* of a member by itself */
+	/* Own: how much of it is scaled to stand for what was not looked at. */
+	size_t n_scaled;
+	double n_all_scaled, size_scaled, count_scaled;
 };
 
 struct hf_groups {
 	struct hf_group *at; /* owned; largest first */
 	size_t n, cap;
-	uint64_t n_members; /* of the set that was asked about, with those that it holds itself */
-	bool cut;           /* the set has more members than were looked at */
+	double n_members; /* of the set that was asked about, with those that it holds itself */
+	bool estimated;   /* n_members is */
 };
+
+/* A figure as a number: an estimate has three digits. */
+uint64_t hf_group_number(double figure, bool estimated);
 
 void hf_group_deinit(struct hf_group *group);
 void hf_groups_deinit(struct hf_groups *groups);
 
-/* The objects that an object holds (variable: that a variable holds) as one set. */
-enum hf_status hf_group_of(struct hf_heapdb *heap, bool variable, int64_t id, size_t max_members,
+/* What a node holds (or dominates) as one set. */
+enum hf_status hf_group_of(struct hf_children *children, const struct hf_node *node,
 	struct hf_group *ret, struct hf_err *err);
-/* What hangs below a set, by word. At most max_members of it are looked at. */
-enum hf_status hf_groups_below(struct hf_heapdb *heap, const struct hf_group *set,
-	size_t max_members, struct hf_groups *ret, struct hf_err *err);
+/* What hangs below a set, by word. About max_steps objects are looked at. */
+enum hf_status hf_groups_below(struct hf_children *children, const struct hf_group *set,
+	uint64_t max_steps, struct hf_groups *ret, struct hf_err *err);
 
-/* "->[*]", or "->buckets[*]" where that is what all are; of_variable: ".page[*]". */
+/* "->[*]", or "->buckets[*]" where that is what all are; of_variable: ".page[*]"; "=>[*]" where no
+ * word leads to them. */
 void hf_group_name(struct hf_text *text, const struct hf_group *group, bool of_variable);
 /* " of 40 B", " of 24 B-1.2 KiB" */
 void hf_group_sizes(struct hf_text *text, const struct hf_group *group);
 
-/* Where most of what an object (variable: a variable) holds is, as steps from set to set while one
- * word leads to most of it: "->[*]->[+32]->[+56]". "" if the object holds no set. ret_set: what the
- * last step leads to (to be deinited); *ret_cut: its figures are those of a sample. */
-enum hf_status hf_group_bulk(struct hf_heapdb *heap, bool variable, int64_t id, size_t max_members,
-	struct hf_text *path, struct hf_group *ret_set, bool *ret_cut, struct hf_err *err);
+/* Where most of what a node holds is, as steps from set to set while one word leads to most of it:
+ * "->[*]->[+32]->[+56]". "" if it holds no set. ret_set: what the last step leads to (to be
+ * deinited). */
+enum hf_status hf_group_bulk(struct hf_children *children, const struct hf_node *node,
+	uint64_t max_steps, struct hf_text *path, struct hf_group *ret_set, struct hf_err *err);

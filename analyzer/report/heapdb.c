@@ -38,6 +38,11 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 				hf_column_text(q, 1));
 	}
 	int64_t n = 0;
+	if (status == HF_OK)
+		status = hf_query_int(db, &n, err,
+			"SELECT count(*) FROM sqlite_schema WHERE name = 'stat_wide'", "");
+	heap->has_wide = n > 0;
+	n = 0;
 	if (status == HF_OK && heap->has_profile)
 		status = hf_query_int(db, &n, err,
 			"SELECT coalesce(sum(count), 0) FROM stat_site WHERE id > 0", "");

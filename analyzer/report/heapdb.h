@@ -18,6 +18,7 @@ struct hf_heapdb {
 	uint64_t live_size, live_count, leak_size, leak_count;
 	uint64_t doubtful_size; /* held only by words that are certainly no pointers */
 	bool partial;
+	bool has_wide; /* stat_wide is there: databases of older versions lack it */
 	/* Of the heap profile with the allocation sites; see report/site.h. */
 	bool has_profile, profile_tied, profile_sampled;
 	char profile_maker[32];

@@ -9,7 +9,7 @@
 #include "report/site.h"
 #include "report/top_site.h"
 
-enum { SHOWN_SUSPECTS = 3, SHOWN_ROOTS = 5, BULK_MEMBERS = 30000, LARGE_HEAP = 1000000 };
+enum { SHOWN_SUSPECTS = 3, SHOWN_ROOTS = 5, BULK_STEPS = 2000 };
 
 static enum hf_status meta_text(
 	sqlite3 *db, const char *key, char *ret, size_t size, struct hf_err *err)
@@ -295,8 +295,8 @@ struct bulk {
 	struct hf_text path; /* empty: there is nothing to add */
 	struct hf_text next; /* the first step from the point: "->buckets[*]" */
 	uint64_t size, count;
-	bool cut;     /* by a sample: the figures are not known */
-	int64_t site; /* where most of it was allocated; 0: not known */
+	bool estimated; /* the figures are, from a sample */
+	int64_t site;   /* where most of it was allocated; 0: not known */
 	double site_share;
 };
 
@@ -304,6 +304,21 @@ static void bulk_deinit(struct bulk *bulk)
 {
 	hf_text_deinit(&bulk->path);
 	hf_text_deinit(&bulk->next);
+}
+
+static enum hf_status point_node(
+	struct hf_report *report, int64_t id, struct hf_node *ret, struct hf_err *err)
+{
+	struct hf_object point;
+	enum hf_status status = hf_heapdb_object(&report->heap, id, &point, err);
+	if (status == HF_E_NOTFOUND)
+		return hf_err_set(
+			err, HF_E_CORRUPT, "the database has no object %lld", (long long)id);
+	*ret = (struct hf_node){.id = id,
+		.size = point.held_size,
+		.count = point.held_count,
+		.self_size = point.size};
+	return status;
 }
 
 static enum hf_status bulk_read(
@@ -314,24 +329,32 @@ static enum hf_status bulk_read(
 	if (!id || strcmp(hf_column_text(q, BASIS), "held") != 0 ||
 		strstr(hf_column_text(q, PATH), chain_mark))
 		return HF_OK;
+	struct hf_node node = {.id = id,
+		.variable = variable,
+		.size = (uint64_t)hf_column_int(q, SIZE),
+		.count = (uint64_t)hf_column_int(q, COUNT)};
+	enum hf_status status = variable ? HF_OK : point_node(report, id, &node, err);
+	if (status != HF_OK)
+		return status;
+	_cleanup_(hf_children_deinit) struct hf_children children = {0};
 	_cleanup_(hf_text_deinit) struct hf_text steps = HF_TEXT_INIT;
 	_cleanup_(hf_group_deinit) struct hf_group set = {0};
-	size_t max = report->heap.live_count > LARGE_HEAP ? BULK_MEMBERS / 10 : BULK_MEMBERS;
-	enum hf_status status = hf_group_of(&report->heap, variable, id, max, &set, err);
+	hf_children_init(&children, &report->heap, false);
+	status = hf_group_of(&children, &node, &set, err);
 	if (status == HF_OK && set.n_all > 1)
 		hf_group_name(&ret->next, &set, variable);
 	hf_group_deinit(&set);
 	if (status == HF_OK)
-		status = hf_group_bulk(
-			&report->heap, variable, id, max, &steps, &set, &ret->cut, err);
+		status = hf_group_bulk(&children, &node, BULK_STEPS, &steps, &set, err);
 	/* One step says no more than the suspect's own path does. */
 	if (status != HF_OK || set.any_word || set.n_all < 2)
 		return status;
 	hf_text_addf(&ret->path, "%s%s", hf_column_text(q, PATH), hf_text_get(&steps));
-	ret->size = set.size;
-	ret->count = set.n_all;
+	ret->estimated = set.estimated;
+	ret->size = (uint64_t)(set.size + 0.5);
+	ret->count = hf_group_number(set.n_all, set.estimated);
 	if (report->heap.profile_tied)
-		return hf_site_of_set(report, set.ids, set.n, &ret->site, &ret->site_share, err);
+		return hf_site_of_set(report, set.at, set.n, &ret->site, &ret->site_share, err);
 	return HF_OK;
 }
 
@@ -340,13 +363,11 @@ static void bulk_line(struct hf_report *report, const struct bulk *bulk)
 	char count[HF_NUMBER_SIZE], size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
 	if (!bulk->path.len)
 		return;
-	if (bulk->cut)
-		hf_emit_line(report->emit, "   mostly %s (by a sample)", hf_text_get(&bulk->path));
-	else
-		hf_emit_line(report->emit, "   mostly %s  %s (%s) in %s objects",
-			hf_text_get(&bulk->path), hf_human_size(size, bulk->size),
-			hf_human_share(share, hf_percent(bulk->size, report->heap.live_size)),
-			hf_human_count(count, bulk->count));
+	const char *about = bulk->estimated ? "~" : "";
+	hf_emit_line(report->emit, "   mostly %s  %s%s (%s) in %s%s objects%s",
+		hf_text_get(&bulk->path), about, hf_human_size(size, bulk->size),
+		hf_human_share(share, hf_percent(bulk->size, report->heap.live_size)), about,
+		hf_human_count(count, bulk->count), bulk->estimated ? ", by a sample" : "");
 }
 
 static enum hf_status bulk_site_line(
@@ -465,6 +486,7 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 		{"bulk_path", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
 		{"bulk_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
 		{"bulk_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+		{"bulk_estimated", "", HF_VALUE_BOOL, HF_COLUMN_JSON},
 		{"bulk_site_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
 	};
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
@@ -508,10 +530,9 @@ static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, st
 				hf_column_cell(q, RETAINED_SIZE),
 				hf_column_cell(q, HOPS),
 				hf_cell_text(bulk.path.len ? hf_text_get(&bulk.path) : NULL),
-				bulk.path.len && !bulk.cut ? hf_cell_int((int64_t)bulk.size)
-							   : hf_cell_null(),
-				bulk.path.len && !bulk.cut ? hf_cell_int((int64_t)bulk.count)
-							   : hf_cell_null(),
+				bulk.path.len ? hf_cell_int((int64_t)bulk.size) : hf_cell_null(),
+				bulk.path.len ? hf_cell_int((int64_t)bulk.count) : hf_cell_null(),
+				bulk.path.len ? hf_cell_int(bulk.estimated) : hf_cell_null(),
 				bulk.site ? hf_cell_int(bulk.site) : hf_cell_null(),
 			});
 	}

@@ -3,9 +3,57 @@
 #include "field/field_sql.h"
 #include "report/report.h"
 
-/* Below this many referrers they are sorted by what they hold; above, sorting would mean to read
- * every one of them. */
-enum { SORTED_MAX = 20000 };
+/* Up to so many they are sorted by what they hold; more are not all read for that, unless all are
+ * asked for: the first are those among the objects that hold most, then they go by address. */
+enum { SORTED_MAX = 1500, PICKED_MAX = 20000 };
+
+/* The holder comes first in any case. */
+static const char referrers_sorted[] =
+	"SELECT e.src_id, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
+		"e") " FROM edge e CROSS JOIN object o ON o.id = e.src_id WHERE e.dst_id = ?1 "
+		     "ORDER BY e.src_id = ?2 DESC, o.reachable DESC, o.held_size DESC, e.src_id "
+		     "LIMIT ?3";
+#define REFERRERS_WITH(large)                                                                      \
+	"WITH large AS MATERIALIZED (SELECT object_id, rank FROM stat_top_held t WHERE " large     \
+	" ORDER BY rank LIMIT ?3) "                                                                \
+	"SELECT src_id, src_offset, dst_offset, field FROM ("                                      \
+	"SELECT e.src_id, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(                         \
+		"e") " AS field, "                                                                 \
+		     "iif(e.src_id = ?2, 0, t.rank) AS place FROM (SELECT object_id, rank FROM "   \
+		     "large UNION SELECT ?2, 0) t CROSS JOIN edge e INDEXED BY edge_dst "          \
+		     "ON e.dst_id = ?1 AND e.src_id = t.object_id "                                \
+		     "WHERE t.object_id <> ?2 OR t.rank = 0 UNION ALL "                            \
+		     "SELECT * FROM (SELECT e.src_id, e.src_offset, "                              \
+		     "e.dst_offset, " HF_SQL_EDGE_FIELD(                                           \
+			     "e") ", 1e9 FROM edge e "                                             \
+				  "WHERE e.dst_id = ?1 AND e.src_id <> ?2 AND e.src_id NOT IN "    \
+				  "(SELECT object_id FROM large) LIMIT ?3)) "                      \
+				  "ORDER BY place, src_id, src_offset LIMIT ?3"
+static const char referrers_picked[] =
+	REFERRERS_WITH("t.object_id IN (SELECT src_id FROM edge WHERE dst_id = ?1)");
+static const char referrers_probed[] =
+	REFERRERS_WITH("t.rank <= 5000 AND EXISTS (SELECT 1 FROM edge e INDEXED BY edge_dst "
+		       "WHERE e.dst_id = ?1 AND e.src_id = t.object_id)");
+
+static const char references_sorted[] =
+	"SELECT e.dst_id, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
+		"e") " FROM edge e CROSS JOIN object o ON o.id = e.dst_id WHERE e.src_id = ?1 "
+		     "ORDER BY o.holder_id IS ?1 DESC, o.held_size DESC, e.src_offset LIMIT ?2";
+/* The largest that it holds are known; the others go by offset. */
+static const char references_picked[] =
+	"WITH large AS MATERIALIZED (SELECT child_id, rank FROM stat_wide_child "
+	"WHERE parent_id = ?1 AND tree = 0 AND rank > 0 ORDER BY rank LIMIT ?2) "
+	"SELECT dst_id, src_offset, dst_offset, field FROM ("
+	"SELECT e.dst_id, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
+		"e") " AS field, "
+		     "l.rank AS place FROM large l CROSS JOIN edge e INDEXED BY edge_dst "
+		     "ON e.dst_id = l.child_id AND e.src_id = ?1 UNION ALL "
+		     "SELECT * FROM (SELECT e.dst_id, e.src_offset, "
+		     "e.dst_offset, " HF_SQL_EDGE_FIELD(
+			     "e") ", 1e9 FROM edge e "
+				  "WHERE e.src_id = ?1 AND e.dst_id NOT IN "
+				  "(SELECT child_id FROM large) LIMIT ?2)) "
+				  "ORDER BY place, src_offset LIMIT ?2";
 
 static const struct hf_column in_columns[] = {
 	{"addr", "FROM", HF_VALUE_ADDRESS, 0},
@@ -111,24 +159,9 @@ static enum hf_status root_rows(struct hf_report *report, const struct hf_object
 static enum hf_status in_rows(struct hf_report *report, const struct hf_object *object,
 	int64_t limit, int64_t total, int64_t *shown, struct hf_err *err)
 {
-	/* The holder comes first in any case. */
-	const char *sql =
-		total <= SORTED_MAX
-			? "SELECT e.src_id, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
-				  "e") " "
-				       "FROM edge e CROSS JOIN object o ON o.id = e.src_id WHERE "
-				       "e.dst_id = ?1 "
-				       "ORDER BY e.src_id = ?2 DESC, o.reachable DESC, o.held_size "
-				       "DESC, "
-				       "e.src_id "
-				       "LIMIT ?3"
-			: "SELECT src_id, src_offset, dst_offset, NULL FROM (SELECT src_id, "
-			  "src_offset, "
-			  "dst_offset FROM edge WHERE dst_id = ?1 AND src_id = ?2 ORDER BY "
-			  "src_offset "
-			  "LIMIT 1) "
-			  "UNION ALL SELECT src_id, src_offset, dst_offset, NULL FROM edge "
-			  "WHERE dst_id = ?1 AND src_id <> ?2 LIMIT ?3";
+	const char *sql = total <= SORTED_MAX || limit >= total ? referrers_sorted
+			  : total <= PICKED_MAX                 ? referrers_picked
+								: referrers_probed;
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(
 		report->heap.db, &q, err, sql, "iii", object->id, object->holder_id, limit);
@@ -210,16 +243,9 @@ static enum hf_status references(
 	hf_emit_fact(report->emit, "reference_count", NULL, HF_VALUE_COUNT, hf_cell_int(total));
 	hf_emit_title(report->emit, "Objects that it points to: %s word%s",
 		hf_human_count(number, (uint64_t)total), total == 1 ? "" : "s");
-	const char *sql =
-		total <= SORTED_MAX
-			? "SELECT e.dst_id, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
-				  "e") " "
-				       "FROM edge e CROSS JOIN object o ON o.id = e.dst_id WHERE "
-				       "e.src_id = ?1 "
-				       "ORDER BY o.holder_id IS ?1 DESC, o.held_size DESC, "
-				       "e.src_offset LIMIT ?2"
-			: "SELECT dst_id, src_offset, dst_offset, NULL FROM edge WHERE src_id = ?1 "
-			  "LIMIT ?2";
+	const char *sql = total <= SORTED_MAX || limit >= total || !report->heap.has_wide
+				  ? references_sorted
+				  : references_picked;
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	status = hf_query(report->heap.db, &q, err, sql, "ii", object->id, limit);
 	hf_emit_table_begin(report->emit, "references", out_columns,

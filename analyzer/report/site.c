@@ -106,7 +106,7 @@ enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_caller
 
 struct share {
 	int64_t site;
-	uint64_t size;
+	double size;
 };
 
 static int by_site(const void *pa, const void *pb)
@@ -120,7 +120,7 @@ static void free_shares(struct share **p)
 	free(*p);
 }
 
-enum hf_status hf_site_of_set(struct hf_report *report, const int64_t *ids, size_t n,
+enum hf_status hf_site_of_set(struct hf_report *report, const struct hf_member *members, size_t n,
 	int64_t *ret_site, double *ret_share, struct hf_err *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
@@ -131,15 +131,15 @@ enum hf_status hf_site_of_set(struct hf_report *report, const int64_t *ids, size
 		report->heap.db, &q, err, "SELECT site_id, size FROM object WHERE id = ?", "");
 	size_t n_shares = 0;
 	for (size_t i = 0; i < n && status == HF_OK; i++) {
-		hf_rebind(q, "i", ids[i]);
+		hf_rebind(q, "i", members[i].node.id);
 		if (hf_row(q, &status, err) && !hf_column_null(q, 0))
-			shares[n_shares++] =
-				(struct share){hf_column_int(q, 0), (uint64_t)hf_column_int(q, 1)};
+			shares[n_shares++] = (struct share){hf_column_int(q, 0),
+				members[i].weight * (double)hf_column_int(q, 1)};
 		sqlite3_reset(q);
 	}
 	if (n_shares)
 		qsort(shares, n_shares, sizeof(*shares), by_site);
-	uint64_t all = 0, run = 0, best = 0;
+	double all = 0, run = 0, best = 0;
 	*ret_site = 0;
 	for (size_t i = 0; i < n_shares; i++) {
 		run = i && shares[i].site == shares[i - 1].site ? run + shares[i].size
@@ -150,7 +150,7 @@ enum hf_status hf_site_of_set(struct hf_report *report, const int64_t *ids, size
 			*ret_site = shares[i].site;
 		}
 	}
-	*ret_share = hf_percent(best, all);
+	*ret_share = all > 0 ? 100 * best / all : 0;
 	return status;
 }
 

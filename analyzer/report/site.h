@@ -5,6 +5,7 @@
  * Thread rule: as the connection.
  */
 #pragma once
+#include "report/group.h"
 #include "report/report.h"
 
 /* "load_avatar (user.c:88)" of a site by its id, then at most n_callers of those that called it,
@@ -14,7 +15,7 @@ enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_caller
 	struct hf_text *text, struct hf_err *err);
 /* The site that most bytes of a set of objects come from: 0 if none of them has one. *ret_share: of
  * the bytes of those that have one, percent. */
-enum hf_status hf_site_of_set(struct hf_report *report, const int64_t *ids, size_t n,
+enum hf_status hf_site_of_set(struct hf_report *report, const struct hf_member *members, size_t n,
 	int64_t *ret_site, double *ret_share, struct hf_err *err);
 /* All frames of a site as the JSON member "stack", innermost first; nothing for people. */
 enum hf_status hf_site_stack(struct hf_report *report, int64_t site, struct hf_err *err);

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "field/field_sql.h"
 #include "report/group.h"
 #include "report/report.h"
 #include "report/trail.h"
@@ -21,22 +20,16 @@ enum {
 	MAX_STEPS = 300000,
 	DROP_PERCENT = 90,
 	ALIKE_COUNT = 8,
-	MAX_MEMBERS = 20000, /* of a set that are looked at */
-	MAX_RANKS = 20000,   /* of what retains most that are looked at */
-	CHAIN_LINKS = 8,     /* equal links in a row that make a chain */
+	SET_STEPS = 2000, /* objects that are looked at to tell what hangs below a set … */
+	ALL_STEPS = 6000, /* … and below all sets; each may have half of what is left */
+	LEAST_STEPS = 400,
+	MAX_RANKS = 20000, /* of what retains most that are looked at */
+	CHAIN_LINKS = 8,   /* equal links in a row that make a chain */
 };
 
-struct child {
-	int64_t id;
-	struct hf_word word;
-	bool direct;    /* a word of the parent leads to it */
-	bool of_root;   /* the parent is a variable */
-	uint64_t size;  /* held or retained, with what is below */
-	uint64_t count; /* objects, with those below */
-};
-
-struct children {
-	struct child top[MAX_CHILDREN]; /* largest first */
+/* What is below a node. */
+struct below {
+	struct hf_child top[MAX_CHILDREN]; /* largest first */
 	int n, max;
 	uint64_t n_all;
 	uint64_t size, count; /* of all, with what is below them */
@@ -44,28 +37,22 @@ struct children {
 
 struct pending {
 	int64_t object_id, variable_id; /* one of them; none: the summed rest of the children */
-	struct child self;              /* of a variable and of a rest: the figures alone */
+	struct hf_child self;           /* of a variable and of a rest: the figures alone */
 	uint64_t rest;                  /* children in it */
 	uint64_t rest_largest;
 	bool rest_more;       /* others of them are shown */
 	int64_t root_id;      /* of an object that hangs on a root word without a variable */
 	struct hf_group *set; /* owned; NULL: it is no set */
 	bool of_variable;     /* the set hangs on a variable */
+	bool estimated;       /* the figures are */
 	int parent;           /* row */
 	int level;
-};
-
-struct top {
-	int64_t id, variable_id; /* that dominates it; 0: nothing does */
-	uint64_t size, count;
 };
 
 struct tree {
 	struct hf_report *report;
 	const struct hf_tree_options *options;
-	sqlite3_stmt *of_object, *of_variable;
-	struct top *tops; /* [n_tops], for dominators */
-	size_t n_tops;
+	struct hf_children children;
 	struct pending pending[MAX_PENDING];
 	int n_pending;
 	struct {
@@ -73,7 +60,9 @@ struct tree {
 	} roots;        /* that are shown */
 	uint64_t whole; /* what shares are taken of to tell large children: the heap, or ADDR's */
 	int64_t steps;
-	bool tired; /* the bound on steps was met */
+	uint64_t set_steps;
+	bool tired;     /* the bound on steps was met */
+	bool estimated; /* some figures are */
 };
 
 static const struct hf_column columns[] = {
@@ -89,76 +78,33 @@ static const struct hf_column columns[] = {
 	{"self_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
 	{"type", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
 	{"site", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+	{"estimated", "", HF_VALUE_BOOL, HF_COLUMN_JSON},
 };
 enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
 static const double SMALLEST_PERCENT = 0.1; /* of what is shown at the top */
 
-/* Columns of all: id, size, count, src_offset (NULL: not by a word of the parent), dst_offset,
- * field. An object with several words into a child is listed once, by the first of them. */
-static const char held_of_object[] =
-	"SELECT o.id, o.held_size, o.held_count, e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
-		"e") " FROM edge e "
-		     "CROSS JOIN object o ON o.id = e.dst_id AND o.holder_id = e.src_id "
-		     "WHERE e.src_id = ?1 AND NOT EXISTS (SELECT 1 FROM edge f WHERE f.dst_id = "
-		     "e.dst_id "
-		     "AND f.src_id = ?1 AND f.src_offset < e.src_offset)";
-static const char held_of_variable[] =
-	"SELECT o.id, o.held_size, o.held_count, coalesce(r.addr - v.addr, 0), r.offset, "
-	"CASE WHEN v.type_id IS NOT NULL THEN substr(r.name, length(v.name) + 1) END "
-	"FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
-	"CROSS JOIN object o ON o.id = r.object_id AND o.holder_root_id = r.id "
-	"AND o.holder_id IS NULL WHERE v.id = ?1";
-static const char dominated_of_object[] =
-	"SELECT o.id, o.retained_size, o.retained_count, e.src_offset, e.dst_offset, NULL "
-	"FROM dominator_child c CROSS JOIN object o ON o.id = c.child_id "
-	"LEFT JOIN edge e ON e.dst_id = o.id AND e.src_id = ?1 "
-	"AND e.src_offset = (SELECT min(f.src_offset) FROM edge f "
-	"WHERE f.dst_id = o.id AND f.src_id = ?1) WHERE c.parent_id = ?1";
-/* There is no index of what a variable dominates, nor of what nothing does: the large ones are
- * found among the objects that retain most, the others where a variable points to them itself. */
+/* What nothing dominates, among what retains most. */
 static const char top_retained[] =
-	"SELECT o.id, o.retained_size, o.retained_count, coalesce(o.idom_variable_id, 0), "
-	"o.reachable AND o.idom_id IS NULL FROM stat_top_retained s CROSS JOIN object o "
-	"ON o.id = s.object_id WHERE s.rank <= ? ORDER BY s.rank";
-static const char word_of_variable[] =
-	"SELECT min(coalesce(r.addr - v.addr, 0)), r.offset FROM root r "
-	"CROSS JOIN variable v ON v.id = r.variable_id WHERE r.object_id = ? AND r.variable_id = ?";
-static const char dominated_of_variable[] =
-	"SELECT o.id, o.retained_size, o.retained_count, min(coalesce(r.addr - v.addr, 0)), "
-	"r.offset, NULL FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
-	"CROSS JOIN object o ON o.id = r.object_id AND o.idom_variable_id = ?1 "
-	"WHERE v.id = ?1 GROUP BY o.id";
+	"SELECT o.id, o.retained_size, o.retained_count, o.size "
+	"FROM stat_top_retained s CROSS JOIN object o ON o.id = s.object_id "
+	"WHERE s.rank <= ? AND o.reachable AND o.idom_id IS NULL AND o.idom_variable_id IS NULL "
+	"ORDER BY s.rank";
 
-static void add_child(struct children *c, const struct child *child)
+static void add_child(struct below *b, const struct hf_child *child)
 {
-	c->size += child->size;
-	c->count += child->count;
-	c->n_all++;
-	int at = c->n;
-	while (at > 0 && c->top[at - 1].size < child->size)
+	b->size += child->node.size;
+	b->count += child->node.count;
+	b->n_all++;
+	int at = b->n;
+	while (at > 0 && b->top[at - 1].node.size < child->node.size)
 		at--;
-	if (at == c->max)
+	if (at == b->max)
 		return;
-	if (c->n < c->max)
-		c->n++;
-	memmove(&c->top[at + 1], &c->top[at], (size_t)(c->n - 1 - at) * sizeof(*c->top));
-	c->top[at] = *child;
-}
-
-static struct child read_child(sqlite3_stmt *q, bool variable)
-{
-	struct child child = {
-		.id = hf_column_int(q, 0),
-		.size = (uint64_t)hf_column_int(q, 1),
-		.count = (uint64_t)hf_column_int(q, 2),
-		.direct = !hf_column_null(q, 3),
-		.of_root = variable,
-	};
-	child.word.src_offset = (uint64_t)hf_column_int(q, 3);
-	child.word.dst_offset = (uint64_t)hf_column_int(q, 4);
-	snprintf(child.word.field, sizeof(child.word.field), "%s", hf_column_text(q, 5));
-	return child;
+	if (b->n < b->max)
+		b->n++;
+	memmove(&b->top[at + 1], &b->top[at], (size_t)(b->n - 1 - at) * sizeof(*b->top));
+	b->top[at] = *child;
 }
 
 static bool is_large(const struct tree *t, uint64_t size)
@@ -166,92 +112,42 @@ static bool is_large(const struct tree *t, uint64_t size)
 	return hf_percent(size, t->whole) >= (double)t->options->min_percent;
 }
 
-/* Objects that no object dominates, largest first; read once. */
-static enum hf_status find_tops(struct tree *t, struct hf_err *err)
+static enum hf_status read_below(
+	struct tree *t, const struct hf_node *node, struct below *ret, struct hf_err *err)
 {
-	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	t->tops = malloc(MAX_RANKS * sizeof(*t->tops));
-	if (!t->tops)
-		return hf_err_set(err, HF_E_NOMEM, "no memory for the tree");
-	enum hf_status status =
-		hf_query(t->report->heap.db, &q, err, top_retained, "i", (int64_t)MAX_RANKS);
-	while (hf_row(q, &status, err)) {
-		struct child child = read_child(q, false);
-		if (hf_percent(child.size, t->whole) < SMALLEST_PERCENT)
-			break;
-		if (hf_column_int(q, 4))
-			t->tops[t->n_tops++] = (struct top){
-				child.id, hf_column_int(q, 3), child.size, child.count};
-	}
-	return status;
-}
-
-static enum hf_status top_child(
-	struct tree *t, const struct top *top, struct child *ret, struct hf_err *err)
-{
-	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(
-		t->report->heap.db, &q, err, word_of_variable, "ii", top->id, top->variable_id);
-	*ret = (struct child){
-		.id = top->id, .of_root = true, .size = top->size, .count = top->count};
-	if (hf_row(q, &status, err)) {
-		ret->direct = !hf_column_null(q, 0);
-		ret->word.src_offset = (uint64_t)hf_column_int(q, 0);
-		ret->word.dst_offset = (uint64_t)hf_column_int(q, 1);
-	}
-	return status;
-}
-
-static enum hf_status dominated_by_variable(
-	struct tree *t, int64_t id, struct children *ret, struct hf_err *err)
-{
-	enum hf_status status = HF_OK;
-	for (size_t i = 0; i < t->n_tops && status == HF_OK; i++) {
-		struct child child;
-		if (t->tops[i].variable_id != id || !is_large(t, t->tops[i].size))
-			continue;
-		status = top_child(t, &t->tops[i], &child, err);
-		add_child(ret, &child);
-	}
-	if (status != HF_OK)
-		return status;
-	hf_rebind(t->of_variable, "i", id);
-	while (hf_row(t->of_variable, &status, err)) {
-		struct child child = read_child(t->of_variable, true);
-		if (!is_large(t, child.size))
+	struct hf_child child;
+	*ret = (struct below){.max = (int)t->options->n};
+	enum hf_status status = hf_children_open(&t->children, node, err);
+	while (hf_children_next(&t->children, &child, &status, err))
+		if (child.weight == 1)
 			add_child(ret, &child);
+	/* The largest are there; the sample is not needed to know all together. */
+	if (t->children.sampled) {
+		ret->n_all = t->children.n_all;
+		ret->size = node->size - node->self_size;
+		ret->count = node->variable ? node->count : node->count - 1;
 	}
-	sqlite3_reset(t->of_variable);
-	return status;
-}
-
-static enum hf_status children_of(
-	struct tree *t, bool variable, int64_t id, struct children *ret, struct hf_err *err)
-{
-	sqlite3_stmt *q = variable ? t->of_variable : t->of_object;
-	enum hf_status status = HF_OK;
-	*ret = (struct children){.max = (int)t->options->n};
-	if (variable && t->options->dominators)
-		return dominated_by_variable(t, id, ret, err);
-	hf_rebind(q, "i", id);
-	while (hf_row(q, &status, err)) {
-		struct child child = read_child(q, variable);
-		add_child(ret, &child);
-	}
-	sqlite3_reset(q);
 	return status;
 }
 
 /* Rows */
 
+/* A figure that is an estimate if the row's pending says so. */
+static struct hf_cell figure(const struct pending *p, struct hf_cell cell)
+{
+	cell.estimate = p->estimated;
+	return cell;
+}
+
 static int emit_row(struct tree *t, const struct pending *p, uint64_t size, uint64_t count,
 	int64_t addr, const char *path, const char *kind, const struct hf_object *object)
 {
+	t->estimated |= p->estimated;
 	return hf_emit_row(t->report->emit, p->parent,
 		(struct hf_cell[N_COLUMNS]){
-			hf_cell_int((int64_t)size),
+			figure(p, hf_cell_int((int64_t)size)),
 			hf_cell_real(hf_percent(size, t->report->heap.live_size)),
-			hf_cell_int((int64_t)count),
+			figure(p, hf_cell_int((int64_t)count)),
 			addr ? hf_cell_int(addr) : hf_cell_null(),
 			hf_cell_text(path),
 			hf_cell_int(p->level),
@@ -261,6 +157,7 @@ static int emit_row(struct tree *t, const struct pending *p, uint64_t size, uint
 			object ? hf_cell_int((int64_t)object->size) : hf_cell_null(),
 			hf_cell_text(object && object->type[0] ? object->type : NULL),
 			hf_cell_text(object && object->site[0] ? object->site : NULL),
+			hf_cell_int(p->estimated),
 		});
 }
 
@@ -272,7 +169,7 @@ static void show_rest(struct tree *t, const struct pending *p)
 		hf_human_count(number, p->rest), p->rest_more ? " more" : "");
 	if (p->rest_largest)
 		hf_text_addf(&text, ", at most %s", hf_human_size(largest, p->rest_largest));
-	emit_row(t, p, p->self.size, p->self.count, 0, hf_text_get(&text), "rest", NULL);
+	emit_row(t, p, p->self.node.size, p->self.node.count, 0, hf_text_get(&text), "rest", NULL);
 }
 
 static void set_destroy(struct hf_group *set)
@@ -308,12 +205,12 @@ static enum hf_status push_set(struct tree *t, int row, int level, struct hf_gro
 
 /* How many of the children are shown one by one. Of many that are much alike, the largest stands
  * for all. */
-static int large_children(struct tree *t, const struct children *c)
+static int large_children(struct tree *t, const struct below *c)
 {
 	int n = 0;
-	while (n < c->n && is_large(t, c->top[n].size))
+	while (n < c->n && is_large(t, c->top[n].node.size))
 		n++;
-	bool alike = c->n_all >= ALIKE_COUNT && c->top[0].size * ALIKE_COUNT <= c->size * 2;
+	bool alike = c->n_all >= ALIKE_COUNT && c->top[0].node.size * ALIKE_COUNT <= c->size * 2;
 	if (n > 1 && alike)
 		return 1;
 	/* One that is too small alone still says what lies there. */
@@ -321,45 +218,43 @@ static int large_children(struct tree *t, const struct children *c)
 }
 
 /* The stack gives back the last one first: the rest, then the children from the smallest on. */
-static void queue_each(struct tree *t, int row, int level, const struct children *c, int n)
+static void queue_each(struct tree *t, int row, int level, const struct below *c, int n)
 {
 	struct pending rest = {.parent = row,
 		.level = level + 1,
-		.self.size = c->size,
-		.self.count = c->count,
+		.self.node.size = c->size,
+		.self.node.count = c->count,
 		.rest = c->n_all - (uint64_t)n,
 		.rest_more = n > 0,
-		.rest_largest = n < c->n ? c->top[n].size : 0};
+		.rest_largest = n < c->n ? c->top[n].node.size : 0};
 	for (int i = 0; i < n; i++) {
-		rest.self.size -= c->top[i].size;
-		rest.self.count -= c->top[i].count;
+		rest.self.node.size -= c->top[i].node.size;
+		rest.self.node.count -= c->top[i].node.count;
 	}
-	if (rest.rest && (!n || is_large(t, rest.self.size)))
+	if (rest.rest && (!n || is_large(t, rest.self.node.size)))
 		push(t, &rest);
 	for (int i = n; i-- > 0;) {
 		struct pending child = {.parent = row,
 			.level = level + 1,
-			.object_id = c->top[i].id,
+			.object_id = c->top[i].node.id,
 			.self = c->top[i]};
 		push(t, &child);
 	}
 }
 
 /* Children of which none stands out are told as a set. */
-static enum hf_status queue_children(struct tree *t, int row, int level, bool variable, int64_t id,
-	const struct children *c, struct hf_err *err)
+static enum hf_status queue_children(struct tree *t, int row, int level, const struct hf_node *node,
+	const struct below *c, struct hf_err *err)
 {
 	int n = level < t->options->depth ? large_children(t, c) : 0;
-	bool alike = c->n_all >= ALIKE_COUNT && c->top[0].size * ALIKE_COUNT <= c->size * 2;
-	if (t->options->dominators || c->n_all < 2 || !(alike || !n) ||
-		level >= t->options->depth || !is_large(t, c->size)) {
+	bool alike = c->n_all >= ALIKE_COUNT && c->top[0].node.size * ALIKE_COUNT <= c->size * 2;
+	if (c->n_all < 2 || !(alike || !n) || level >= t->options->depth || !is_large(t, c->size)) {
 		queue_each(t, row, level, c, n);
 		return HF_OK;
 	}
 	_cleanup_(hf_group_deinit) struct hf_group group = {0};
-	enum hf_status status =
-		hf_group_of(&t->report->heap, variable, id, MAX_MEMBERS, &group, err);
-	return status == HF_OK ? push_set(t, row, level + 1, &group, variable, err) : status;
+	enum hf_status status = hf_group_of(&t->children, node, &group, err);
+	return status == HF_OK ? push_set(t, row, level + 1, &group, node->variable, err) : status;
 }
 
 static enum hf_status queue_groups(
@@ -367,46 +262,50 @@ static enum hf_status queue_groups(
 {
 	enum hf_status status = HF_OK;
 	size_t n = 0;
-	while (level < t->options->depth && n < groups->n && is_large(t, groups->at[n].size))
+	while (level < t->options->depth && n < groups->n &&
+		is_large(t, (uint64_t)groups->at[n].size))
 		n++;
 	for (size_t i = n; i-- > 0 && status == HF_OK;) {
 		struct hf_group *group = &groups->at[i];
-		if (group->n_all > 1 || !group->n) {
+		if (group->n != 1 || group->estimated) {
 			status = push_set(t, row, level + 1, group, false, err);
 			continue;
 		}
 		struct pending one = {
-			.parent = row, .level = level + 1, .object_id = group->ids[0]};
-		one.self = (struct child){.id = group->ids[0],
-			.word = group->word,
-			.direct = true,
-			.size = group->size,
-			.count = group->count};
+			.parent = row, .level = level + 1, .object_id = group->at[0].node.id};
+		one.self = (struct hf_child){
+			.node = group->at[0].node, .word = group->word, .direct = !group->indirect};
 		push(t, &one);
 	}
 	return status;
 }
 
-static enum hf_status show_set(struct tree *t, const struct pending *p, struct hf_err *err)
+static enum hf_status show_set(struct tree *t, struct pending *p, struct hf_err *err)
 {
 	_cleanup_(hf_groups_deinit) struct hf_groups groups = {0};
-	enum hf_status status =
-		hf_groups_below(&t->report->heap, p->set, MAX_MEMBERS, &groups, err);
+	uint64_t steps = t->set_steps < ALL_STEPS ? (ALL_STEPS - t->set_steps) / 2 : 0,
+		 before = t->children.steps;
+	steps = steps < LEAST_STEPS ? LEAST_STEPS : steps > SET_STEPS ? SET_STEPS : steps;
+	enum hf_status status = hf_groups_below(&t->children, p->set, steps, &groups, err);
+	t->set_steps += t->children.steps - before;
 	if (status != HF_OK)
 		return status;
 	char number[HF_NUMBER_SIZE];
 	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
 	hf_group_name(&text, p->set, p->of_variable);
-	hf_text_addf(&text, " %s%s%s", hf_emit_times(t->report->emit),
-		hf_human_count(number, groups.n_members), groups.cut ? "+" : "");
+	hf_text_addf(&text, " %s%s%s", hf_emit_times(t->report->emit), groups.estimated ? "~" : "",
+		hf_human_count(number, hf_group_number(groups.n_members, groups.estimated)));
 	hf_group_sizes(&text, p->set);
-	int row = emit_row(t, p, p->set->size, p->set->count, 0, hf_text_get(&text), "set", NULL);
+	p->estimated = p->set->estimated;
+	int row = emit_row(t, p, (uint64_t)(p->set->size + 0.5),
+		hf_group_number(p->set->count, p->set->estimated), 0, hf_text_get(&text), "set",
+		NULL);
 	return queue_groups(t, row, p->level, &groups, err);
 }
 
 /* Where a way down ended. */
 struct drop {
-	int64_t id;     /* the object that is shown */
+	struct hf_node node; /* the object that is shown */
 	uint64_t links; /* > 0: it heads a chain of so many equal links, none of which divides */
 	bool cut;       /* and more: the bound on steps was met */
 };
@@ -419,18 +318,17 @@ static bool nearly_all(uint64_t part, uint64_t whole)
 /* Go down from an object while one child has nearly all of what its parent has. Where that wears
  * off slowly, as along a list, the head of the list is where to look; else the last object that has
  * nearly all of the first one. c: the children of what is shown. */
-static enum hf_status descend(struct tree *t, const struct child *first, struct hf_trail *trail,
-	struct children *c, struct drop *ret, struct hf_err *err)
+static enum hf_status descend(struct tree *t, const struct hf_child *first, struct hf_trail *trail,
+	struct below *c, struct drop *ret, struct hf_err *err)
 {
-	struct child at = *first;
+	struct hf_node at = first->node, solid = at, run_head = at;
 	struct hf_trail solid_trail = *trail;
-	int64_t solid = at.id, run_head = at.id;
 	bool cut = false;
 	for (;;) {
-		enum hf_status status = children_of(t, false, at.id, c, err);
+		enum hf_status status = read_below(t, &at, c, err);
 		if (status != HF_OK)
 			return status;
-		if (!c->n || !nearly_all(c->top[0].size, at.size))
+		if (!c->n || !nearly_all(c->top[0].node.size, at.size))
 			break;
 		if (t->steps++ >= MAX_STEPS) {
 			t->tired = cut = true;
@@ -438,23 +336,23 @@ static enum hf_status descend(struct tree *t, const struct child *first, struct 
 		}
 		hf_trail_add(trail, &c->top[0].word, c->top[0].direct, c->top[0].of_root);
 		if (trail->runs[trail->n - 1].times == 1)
-			run_head = at.id;
-		at = c->top[0];
-		if (nearly_all(at.size, first->size)) {
-			solid = at.id;
+			run_head = at;
+		at = c->top[0].node;
+		if (nearly_all(at.size, first->node.size)) {
+			solid = at;
 			solid_trail = *trail;
 		}
 	}
-	*ret = (struct drop){.id = solid};
-	if (solid == at.id)
+	*ret = (struct drop){.node = solid};
+	if (solid.id == at.id)
 		return HF_OK;
 	uint64_t links = trail->runs[trail->n - 1].times;
 	if (links >= CHAIN_LINKS) {
-		*ret = (struct drop){.id = run_head, .links = links, .cut = cut};
+		*ret = (struct drop){.node = run_head, .links = links, .cut = cut};
 		return HF_OK;
 	}
 	*trail = solid_trail;
-	return children_of(t, false, solid, c, err);
+	return read_below(t, &solid, c, err);
 }
 
 /* Of an object at the top that no root's name stands for. */
@@ -473,14 +371,14 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 	struct drop drop = {0};
 	if (p->parent != HF_NO_ROW)
 		hf_trail_add(&trail, &p->self.word, p->self.direct, p->self.of_root);
-	static struct children c; /* large; used by one call at a time */
+	static struct below c; /* large; used by one call at a time */
 	enum hf_status status = descend(t, &p->self, &trail, &c, &drop, err);
 	struct hf_object object;
 	if (status == HF_OK)
-		status = hf_heapdb_object(&t->report->heap, drop.id, &object, err);
+		status = hf_heapdb_object(&t->report->heap, drop.node.id, &object, err);
 	if (status == HF_E_NOTFOUND)
-		return hf_err_set(
-			err, HF_E_CORRUPT, "the database has no object %lld", (long long)drop.id);
+		return hf_err_set(err, HF_E_CORRUPT, "the database has no object %lld",
+			(long long)drop.node.id);
 	if (status != HF_OK)
 		return status;
 	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
@@ -501,13 +399,14 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 	if (drop.cut)
 		hf_text_addf(&text, " and more");
 	else if (drop.links)
-		hf_text_addf(&text, ", %s a link", hf_human_size(each, p->self.size / drop.links));
+		hf_text_addf(
+			&text, ", %s a link", hf_human_size(each, p->self.node.size / drop.links));
 	hf_text_addf(&text, "%s%s", text.len && what.len ? "  " : "", hf_text_get(&what));
-	int row = emit_row(t, p, p->self.size, p->self.count, (int64_t)object.addr,
+	int row = emit_row(t, p, p->self.node.size, p->self.node.count, (int64_t)object.addr,
 		hf_text_get(&text), drop.links ? "chain" : "object", &object);
 	/* The links of a chain have nothing below them that is worth a row. */
 	if (!drop.links)
-		status = queue_children(t, row, p->level, false, object.id, &c, err);
+		status = queue_children(t, row, p->level, &drop.node, &c, err);
 	return status;
 }
 
@@ -524,14 +423,17 @@ static enum hf_status show_variable(struct tree *t, const struct pending *p, str
 		_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
 		hf_heapdb_root_label_of(&text, hf_column_text(q, 0), hf_column_text(q, 1),
 			hf_column_text(q, 3), hf_column_int(q, 4), hf_column_text(q, 5));
-		row = emit_row(t, p, p->self.size, p->self.count, hf_column_int(q, 2),
+		row = emit_row(t, p, p->self.node.size, p->self.node.count, hf_column_int(q, 2),
 			hf_text_get(&text), "root", NULL);
 	}
-	static struct children c;
+	static struct below c;
+	struct hf_node node = p->self.node;
+	node.id = p->variable_id;
+	node.variable = true;
 	if (status == HF_OK)
-		status = children_of(t, true, p->variable_id, &c, err);
+		status = read_below(t, &node, &c, err);
 	if (status == HF_OK)
-		status = queue_children(t, row, p->level, true, p->variable_id, &c, err);
+		status = queue_children(t, row, p->level, &node, &c, err);
 	return status;
 }
 
@@ -549,49 +451,54 @@ static enum hf_status queue_bare_roots(struct tree *t, struct hf_err *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(t->report->heap.db, &q, err,
-		"SELECT o.id, o.held_size, o.held_count, r.id FROM root r CROSS JOIN object o "
+		"SELECT o.id, o.held_size, o.held_count, r.id, o.size FROM root r CROSS JOIN "
+		"object o "
 		"ON o.id = r.object_id AND o.holder_root_id = r.id AND o.holder_id IS NULL "
 		"WHERE r.variable_id IS NULL ORDER BY o.held_size DESC, o.id LIMIT ?",
 		"i", t->options->n);
 	while (hf_row(q, &status, err)) {
 		struct pending p = {.object_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
-		p.self.id = p.object_id;
-		p.self.size = (uint64_t)hf_column_int(q, 1);
-		p.self.count = (uint64_t)hf_column_int(q, 2);
+		p.self.node = (struct hf_node){.id = p.object_id,
+			.size = (uint64_t)hf_column_int(q, 1),
+			.count = (uint64_t)hf_column_int(q, 2),
+			.self_size = (uint64_t)hf_column_int(q, 4)};
 		p.root_id = hf_column_int(q, 3);
-		if (!is_large_root(t, p.self.size))
+		if (!is_large_root(t, p.self.node.size))
 			break;
 		push(t, &p);
-		t->roots.size += p.self.size;
-		t->roots.count += p.self.count;
+		t->roots.size += p.self.node.size;
+		t->roots.count += p.self.node.count;
 	}
 	return status;
 }
 
 /* Objects that nothing dominates, because roots reach them that share nothing: they are next to the
  * variables. */
-static void queue_free_objects(struct tree *t)
+static enum hf_status queue_free_objects(struct tree *t, struct hf_err *err)
 {
-	for (size_t i = 0, n = 0; i < t->n_tops && (int)n < t->options->n; i++) {
-		const struct top *top = &t->tops[i];
-		if (top->variable_id)
-			continue;
-		if (!is_large_root(t, top->size))
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	enum hf_status status =
+		hf_query(t->report->heap.db, &q, err, top_retained, "i", (int64_t)MAX_RANKS);
+	for (int n = 0; n < (int)t->options->n && hf_row(q, &status, err); n++) {
+		struct pending p = {.object_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
+		p.self.node = (struct hf_node){.id = p.object_id,
+			.size = (uint64_t)hf_column_int(q, 1),
+			.count = (uint64_t)hf_column_int(q, 2),
+			.self_size = (uint64_t)hf_column_int(q, 3)};
+		if (!is_large_root(t, p.self.node.size))
 			break;
-		struct pending p = {.object_id = top->id, .parent = HF_NO_ROW};
-		p.self = (struct child){.id = top->id, .size = top->size, .count = top->count};
 		push(t, &p);
-		t->roots.size += top->size;
-		t->roots.count += top->count;
-		n++;
+		t->roots.size += p.self.node.size;
+		t->roots.count += p.self.node.count;
 	}
+	return status;
 }
 
 static int smaller_first(const void *a, const void *b)
 {
 	const struct pending *x = a, *y = b;
-	if (x->self.size != y->self.size)
-		return x->self.size < y->self.size ? -1 : 1;
+	if (x->self.node.size != y->self.node.size)
+		return x->self.node.size < y->self.node.size ? -1 : 1;
 	return (x->variable_id < y->variable_id) - (x->variable_id > y->variable_id);
 }
 
@@ -608,16 +515,16 @@ static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
 		"i", t->options->n);
 	while (hf_row(q, &status, err)) {
 		struct pending p = {.variable_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
-		p.self.size = (uint64_t)hf_column_int(q, 1);
-		p.self.count = (uint64_t)hf_column_int(q, 2);
-		if (!is_large_root(t, p.self.size))
+		p.self.node.size = (uint64_t)hf_column_int(q, 1);
+		p.self.node.count = (uint64_t)hf_column_int(q, 2);
+		if (!is_large_root(t, p.self.node.size))
 			break;
 		push(t, &p);
-		t->roots.size += p.self.size;
-		t->roots.count += p.self.count;
+		t->roots.size += p.self.node.size;
+		t->roots.count += p.self.node.count;
 	}
 	if (status == HF_OK && t->options->dominators)
-		queue_free_objects(t);
+		status = queue_free_objects(t, err);
 	else if (status == HF_OK)
 		status = queue_bare_roots(t, err);
 	qsort(t->pending, (size_t)t->n_pending, sizeof(*t->pending), smaller_first);
@@ -645,9 +552,7 @@ static void tree_destroy(struct tree **t)
 {
 	if (!*t)
 		return;
-	hf_stmt_done(&(*t)->of_object);
-	hf_stmt_done(&(*t)->of_variable);
-	free((*t)->tops);
+	hf_children_deinit(&(*t)->children);
 	for (int i = 0; i < (*t)->n_pending; i++)
 		set_destroy((*t)->pending[i].set);
 	free(*t);
@@ -656,25 +561,20 @@ static void tree_destroy(struct tree **t)
 static enum hf_status start(struct tree *t, struct hf_err *err)
 {
 	bool dominators = t->options->dominators;
-	sqlite3 *db = t->report->heap.db;
-	enum hf_status status = hf_query(
-		db, &t->of_object, err, dominators ? dominated_of_object : held_of_object, "");
-	if (status == HF_OK)
-		status = hf_query(db, &t->of_variable, err,
-			dominators ? dominated_of_variable : held_of_variable, "");
+	hf_children_init(&t->children, &t->report->heap, dominators);
 	t->whole = t->report->heap.live_size;
-	if (status == HF_OK && dominators)
-		status = find_tops(t, err);
-	if (status != HF_OK || !t->options->has_addr)
-		return status == HF_OK ? queue_roots(t, err) : status;
+	if (!t->options->has_addr)
+		return queue_roots(t, err);
 	struct hf_object object;
-	status = hf_report_find(t->report, t->options->addr, &object, err);
+	enum hf_status status = hf_report_find(t->report, t->options->addr, &object, err);
 	if (status != HF_OK || !object.id)
 		return status;
-	struct pending p = {.object_id = object.id, .self.id = object.id, .parent = HF_NO_ROW};
-	p.self.size = dominators ? object.retained_size : object.held_size;
-	p.self.count = dominators ? object.retained_count : object.held_count;
-	t->whole = p.self.size;
+	struct pending p = {.object_id = object.id, .parent = HF_NO_ROW};
+	p.self.node = (struct hf_node){.id = object.id,
+		.size = dominators ? object.retained_size : object.held_size,
+		.count = dominators ? object.retained_count : object.held_count,
+		.self_size = object.size};
+	t->whole = p.self.node.size;
 	push(t, &p);
 	return HF_OK;
 }
@@ -714,6 +614,9 @@ enum hf_status hf_report_tree(
 	if (status == HF_OK && !options->has_addr)
 		other_roots(t);
 	hf_emit_table_end(report->emit);
+	if (t->estimated)
+		hf_emit_line(report->emit,
+			"~ is estimated: of sets with very many members a sample is looked at.");
 	hf_emit_fact(report->emit, "complete", NULL, HF_VALUE_BOOL, hf_cell_int(!t->tired));
 	if (t->tired)
 		hf_emit_line(report->emit,

@@ -57,8 +57,10 @@ static enum hf_status collect(struct set *set, sqlite3_stmt *q, struct hf_err *e
 static enum hf_status query_set(
 	sqlite3 *db, const struct hf_who_set *of, struct set *set, struct hf_err *err)
 {
-	static const char type_sql[] = "SELECT o.id FROM object o WHERE o.type_id IN "
-				       "(SELECT id FROM type WHERE name = ?1 OR name GLOB ?1)";
+	/* A tag is enough: "session" is "struct session", too. */
+	static const char type_sql[] =
+		"SELECT o.id FROM object o WHERE o.type_id IN (SELECT id FROM type WHERE "
+		"name = ?1 OR name GLOB ?1 OR name IN ('struct ' || ?1, 'union ' || ?1))";
 	static const char site_sql[] =
 		"SELECT o.id FROM object o WHERE o.site_id IN (SELECT id FROM site WHERE "
 		"function = ?1 OR function GLOB ?1 OR CAST(id AS TEXT) = ?1 OR "

@@ -121,6 +121,8 @@ enum hf_status hf_summaries_init(
 		status = hf_summary_leaks(&ret->leaks, &ret->n_leaks, &objects, in->heads, err);
 	if (!status)
 		status = hf_suspects_init(&ret->suspects, &suspects, err);
+	if (!status)
+		status = hf_wide_init(&ret->wide, &objects, in->graph, &ret->far_idom, err);
 	if (status)
 		hf_summaries_deinit(ret);
 	return status;
@@ -137,6 +139,7 @@ void hf_summaries_deinit(struct hf_summaries *s)
 	free(s->heads.at);
 	free(s->leaks);
 	hf_suspects_deinit(&s->suspects);
+	hf_wide_deinit(&s->wide);
 	hf_rows_pairs_deinit(&s->far_idom);
 	hf_rows_pairs_deinit(&s->leak);
 	*s = (struct hf_summaries){0};

@@ -1,7 +1,8 @@
 /*
  * Everything of the database that is worked out over all objects and is no row of the big tables:
- * sums by group, the largest objects, leaks, suspects, and the entries of the partial indexes. It
- * needs the arrays alone, so it can be had beside the writing of the objects.
+ * sums by group, the largest objects, leaks, suspects, the children of wide nodes, and the entries
+ * of the partial indexes. It needs the arrays alone, so it can be had beside the writing of the
+ * objects.
  *
  * Thread rule: pure functions over read-only arrays.
  */
@@ -9,6 +10,7 @@
 #include "store/store.h"
 #include "store/summary.h"
 #include "store/suspect.h"
+#include "store/wide.h"
 
 struct hf_summaries_groups {
 	struct hf_summary_group *at; /* [n] by arena index, type id or site id */
@@ -30,6 +32,7 @@ struct hf_summaries {
 	size_t n_leaks;
 	struct hf_suspects suspects;
 	struct hf_rows_pairs far_idom, leak;
+	struct hf_wide wide;
 };
 
 enum hf_status hf_summaries_init(

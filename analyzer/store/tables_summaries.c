@@ -205,6 +205,50 @@ static enum hf_status insert_suspects(sqlite3 *db, const struct hf_store_input *
 	return status;
 }
 
+/* An object's id, or a variable's negated. */
+static int64_t wide_parent(const struct hf_store_input *in, uint32_t node)
+{
+	uint32_t n = in->graph->n_objects;
+	return node < n ? (int64_t)node + 1 : -((int64_t)(node - n) + 1);
+}
+
+static enum hf_status insert_wide_children(struct hf_insert *ins, int64_t parent, int tree,
+	const struct hf_wide_node *node, const uint32_t *child, struct hf_err *err)
+{
+	enum hf_status status = HF_OK;
+	for (uint32_t i = 0; !status && i < node->n_top + node->n_sample; i++) {
+		int64_t rank = i < node->n_top ? (int64_t)i + 1 : -((int64_t)(i - node->n_top) + 1);
+		hf_insert_u64(ins, (uint64_t)parent);
+		hf_insert_u64(ins, (uint64_t)tree);
+		hf_insert_u64(ins, (uint64_t)rank);
+		hf_insert_u64(ins, child[i] + 1ull);
+		status = hf_insert_row(ins, err);
+	}
+	return status;
+}
+
+static enum hf_status insert_wide(sqlite3 *db, const struct hf_store_input *in,
+	const struct hf_wide *wide, struct hf_err *err)
+{
+	_cleanup_(hf_insert_deinit) struct hf_insert nodes, children = {0};
+	enum hf_status status = hf_insert_init(&nodes, db, "stat_wide", 3, err);
+	if (!status)
+		status = hf_insert_init(&children, db, "stat_wide_child", 4, err);
+	for (int t = 0; t < HF_WIDE_TREES; t++)
+		for (uint32_t k = 0; !status && k < wide->tree[t].n; k++) {
+			const struct hf_wide_node *node = &wide->tree[t].node[k];
+			int64_t parent = wide_parent(in, node->node);
+			hf_insert_u64(&nodes, (uint64_t)parent);
+			hf_insert_u64(&nodes, (uint64_t)t);
+			hf_insert_u64(&nodes, node->n_children);
+			status = hf_insert_row(&nodes, err);
+			if (!status)
+				status = insert_wide_children(&children, parent, t, node,
+					wide->tree[t].child + node->first, err);
+		}
+	return status;
+}
+
 enum hf_status hf_tables_summaries(sqlite3 *db, const struct hf_store_input *input,
 	const struct hf_summaries *summaries, struct hf_err *err)
 {
@@ -221,6 +265,8 @@ enum hf_status hf_tables_summaries(sqlite3 *db, const struct hf_store_input *inp
 		status = insert_account(db, input, err);
 	if (!status)
 		status = insert_suspects(db, input, &summaries->suspects, err);
+	if (!status)
+		status = insert_wide(db, input, &summaries->wide, err);
 	return status;
 }
 

@@ -2,10 +2,12 @@
 
 usage: bench_questions.py BIN_DIR [OBJECTS=1e7] [EDGES_PER_OBJECT=3] [ADDRESSES=100]
        bench_questions.py BIN_DIR DATABASE [ADDRESSES=100]
+       bench_questions.py BIN_DIR wide [SESSIONS=2e6]
 
 `who`, `who --all`, `refs` and `tree` are asked of random objects and of the ones that hold and retain most, `report`,
 `leaks` and every `top` five times. Prints one JSON line: milliseconds of wall time, median and worst, and of which
-object the worst was.
+object the worst was. `wide`: the same of a server with one table of very many sessions, four objects each; the
+addresses are the table, what all sessions point to, and random objects.
 """
 import json
 import os
@@ -45,9 +47,17 @@ def addresses_of(database, n):
         return [f"0x{db.execute('SELECT addr FROM object WHERE id = ?', (i,)).fetchone()[0]:x}" for i in sorted(ids)]
 
 
-def measure(holdfast, database, n_addresses):
-    random.seed(1)
-    addresses = addresses_of(database, n_addresses)
+def wide_addresses(database):
+    """The object with most words, the one that most words point to, and some others."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
+        last = db.execute("SELECT max(id) FROM object").fetchone()[0]
+        ids = {random.randint(1, last) for _ in range(20)}
+        for column in ("src_id", "dst_id"):
+            ids.add(db.execute(f"SELECT {column} FROM edge GROUP BY {column} ORDER BY count(*) DESC LIMIT 1").fetchone()[0])
+        return [f"0x{db.execute('SELECT addr FROM object WHERE id = ?', (i,)).fetchone()[0]:x}" for i in sorted(ids)]
+
+
+def measure(holdfast, database, addresses):
     result = {"bench": "questions", "database_mb": round(os.path.getsize(database) / 1e6, 1), "addresses": len(addresses)}
     for name, options in (("who", []), ("who --all", ["--all"]), ("refs", []), ("tree", []),
                           ("tree --dominators", ["--dominators"])):
@@ -68,10 +78,27 @@ def measure(holdfast, database, n_addresses):
     print(json.dumps(result))
 
 
+def measure_wide(bin_dir, holdfast, sessions):
+    with tempfile.TemporaryDirectory() as folder:
+        dump, database = os.path.join(folder, "bench.hfd"), os.path.join(folder, "bench.hfdb")
+        with subprocess.Popen([os.path.join(bin_dir, "wide_target"), str(int(float(sessions)))], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as server:
+            server.stdout.readline()
+            subprocess.run([holdfast, "dump", str(server.pid), "-o", dump], check=True, stderr=subprocess.DEVNULL)
+            server.stdin.close()
+        subprocess.run([holdfast, "load", dump, "-o", database], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        measure(holdfast, database, wide_addresses(database))
+
+
 def main(bin_dir, what="1e7", *rest):
     holdfast = os.path.join(bin_dir, "holdfast")
+    random.seed(1)
     if os.path.exists(what):
-        measure(holdfast, what, int(rest[0]) if rest else 100)
+        measure(holdfast, what, addresses_of(what, int(rest[0]) if rest else 100))
+        return
+    if what == "wide":
+        measure_wide(bin_dir, holdfast, rest[0] if rest else "2e6")
         return
     edges, n_addresses = (list(rest) + ["3", "100"][len(rest):])[:2]
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +107,7 @@ def main(bin_dir, what="1e7", *rest):
                        stdout=subprocess.DEVNULL)
         subprocess.run([holdfast, "load", dump, "-o", database], check=True, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
-        measure(holdfast, database, int(n_addresses))
+        measure(holdfast, database, addresses_of(database, int(n_addresses)))
 
 
 if __name__ == "__main__":
