@@ -205,7 +205,8 @@ enum hf_status hf_heapdb_word(
 	enum hf_status status = use(heap, &heap->word,
 		"SELECT src_offset, dst_offset, " HF_SQL_EDGE_FIELD(
 			"edge") " "
-				"FROM edge WHERE dst_id = ? AND src_id = ? ORDER BY "
+				"FROM edge INDEXED BY edge_dst WHERE dst_id = ? AND src_id = ? "
+				"ORDER BY "
 				"coalesce((SELECT pointer FROM field WHERE id = field_id), 1) "
 				"DESC, "
 				"src_offset LIMIT 1",
