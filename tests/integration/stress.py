@@ -108,7 +108,7 @@ class Dumper(threading.Thread):
         out = self.holdfast.folder / f"outside.{self.pid}.{self.count}.hfd"
         done = subprocess.run([self.tool, str(self.pid), "-o", out], capture_output=True, text=True)
         self.statuses[done.returncode] += 1
-        gone = done.returncode == 3 and re.search("has ended|zombie|no memory of its own", done.stderr)
+        gone = done.returncode == 3 and re.search("has ended|zombie|no memory of its own|there is no process", done.stderr)
         if done.returncode not in (0, 4) and not gone:
             raise Failure(f"holdfast-dump: exit status {done.returncode}: {done.stderr}")
 
