@@ -6,6 +6,7 @@
 #include "site/probe.h"
 
 enum {
+	CACHE_FIRST_BITS = 9,
 	CACHE_BITS = 14,
 	MAX_STACK = 1 << 30,
 	MAX_PROBED_PAGES = 4096, /* of a thread's stack, at a time */
@@ -19,12 +20,18 @@ enum {
 };
 
 /* Rules by return address, direct-mapped. Two words are written without a lock; a reader takes them
- * only if they belong together: check = pc ^ scrambled rule. */
+ * only if they belong together: check = pc ^ scrambled rule.
+ *
+ * A program has few return addresses that matter, and a page that is touched costs more than a rule
+ * that is looked up twice: only a beginning is used, twice as much when every second rule in it had
+ * to go for another. */
 struct cached {
 	uint64_t check, rule;
 };
 
 static struct cached *cache;
+static uint32_t cache_bits = CACHE_FIRST_BITS;
+static uint32_t n_replaced; /* since it grew */
 uint32_t hf_unwind_count;
 
 enum hf_status hf_unwind_init(struct hf_err *err)
@@ -40,7 +47,8 @@ enum hf_status hf_unwind_init(struct hf_err *err)
 void hf_unwind_forget(void)
 {
 	__atomic_add_fetch(&hf_unwind_count, 1, __ATOMIC_ACQ_REL);
-	for (uint32_t i = 0; cache && i < 1u << CACHE_BITS; i++)
+	uint32_t n = 1u << __atomic_load_n(&cache_bits, __ATOMIC_RELAXED);
+	for (uint32_t i = 0; cache && i < n; i++)
 		__atomic_store_n(&cache[i].check, 0, __ATOMIC_RELAXED);
 }
 
@@ -51,7 +59,19 @@ static uint64_t scramble(uint64_t rule)
 
 static struct cached *cached_of(uint64_t pc)
 {
-	return &cache[(pc * 0x9e3779b97f4a7c15ull) >> (64 - CACHE_BITS)];
+	uint32_t bits = __atomic_load_n(&cache_bits, __ATOMIC_RELAXED);
+	return &cache[(pc * 0x9e3779b97f4a7c15ull) >> (64 - bits)];
+}
+
+/* Where it was when it was smaller a rule is not found again. */
+static void count_replaced(void)
+{
+	uint32_t bits = __atomic_load_n(&cache_bits, __ATOMIC_RELAXED);
+	if (bits == CACHE_BITS ||
+		__atomic_add_fetch(&n_replaced, 1, __ATOMIC_RELAXED) < 1u << (bits - 1))
+		return;
+	__atomic_store_n(&n_replaced, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&cache_bits, bits + 1, __ATOMIC_RELEASE);
 }
 
 static hf_cfi_rule find_rule(struct hf_site_store *store, uint64_t pc, bool is_return)
@@ -75,6 +95,8 @@ static hf_cfi_rule rule_of(struct hf_site_store *store, uint64_t pc, bool is_ret
 	uint32_t before = hf_unwind_generation();
 	rule = find_rule(store, pc, true);
 	if (before == hf_unwind_generation() && hf_cfi_kind(rule) != HF_CFI_NONE) {
+		if (check)
+			count_replaced();
 		__atomic_store_n(&c->check, pc ^ scramble(rule), __ATOMIC_RELAXED);
 		__atomic_store_n(&c->rule, rule, __ATOMIC_RELAXED);
 	}

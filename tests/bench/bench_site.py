@@ -38,7 +38,7 @@ class Mode:
 
 
 def modes(library, folder, peers):
-    ours = [Mode(f"holdfast, {text}", {"LD_PRELOAD": library, "HOLDFAST": f"signal=off,oom=off,sample={sample}"})
+    ours = [Mode(f"holdfast, {text}", {"LD_PRELOAD": library, "HOLDFAST": f"sample={sample}"})
             for text, sample in (("off", "0"), ("512 KiB", "512K"), ("16 KiB", "16K"), ("every", "1"))]
     theirs = [
         Mode("jemalloc alone", {"LD_PRELOAD": JEMALLOC}, needs=JEMALLOC),
@@ -86,6 +86,19 @@ class Program:
                              cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if run.returncode:
             sys.exit(f"{mode.name}: {self.command}: {run.returncode}\n{run.stderr}")
+
+
+class Starts:
+    """Many short runs: what the start of a process costs."""
+
+    def __init__(self, command, n):
+        self.command, self.n = command, n
+
+    def run(self, mode, folder):
+        before = mode.before + [self.command]
+        path = shutil.which(before[0])
+        for _ in range(self.n):
+            os.waitpid(os.posix_spawn(path, before, dict(os.environ, **mode.env)), 0)
 
 
 class Redis:
@@ -176,6 +189,7 @@ def main():
         "churn 2": Program([work, "churn", "2", n(5e6)]),
         "5M kept 1": Program([work, "keep", "1", n(5e6)]),
         "5M kept 2": Program([work, "keep", "2", n(5e6)]),
+        "start": Starts("/bin/true", 50),
         "sqlite3": Program(["sqlite3", ":memory:"], SQL % int(200000 * args.scale)),
         "python3": Program(["/usr/bin/python3", "-c", PYTHON % int(500000 * args.scale)]),
         "redis": Redis(int(60000 * args.scale)),
