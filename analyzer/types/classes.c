@@ -70,9 +70,11 @@ static uint32_t class_of(struct hf_types *types, const char *symbol)
 	return type ? type : hf_types_named(types, name, HF_TYPE_CLASS);
 }
 
+/* The class of an object whose first word that is. */
 static uint32_t class_at(
-	struct hf_typing *y, struct vtables *tables, uint32_t module, uint64_t offset)
+	struct hf_typing *y, struct vtables *tables, const struct hf_heap_modref *first)
 {
+	uint32_t module = first->module;
 	const struct hf_heap_module *h = &y->heap->modules.at[module];
 	const struct hf_debug_module *m = hf_debug_module(y->types->files, module);
 	struct vtables *v = &tables[module];
@@ -82,13 +84,15 @@ static uint32_t class_at(
 			!(v->type = calloc(v->symbols.n + 1, sizeof(*v->type))))
 			y->types->no_memory = true;
 	}
-	uint64_t addr = h->base + offset - m->bias;
+	uint64_t addr = h->base + first->module_off - m->bias;
 	size_t found = v->type ? hf_symbols_find(&v->symbols, addr) : SIZE_MAX;
 	/* Two words stand before the first function: that is where objects point. */
 	if (found == SIZE_MAX || addr - v->symbols.at[found].addr < 16)
 		return 0;
-	if (!v->type[found])
-		v->type[found] = class_of(y->types, v->symbols.at[found].name) + 1;
+	if (!v->type[found]) {
+		uint32_t type = class_of(y->types, v->symbols.at[found].name);
+		v->type[found] = hf_typing_with_virtual_bases(y, first->src, type) + 1;
+	}
 	return v->type[found] - 1;
 }
 
@@ -108,7 +112,7 @@ enum hf_status hf_typing_find_classes(struct hf_typing *y, struct hf_err *err)
 		if (!kept)
 			break;
 		if (!*kept)
-			*kept = class_at(y, tables, r->module, r->module_off) + 1;
+			*kept = class_at(y, tables, r) + 1;
 		if (*kept > 1)
 			hf_typing_set(y, r->src, *kept - 1, HF_TYPED_VTABLE);
 	}

@@ -381,6 +381,7 @@ bool hf_type_has_at(struct hf_types *types, uint32_t outer, uint64_t offset, uin
 {
 	for (int depth = 0; depth < HF_TYPES_DEPTH; depth++) {
 		uint32_t n, next = 0;
+		uint64_t at = 0;
 		if (outer == inner && !offset)
 			return true;
 		const struct hf_type *t = &types->at[outer];
@@ -392,17 +393,19 @@ bool hf_type_has_at(struct hf_types *types, uint32_t outer, uint64_t offset, uin
 		if (!hf_type_is_record(t))
 			return false;
 		const struct hf_type_member *m = hf_types_members(types, outer, &n);
-		for (uint32_t i = 0; i < n && !next; i++) {
+		/* a class that has virtual bases is smaller where it is a base */
+		for (uint32_t i = 0; i < n; i++) {
 			const struct hf_type *in = &types->at[m[i].type];
 			bool open = i + 1 == n && in->kind == HF_TYPE_ARRAY && in->count <= 1;
-			if (m[i].offset <= offset &&
+			if (m[i].offset <= offset && (!next || m[i].offset > at) &&
 				(open || (offset - m[i].offset < in->size && in->size > 1))) {
 				next = m[i].type;
-				offset -= m[i].offset;
+				at = m[i].offset;
 			}
 		}
 		if (!next)
 			return false;
+		offset -= at;
 		outer = next;
 	}
 	return false;

@@ -173,6 +173,9 @@ uint32_t hf_typing_fit(
 /* The type behind a Rust trait object whose pointer is the word at offset of src, by its vtable; 0:
  * not known. */
 uint32_t hf_typing_dynamic(struct hf_typing *typing, uint32_t src, uint64_t offset);
+/* The variant of a class that knows where the virtual bases are, by the vtables of an object of it;
+ * the class itself if it has none. */
+uint32_t hf_typing_with_virtual_bases(struct hf_typing *typing, uint32_t object, uint32_t type);
 /* The object is that, whatever was known. Does not spread. */
 void hf_typing_replace(struct hf_typing *typing, uint32_t object, uint32_t type, enum hf_typed how);
 /* The object is that, if that is better known than what it was. Spreads later if it is news. */

@@ -67,6 +67,24 @@ class Duck : public Animal, public Flying
 	Tag *beak = nullptr;
 };
 
+// One Owner in a Mule, whichever way there.
+struct Owner {
+	virtual ~Owner() = default;
+	Tag *name = nullptr;
+};
+struct Horse : virtual Owner {
+	Tag *saddle = nullptr;
+};
+struct Donkey : virtual Owner {
+	Tag *basket = nullptr;
+};
+struct Mule : Horse, Donkey {
+	Tag *whip = nullptr;
+};
+struct Foal : Mule {
+	Tag *bell = nullptr;
+};
+
 template <typename T> struct Ring {
 	T *next = nullptr;
 	uint64_t size[3] = {};
@@ -81,6 +99,8 @@ enum class Color : uint8_t { red, green };
 struct Farm {
 	std::vector<Animal *> animals;
 	std::vector<Flying *> flying;
+	std::vector<Owner *> owners;
+	std::vector<Donkey *> donkeys;
 	std::map<int, Tag *> by_number;
 	std::unordered_map<std::string, std::unique_ptr<Tag>> by_name;
 	std::list<Tag> list;
@@ -150,6 +170,27 @@ static void build_animals(Farm *farm)
 	typed(farm->flying.data(), "farm::Flying *[]", "farm::Farm::only->flying");
 }
 
+static void build_mules(Farm *farm)
+{
+	const std::string only = "farm::Farm::only->";
+	for (int i = 0; i < 6; i++) {
+		const std::string path =
+			only + (i % 2 ? "owners[" : "donkeys[") + std::to_string(i / 2) + "]";
+		Mule *mule = i % 3 ? new Mule : new Foal;
+		if (i % 2)
+			farm->owners.push_back(mule);
+		else
+			farm->donkeys.push_back(mule);
+		typed(mule, i % 3 ? "farm::Mule" : "farm::Foal", "%s", path.c_str());
+		say_tag(mule->name = make_tag(12), path + "->name");
+		say_tag(mule->saddle = make_tag(13), path + "->saddle");
+		say_tag(mule->basket = make_tag(14), path + "->basket");
+		say_tag(mule->whip = make_tag(15), path + "->whip");
+		if (i % 3 == 0)
+			say_tag(static_cast<Foal *>(mule)->bell = make_tag(16), path + "->bell");
+	}
+}
+
 static void build_containers(Farm *farm)
 {
 	const std::string only = "farm::Farm::only->";
@@ -202,6 +243,7 @@ int main(int argc, char **argv)
 	Farm *farm = Farm::only = new Farm;
 	typed(farm, "farm::Farm", "farm::Farm::only");
 	build_animals(farm);
+	build_mules(farm);
 	build_containers(farm);
 	hidden = new std::vector<Tag *>{make_tag(11)};
 	typed(hidden, TAG_POINTERS, "farm::(anonymous namespace)::hidden");
