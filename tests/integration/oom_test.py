@@ -95,7 +95,7 @@ def strict(holdfast, target):
     check_dump(holdfast, dumps[0], nodes)
     info = holdfast.json("info", dumps[0])
     expect("snapshot", info["process"]["snapshot"], "in-place")
-    expect("said", any("no snapshot could be forked (Cannot allocate memory)" in f["text"] for f in info["findings"]), True)
+    expect("said", any("no snapshot could be forked (out of memory)" in f["text"] for f in info["findings"]), True)
     return 0
 
 
