@@ -26,10 +26,11 @@ static uint64_t region_cells(const struct hf_index_region *region)
 	return (region->end - region->start + HF_CELL_BYTES - 1) / HF_CELL_BYTES;
 }
 
-/* A few bytes may be read behind the last one. */
 static struct hf_index_cell *alloc_cells(struct hf_index *index, uint64_t n)
 {
-	return hf_pool_alloc(&index->pool, n * sizeof(struct hf_index_cell) + 8);
+	const uint64_t size = sizeof(struct hf_index_cell);
+	void *memory = hf_pool_alloc(&index->pool, (n + 1) * size); /* aligned to 16 */
+	return memory ? (struct hf_index_cell *)hf_align_up((uint64_t)memory, size) : NULL;
 }
 
 int64_t hf_index_add_region(

@@ -8,7 +8,7 @@
  * live starts an object's id (its rank by address over the whole process) is a population count. A
  * *single* is an object in a mapping of its own.
  *
- * 24 bytes a kilobyte of heap: 2.3 %. A look-up touches one record, mostly in one cache line.
+ * 32 bytes a kilobyte of heap: 3.1 %. A look-up touches one record, in one cache line.
  *
  * Order of use: init; add regions and starts (in any order); seal; then find and iterate. Killing
  * an object (a chunk that turns out to be cached free memory) is possible until the seal. Thread
@@ -34,7 +34,7 @@ struct hf_index_cell {
 	uint32_t rank;      /* id of the first live object that starts in this cell */
 	uint32_t back : 31; /* cells back to the nearest earlier one that has a start; 0 if none */
 	uint32_t next : 1;  /* does something start at the first granule of the next cell? */
-};
+} __attribute__((aligned(32))); /* none is in two cache lines */
 
 struct hf_index_region {
 	uint64_t start, end; /* the first start, and the address after the last one's extent */

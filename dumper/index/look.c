@@ -4,8 +4,8 @@
 
 enum { TAIL_BIT = 63 };
 
-/* One start, that is not live; and room for a look at more than it. */
-const struct hf_index_cell hf_index_nowhere[2] = {{.starts = 1}, {0}};
+/* One start, that is not live. */
+const struct hf_index_cell hf_index_nowhere[1] = {{.starts = 1}};
 
 static inline __attribute__((always_inline)) void place_in(
 	const struct hf_index_region *region, uint64_t addr, uint64_t *ret_cell, uint64_t *ret_rest)
@@ -41,7 +41,6 @@ static uint32_t place_many(const struct hf_index *index, struct hf_index_region 
 			hf_index_place(index, hint, addr[i], &ret->cell[i], &ret->rest[i]);
 		const char *cell = (const char *)ret->cell[i];
 		__builtin_prefetch(cell);
-		__builtin_prefetch(cell + sizeof(struct hf_index_cell) - 1);
 		ret_outside[n_outside] = (uint16_t)i;
 		n_outside += cell == (const char *)hf_index_nowhere;
 	}

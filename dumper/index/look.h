@@ -48,4 +48,4 @@ static inline uint64_t hf_index_hint_size(const struct hf_index_region *region)
 	return region->end - region->tail_bytes - region->start;
 }
 /* The cell of addresses that are in no region. */
-extern const struct hf_index_cell hf_index_nowhere[2];
+extern const struct hf_index_cell hf_index_nowhere[1];

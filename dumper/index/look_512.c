@@ -38,10 +38,10 @@ TARGET static inline __attribute__((always_inline)) struct columns load_rows(
 		_mm512_permutex2var_epi64(bd01, high, bd23)};
 }
 
-TARGET static inline __m512i times_24(__m512i x)
+TARGET static inline __m512i cells_size(__m512i n)
 {
-	_Static_assert(sizeof(struct hf_index_cell) == 24, "a cell");
-	return _mm512_add_epi64(_mm512_slli_epi64(x, 4), _mm512_slli_epi64(x, 3));
+	_Static_assert(sizeof(struct hf_index_cell) == ROW, "a cell");
+	return _mm512_slli_epi64(n, 5);
 }
 
 struct place_512 {
@@ -52,7 +52,7 @@ struct place_512 {
 TARGET static inline struct place_512 place_512(__m512i cells, __m512i tail_bytes, __m512i from)
 {
 	_Static_assert(HF_GRANULE == 16 && HF_CELL_BYTES == 1024, "shifts");
-	const __m512i cell = _mm512_add_epi64(cells, times_24(_mm512_srli_epi64(from, 10)));
+	const __m512i cell = _mm512_add_epi64(cells, cells_size(_mm512_srli_epi64(from, 10)));
 	const __m512i rest = _mm512_and_si512(from, EACH(HF_CELL_BYTES - 1));
 	const __m512i reach =
 		_mm512_add_epi64(_mm512_and_si512(from, EACH(HF_GRANULE - 1)), tail_bytes);
@@ -121,11 +121,8 @@ TARGET uint32_t hf_index_place_many_512(const struct hf_index *index, struct hf_
 				n_outside += cell[k] == (uint64_t)hf_index_nowhere;
 			}
 		}
-		for (unsigned k = 0; k < LANES; k++) {
+		for (unsigned k = 0; k < LANES; k++)
 			__builtin_prefetch((const char *)cell[k]);
-			__builtin_prefetch(
-				(const char *)cell[k] + sizeof(struct hf_index_cell) - 1);
-		}
 	}
 	*hint = last;
 	return n_outside;
@@ -143,7 +140,7 @@ TARGET static __attribute__((noinline)) struct before look_back(
 	const __m512i back =
 		_mm512_maskz_and_epi64(lanes, _mm512_srli_epi64(last, 32), EACH(INT32_MAX));
 	uint64_t at[LANES];
-	_mm512_storeu_si512(at, _mm512_sub_epi64(_mm512_loadu_si512(cell), times_24(back)));
+	_mm512_storeu_si512(at, _mm512_sub_epi64(_mm512_loadu_si512(cell), cells_size(back)));
 	const struct columns c = load_rows(at);
 	const __m512i above = _mm512_lzcnt_epi64(c.a); /* the last one that starts there */
 	const __mmask8 live = _mm512_mask_cmpeq_epi64_mask(

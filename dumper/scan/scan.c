@@ -9,9 +9,14 @@
 /*
  * Regions are read from end to end, since the reading is the cheap part: words that cannot be
  * pointers, and those of free chunks, are passed by (scan/words.h). What is left goes through
- * arrays, a step at a time: which cell of the index is asked, and then, when all the cells of a
- * batch have come from memory, which object.
+ * arrays, a step at a time: which cell of the index is asked, and then, when the words behind have
+ * been read and their cells asked for, and those of these have come from memory, which object.
  */
+
+struct asked {
+	struct hf_words words;
+	hf_words_array cell, rest; /* their places; not of those that are still collected */
+};
 
 struct scanner {
 	const struct hf_index *index;
@@ -20,16 +25,15 @@ struct scanner {
 	struct hf_reader reader;
 	uint64_t module_lo, module_span; /* of modules */
 	struct hf_index_region hint;     /* last target */
-	struct hf_words words;
-	hf_words_array cell, rest;            /* the words' places */
+	struct asked asked[2];
+	unsigned current;                     /* the one that is collected */
 	uint16_t outside[HF_WORDS_MAX];       /* words that are in no region */
 	hf_words_array target, target_offset; /* of those that point to objects: the edges */
 	struct hf_scan_totals totals;
 };
 
-static void visit_module_word(struct scanner *s, uint32_t i)
+static void visit_module_word(struct scanner *s, const struct hf_words *w, uint32_t i)
 {
-	const struct hf_words *w = &s->words;
 	int64_t image = hf_images_find(s->images, w->word[i]);
 	if (image < 0)
 		return;
@@ -39,23 +43,37 @@ static void visit_module_word(struct scanner *s, uint32_t i)
 			w->word[i] - hf_images_at(s->images, (size_t)image)->base);
 }
 
-static void flush(struct scanner *s)
+static void ask(struct scanner *s, struct asked *a)
 {
-	struct hf_words *w = &s->words;
-	const struct hf_index_places places = {s->cell, s->rest};
-	const struct hf_index_answers answers = {s->target, s->target_offset, {w->src, w->offset}};
+	const struct hf_words *w = &a->words;
+	const struct hf_index_places places = {a->cell, a->rest};
 	const uint32_t n_outside =
 		hf_index_place_many(s->index, &s->hint, w->word, w->n, &places, s->outside);
 	for (uint32_t i = 0; i < n_outside; i++) {
 		if (w->word[s->outside[i]] - s->module_lo < s->module_span)
-			visit_module_word(s, s->outside[i]);
+			visit_module_word(s, w, s->outside[i]);
 	}
+}
+
+static void look(struct scanner *s, struct asked *a)
+{
+	struct hf_words *w = &a->words;
+	const struct hf_index_places places = {a->cell, a->rest};
+	const struct hf_index_answers answers = {s->target, s->target_offset, {w->src, w->offset}};
 	const uint32_t n = hf_index_look_many(&places, w->n, &answers);
 	s->totals.n_edges += n;
 	if (s->batch)
 		hf_batch_edges(s->batch,
 			&(struct hf_edges){n, w->src, w->offset, s->target, s->target_offset});
 	w->n = 0;
+}
+
+/* The collected words are asked for; those before are looked at. */
+static void turn(struct scanner *s)
+{
+	ask(s, &s->asked[s->current]);
+	s->current ^= 1;
+	look(s, &s->asked[s->current]);
 }
 
 static void scan(struct crew_member *member, const struct hf_index_region *region, uint64_t from,
@@ -79,13 +97,14 @@ static void scan(struct crew_member *member, const struct hf_index_region *regio
 			break;
 		s->totals.scanned_bytes += stop - at;
 		while (at < stop) {
-			at = hf_words_take(
-				&s->words, region, at, stop, win->data + (at - win->start));
-			if (s->words.n >= HF_WORDS_FULL)
-				flush(s);
+			struct hf_words *w = &s->asked[s->current].words;
+			at = hf_words_take(w, region, at, stop, win->data + (at - win->start));
+			if (w->n >= HF_WORDS_FULL)
+				turn(s);
 		}
 	}
-	flush(s);
+	turn(s);
+	turn(s);
 }
 
 static void find_spans(struct scanner *s)
@@ -99,7 +118,9 @@ static void find_spans(struct scanner *s)
 	}
 	s->module_span = module_hi > s->module_lo ? module_hi - s->module_lo : 0;
 	uint64_t lo = s->module_lo < s->index->lo ? s->module_lo : s->index->lo;
-	hf_words_init(&s->words, lo, (module_hi > s->index->hi ? module_hi : s->index->hi) - lo);
+	const uint64_t hi = module_hi > s->index->hi ? module_hi : s->index->hi;
+	for (unsigned i = 0; i < 2; i++)
+		hf_words_init(&s->asked[i].words, lo, hi - lo);
 }
 
 struct making {

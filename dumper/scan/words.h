@@ -10,7 +10,7 @@
 #include "index/index.h"
 
 enum {
-	HF_WORDS_FULL = 512,
+	HF_WORDS_FULL = 128, /* as many cells as can be on their way from memory */
 	HF_WORDS_CELL = HF_CELL_BYTES / 8,
 	/* One cell may go past FULL, and a step of the vector code past that. */
 	HF_WORDS_MAX = HF_WORDS_FULL + HF_WORDS_CELL + 8,
