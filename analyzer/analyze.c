@@ -238,6 +238,8 @@ static enum hf_status find_types(struct load *load, struct hf_err *err)
 	if (!status)
 		status = hf_typing_create(&load->typing, load->types, &load->heap, err);
 	if (!status)
+		load->typing->tagged_pointers = load->options->tagged_pointers;
+	if (!status)
 		status = hf_typing_find_variables(load->typing, err);
 	if (!status)
 		status = hf_symbolizer_create(&load->symbolizer, load->files, err);
@@ -400,7 +402,8 @@ static enum hf_status write_all(struct load *load, struct hf_err *err)
 	const struct hf_analysis *a = &load->analysis;
 	const struct hf_store_figure figures[] = {{"load_memory", memory + hf_analysis_memory(a)},
 		{"doubtful_edge_count", a->n_doubtful}, {"doubtful_count", a->doubtful_count},
-		{"doubtful_size", a->doubtful_size}, {"precise", a->precise}};
+		{"doubtful_size", a->doubtful_size}, {"precise", a->precise},
+		{"tagged_pointers", load->options->tagged_pointers}};
 	struct hf_store_input input = {.heap = &load->heap,
 		.graph = &a->graph,
 		.reach = &a->reach,

@@ -19,9 +19,10 @@ struct hf_analyze_options {
 	const char *profile;
 	const char *const *debug_dirs;
 	size_t n_debug_dirs;
-	const char *sysroot; /* where the files of the process are; NULL: / */
-	bool no_cache;       /* of indexes of debug information */
-	bool precise;        /* words that are certainly no pointers retain nothing */
+	const char *sysroot;  /* where the files of the process are; NULL: / */
+	bool no_cache;        /* of indexes of debug information */
+	bool precise;         /* words that are certainly no pointers retain nothing */
+	bool tagged_pointers; /* the low three bits of a pointer to a struct are not its own */
 	/* Functions that only hand memory on, besides those that are known (glob patterns). */
 	const char *const *allocators;
 	size_t n_allocators;

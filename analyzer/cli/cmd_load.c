@@ -54,6 +54,7 @@ int hf_cmd_load(const struct hf_args *args)
 	options.sysroot = hf_args_value(args, "sysroot");
 	options.no_cache = hf_args_has(args, "no-cache");
 	options.precise = hf_args_has(args, "precise");
+	options.tagged_pointers = hf_args_has(args, "tagged-pointers");
 	options.allocators = allocators;
 	options.n_allocators = hf_args_values(args, "allocator", allocators, HF_MAX_GIVEN);
 	enum hf_status status = hf_analyze(args->args[0], path, &options, &result, &err);

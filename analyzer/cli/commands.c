@@ -74,6 +74,8 @@ static const struct hf_option load_options[] = {
 	{"sysroot", 0, "DIR", "where the files of the process are (default: /)", 0},
 	{"no-cache", 0, NULL, "neither read nor keep indexes of large debug files", 0},
 	{"precise", 0, NULL, "words that are certainly no pointers retain nothing", 0},
+	{"tagged-pointers", 0, NULL, "the low three bits of a pointer to a struct are not its own",
+		0},
 	{"allocator", 0, "NAME",
 		"a function, or pattern, that only hands memory on: it names no site",
 		HF_OPTION_REPEATS},

@@ -10,6 +10,7 @@ enum {
 	SITE_MIN = 3, /* typed objects of a site and size that can speak for the others */
 	SITE_ROUNDS = 3,
 	SITE_PERCENT = 90, /* … that are of one type */
+	TAG = 7,           /* bits of a pointer to what is aligned to 8 */
 };
 
 /* What a word leads to. */
@@ -31,6 +32,10 @@ static bool says_something(const struct hf_type_slot *slot)
 static void spread_word(struct hf_typing *y, const struct word *w, uint64_t dst_offset)
 {
 	const struct hf_type_slot *slot = &y->types->slots[w->slot];
+	if (y->tagged_pointers && slot->what == HF_SLOT_POINTER &&
+		hf_type_is_record(&y->types->at[slot->pointee]) &&
+		y->types->at[slot->pointee].size >= 8)
+		dst_offset &= ~(uint64_t)TAG;
 	if (hf_typing_is_text(y, w->dst, slot))
 		slot = &y->types->slots[slot->bytes];
 	if (slot->past) {

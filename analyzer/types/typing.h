@@ -84,6 +84,8 @@ struct hf_typing {
 	const char **root_name;      /* [roots.n] with the field, or NULL */
 	size_t n_variables, n_roots; /* that there is room for */
 	struct hf_todo now, next;    /* objects that spread, and those after them */
+	bool tagged_pointers; /* the low bits of a pointer to a struct are not its own: the user's
+			       */
 	bool embedding_known;
 	bool alone; /* what was made of an object does not hold good for others */
 	struct hf_known_inside inside[1 << HF_KNOWN_INSIDE_BITS];

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Every object of a target has the type, and every path the names, that the target says.
 
-    types_test.py HOLDFAST TARGET [--bare | --dwz | --dwp]
+    types_test.py HOLDFAST TARGET [--bare | --dwz | --dwp | --tagged]
 
 --bare: of a copy without debug information; then there are symbols and classes only, no error, and one line of advice.
 --dwz: of a stripped program, whose debug information lies elsewhere and shares most of its types with another's.
+--tagged: loaded with --tagged-pointers; without it less is typed.
 --dwp: TARGET is a source; its debug information is split, and in a package.
 """
 import fnmatch
@@ -157,7 +158,7 @@ with tempfile.TemporaryDirectory(prefix="types") as folder:
     if bare or dwz:
         program = os.path.join(folder, os.path.basename(target))
         run("objcopy", "--strip-debug", target, program)
-    where = []
+    where = ["--tagged-pointers"] if "--tagged" in sys.argv else []
     if dwz:
         debug = os.path.join(folder, "debug")
         where = ["--debug-dir", debug]
@@ -178,4 +179,10 @@ with tempfile.TemporaryDirectory(prefix="types") as folder:
         check_objects(db, objects)
         check_who(database, objects)
         check_doubt(db, dump, folder, doubtful)
+    if "--tagged" in sys.argv:
+        plain = os.path.join(folder, "plain.hfdb")
+        run(holdfast, "load", dump, "-o", plain)
+        n = sqlite3.connect(plain).execute("SELECT count(type_id) FROM object WHERE type_id IN (SELECT id FROM type "
+                                           "WHERE name IN ('struct tree', 'struct value'))").fetchone()[0]
+        check(f"without the option {n} of {len(objects)} objects have these types", n < len(objects) / 3)
 sys.exit(failed != 0)
