@@ -47,6 +47,27 @@ bool hf_container_is_node(const char *name)
 	return arguments && arguments - name > 5 && !strncmp(arguments - 5, "_node", 5);
 }
 
+/* Rust's BTreeMap and BTreeSet, which is a map to nothing. */
+const char *hf_container_elements(const char *type, const char *member)
+{
+	static const char leaf[] = "alloc::collections::btree::node::LeafNode<",
+			  inner[] = "alloc::collections::btree::node::InternalNode<";
+	if (starts(type, inner))
+		return strcmp(member, "edges") ? NULL : "(child)";
+	if (!starts(type, leaf))
+		return NULL;
+	if (!strcmp(member, "vals"))
+		return "[\"key\" not shown]";
+	bool set = strstr(type, "::SetValZST>");
+	return strcmp(member, "keys") ? NULL : set ? "[*]" : "{key}";
+}
+
+bool hf_container_is_wrapper(const char *name)
+{
+	return starts(name, "core::mem::maybe_uninit::MaybeUninit<") ||
+	       starts(name, "core::mem::manually_drop::ManuallyDrop<");
+}
+
 bool hf_container_is_map_node(const char *name)
 {
 	return starts(name, "std::_Rb_tree_node<std::pair<") ||
@@ -266,7 +287,8 @@ static void raw_table(
 static const char *const shorter[][2] = {{"std::__cxx11::", "std::"}, {"std::__1::", "std::"},
 	{"alloc::vec::", ""}, {"alloc::string::", ""}, {"alloc::boxed::", ""}, {"alloc::rc::", ""},
 	{"alloc::sync::", ""}, {"core::cell::", ""}, {"core::option::", ""}, {"core::result::", ""},
-	{"alloc::collections::btree::map::", ""}, {"alloc::collections::vec_deque::", ""},
+	{"alloc::collections::btree::map::", ""}, {"alloc::collections::btree::set::", ""},
+	{"alloc::collections::btree::node::", ""}, {"alloc::collections::vec_deque::", ""},
 	{"std::collections::hash::map::", ""}, {"std::collections::hash::set::", ""}};
 
 /* Arguments that are what they are anyway. */

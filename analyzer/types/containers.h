@@ -20,4 +20,9 @@ void hf_container_short_name(const char *name, char *ret, size_t size);
 /* A node of a list, a tree, or a hash table. */
 bool hf_container_is_node(const char *name);
 /* A node whose value is a pair of key and value. */
+/* What the elements of an array in a library's type are called: a map's values, its keys, links;
+ * NULL: as those of any array. */
+const char *hf_container_elements(const char *type, const char *member);
+/* A type that only wraps another one. */
+bool hf_container_is_wrapper(const char *name);
 bool hf_container_is_map_node(const char *name);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "types/build.h"
+#include "types/containers.h"
 #include "types/index.h"
 #include "types/parts.h"
 #include "types/typing.h"
@@ -175,7 +176,9 @@ static void know_embedding(struct hf_typing *y)
 	}
 	/* the list grows while members are read */
 	for (uint32_t id = 1; id < types->n && id < 2 * MAX_DEFINITIONS; id++) {
-		if (hf_type_is_record(&types->at[id]) && types->at[id].size)
+		const struct hf_type *t = &types->at[id];
+		if (hf_type_is_record(t) && t->size &&
+			!(t->name && hf_container_is_wrapper(t->name)))
 			note_embedded(types, id);
 	}
 }

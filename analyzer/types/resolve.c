@@ -23,6 +23,7 @@ struct way {
 	uint64_t base;   /* of type in the outermost one */
 	uint64_t array, stride;
 	bool indexed, hidden, keyed, chosen, in_node, past;
+	bool elements; /* of the next array: they have a name already */
 	char name[NAME_SIZE];
 };
 
@@ -65,6 +66,13 @@ static void append_member(const struct hf_types *types, struct way *w, const str
 			append(w, "%s", "[*]");
 		return;
 	}
+	const char *elements =
+		in->flags & HF_TYPE_HIDDEN ? hf_container_elements(in->name, m->name) : NULL;
+	if (elements) {
+		append(w, "%s", elements[0] != '(' || !w->name[0] ? elements : "");
+		w->elements = true;
+		return;
+	}
 	bool link = m->name[0] == '(';
 	if (link) {
 		if (!w->name[0])
@@ -84,8 +92,10 @@ static void enter_array(struct way *w, const struct hf_types *types, const struc
 {
 	uint64_t size = types->at[t->target].size;
 	uint64_t i = w->offset / size;
-	char text[24];
-	if (!w->indexed) {
+	char text[24] = "";
+	if (w->elements) {
+		w->elements = false;
+	} else if (!w->indexed) {
 		w->indexed = true;
 		w->array = w->base;
 		w->stride = size;

@@ -1,6 +1,6 @@
 // Rust: boxes, vectors, enums with niches, shared pointers, trait objects, maps.
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct App {
     pub list: Option<Box<Node>>,
     pub speakers: Vec<Box<dyn Speak>>,
     pub tree: BTreeMap<u64, String>,
+    pub by_name: BTreeMap<String, Box<Leaf>>,
+    pub set: BTreeSet<String>,
     pub text: String,
 }
 
@@ -102,7 +104,14 @@ fn describe(app: &App) -> String {
     }
     m.say(&*app.speakers[0] as *const dyn Speak as *const u8, "types_rust::Dog", &format!("{}speakers", g));
     for v in app.tree.values() {
-        m.say(v.as_ptr(), "u8[]", "*");
+        m.say(v.as_ptr(), "u8[]", &format!("{}tree[\"key\" not shown]", g));
+    }
+    for (k, v) in &app.by_name {
+        m.say(k.as_ptr(), "u8[]", &format!("{}by_name->{{key}}", g));
+        m.say(&**v as *const Leaf, "types_rust::Leaf", &format!("{}by_name[\"key\" not shown]", g));
+    }
+    for k in &app.set {
+        m.say(k.as_ptr(), "u8[]", &format!("{}set[*]", g));
     }
     m.say(app.text.as_ptr(), "u8[]", &format!("{}text", g));
     m.0
@@ -126,6 +135,8 @@ fn main() {
         list,
         speakers: vec![Box::new(Dog { name: "a dog with a longer name".to_string(), age: 7 })],
         tree: (0..40).map(|i| (i, format!("value number {} of the tree", i))).collect(),
+        by_name: (0..50).map(|i| (format!("a name of the map, number {}", i), Box::new(leaf(i)))).collect(),
+        set: (0..30).map(|i| format!("number {} of the set", i)).collect(),
         text: "a text".repeat(20),
     };
     unsafe {
