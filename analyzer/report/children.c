@@ -46,12 +46,13 @@ static const char *const sql[HF_CHILDREN_STATEMENTS] = {
 		"FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
 		"CROSS JOIN object o ON o.id = r.object_id AND o.holder_root_id = r.id "
 		"AND o.holder_id IS NULL WHERE v.id = ?1",
+	/* What points to an object and dominates it is its immediate dominator; the others that it
+	 * dominates are in an index. */
 	[DOMINATED_OF_OBJECT] =
-		"SELECT " RETAINED ", e.src_offset, e.dst_offset, NULL, 1 "
-		"FROM dominator_child c CROSS JOIN object o ON o.id = c.child_id "
-		"LEFT JOIN edge e INDEXED BY edge_dst ON e.dst_id = o.id AND e.src_id = ?1 "
-		"AND e.src_offset = (SELECT min(f.src_offset) FROM edge f INDEXED BY edge_dst "
-		"WHERE f.dst_id = o.id AND f.src_id = ?1) WHERE c.parent_id = ?1",
+		"SELECT " RETAINED ", e.src_offset, e.dst_offset, NULL, o.idom_id = e.src_id "
+		"FROM edge e CROSS JOIN object o ON o.id = e.dst_id WHERE e.src_id = ?1 UNION ALL "
+		"SELECT " RETAINED ", NULL, NULL, NULL, 1 FROM object o INDEXED BY object_far_idom "
+		"WHERE o.idom_id = ?1 AND o.idom_id IS NOT o.parent_id",
 	/* There is no index of what a variable dominates. Where one dominates what none of its
 	 * words points to, it is wide. */
 	[DOMINATED_OF_VARIABLE] =

@@ -5,7 +5,7 @@
 
 /* Up to so many they are sorted by what they hold; more are not all read for that, unless all are
  * asked for: the first are those among the objects that hold most, then they go by address. */
-enum { SORTED_MAX = 1500, PICKED_MAX = 20000 };
+enum { SORTED_MAX = 500, PICKED_MAX = 20000 };
 
 /* The holder comes first in any case. */
 static const char referrers_sorted[] =
@@ -29,8 +29,8 @@ static const char referrers_sorted[] =
 				  "WHERE e.dst_id = ?1 AND e.src_id <> ?2 AND e.src_id NOT IN "    \
 				  "(SELECT object_id FROM large) LIMIT ?3)) "                      \
 				  "ORDER BY place, src_id, src_offset LIMIT ?3"
-static const char referrers_picked[] =
-	REFERRERS_WITH("t.object_id IN (SELECT src_id FROM edge WHERE dst_id = ?1)");
+static const char referrers_picked[] = REFERRERS_WITH(
+	"t.rank <= 20000 AND t.object_id IN (SELECT src_id FROM edge WHERE dst_id = ?1)");
 static const char referrers_probed[] =
 	REFERRERS_WITH("t.rank <= 5000 AND EXISTS (SELECT 1 FROM edge e INDEXED BY edge_dst "
 		       "WHERE e.dst_id = ?1 AND e.src_id = t.object_id)");

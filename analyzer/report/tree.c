@@ -20,9 +20,9 @@ enum {
 	MAX_STEPS = 300000,
 	DROP_PERCENT = 90,
 	ALIKE_COUNT = 8,
-	SET_STEPS = 2000, /* objects that are looked at to tell what hangs below a set … */
-	ALL_STEPS = 6000, /* … and below all sets; each may have half of what is left */
-	LEAST_STEPS = 400,
+	SET_STEPS = 1000, /* objects that are looked at to tell what hangs below a set … */
+	ALL_STEPS = 2400, /* … and below all sets; each may have half of what is left */
+	LEAST_STEPS = 100,
 	MAX_RANKS = 20000, /* of what retains most that are looked at */
 	CHAIN_LINKS = 8,   /* equal links in a row that make a chain */
 };
@@ -84,12 +84,12 @@ enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
 static const double SMALLEST_PERCENT = 0.1; /* of what is shown at the top */
 
-/* What nothing dominates, among what retains most. */
+/* What retains most; the last column: nothing dominates it. */
 static const char top_retained[] =
-	"SELECT o.id, o.retained_size, o.retained_count, o.size "
+	"SELECT o.id, o.retained_size, o.retained_count, o.size, "
+	"o.reachable AND o.idom_id IS NULL AND o.idom_variable_id IS NULL "
 	"FROM stat_top_retained s CROSS JOIN object o ON o.id = s.object_id "
-	"WHERE s.rank <= ? AND o.reachable AND o.idom_id IS NULL AND o.idom_variable_id IS NULL "
-	"ORDER BY s.rank";
+	"WHERE s.rank <= ? ORDER BY s.rank";
 
 static void add_child(struct below *b, const struct hf_child *child)
 {
@@ -118,11 +118,12 @@ static enum hf_status read_below(
 	struct hf_child child;
 	*ret = (struct below){.max = (int)t->options->n};
 	enum hf_status status = hf_children_open(&t->children, node, err);
-	while (hf_children_next(&t->children, &child, &status, err))
-		if (child.weight == 1)
-			add_child(ret, &child);
-	/* The largest are there; the sample is not needed to know all together. */
-	if (t->children.sampled) {
+	/* Of a wide node the largest come first; the sample is not needed to know all together. */
+	bool sampled = t->children.sampled;
+	while (hf_children_next(&t->children, &child, &status, err) && child.weight == 1 &&
+		!(sampled && ret->n == ret->max))
+		add_child(ret, &child);
+	if (sampled) {
 		ret->n_all = t->children.n_all;
 		ret->size = node->size - node->self_size;
 		ret->count = node->variable ? node->count : node->count - 1;
@@ -479,7 +480,14 @@ static enum hf_status queue_free_objects(struct tree *t, struct hf_err *err)
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status =
 		hf_query(t->report->heap.db, &q, err, top_retained, "i", (int64_t)MAX_RANKS);
-	for (int n = 0; n < (int)t->options->n && hf_row(q, &status, err); n++) {
+	for (int n = 0; n < (int)t->options->n && hf_row(q, &status, err);) {
+		/* None of the others can be large enough. */
+		if (t->n_pending &&
+			hf_percent((uint64_t)hf_column_int(q, 1), t->whole) < SMALLEST_PERCENT)
+			break;
+		if (!hf_column_int(q, 4))
+			continue;
+		n++;
 		struct pending p = {.object_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
 		p.self.node = (struct hf_node){.id = p.object_id,
 			.size = (uint64_t)hf_column_int(q, 1),
