@@ -190,7 +190,8 @@ static bool search(uint64_t pc, struct module *ret)
 		bool found = low && pc < t->modules[low - 1].end;
 		if (found)
 			*ret = t->modules[low - 1];
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		/* x86-64 keeps loads in order; the compiler is told to */
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&version, __ATOMIC_RELAXED) == v)
 			return found;
 	}

@@ -23,7 +23,12 @@ enum {
 /* Where nobody puts anything: above the programs' code and heaps (0x55…, 0x56…), below libraries,
  * stacks and mmap (0x7e… and up), beside the shadows and heaps of the sanitizers. A span lies
  * somewhere in there, on a boundary of its own, and what is around it is not mapped. */
+#ifdef __SANITIZE_THREAD__
+/* it has shadows for the addresses of libraries and mmap, and maps what is between itself */
+static const uint64_t SPANS_START = 0x7e9000000000, SPANS_END = 0x7f0000000000;
+#else
 static const uint64_t SPANS_START = 0x680000000000, SPANS_END = 0x700000000000;
+#endif
 static const uint64_t SPAN = 8ull << 30;
 
 static const struct {
