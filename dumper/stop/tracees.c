@@ -100,14 +100,39 @@ static void wait_stopped(struct hf_tracee *t, uint64_t deadline)
 	}
 }
 
+/* What stat says of a thread from its state on, behind the name; empty if it says nothing. */
+static const char *read_stat(int pid, int tid, char *buf, size_t size)
+{
+	char path[64];
+	hf_fmt(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	int64_t n = hf_sys_read_file(path, buf, size - 2);
+	while (n > 0 && buf[n - 1] != ')')
+		n--;
+	return n > 0 ? buf + n + 1 : "";
+}
+
 char hf_thread_state(int pid, int tid)
 {
-	char path[64], text[512];
-	hf_fmt(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	int64_t n = hf_sys_read_file(path, text, sizeof(text) - 2);
-	while (n > 0 && text[n - 1] != ')')
-		n--;
-	return n > 0 ? text[n + 1] : 0;
+	char text[512];
+	return *read_stat(pid, tid, text, sizeof(text));
+}
+
+/* A thread that the kernel runs on the program's behalf (of io_uring, of vhost): it has no
+ * registers of the program's, and does no system call that it is led into. Its flags are those of
+ * the kernel, include/linux/sched.h: PF_IO_WORKER, PF_USER_WORKER. */
+static bool is_kernels(int pid, int tid)
+{
+	enum {
+		IO_WORKER = 0x10,
+		USER_WORKER = 0x4000,
+		BETWEEN = 6 /* fields from state to flags */
+	};
+	char text[512];
+	const char *at = read_stat(pid, tid, text, sizeof(text));
+	uint64_t flags = 0;
+	for (int spaces = 0; *at && spaces < BETWEEN; at++)
+		spaces += *at == ' ';
+	return hf_parse_u64(&at, &flags) && flags & (IO_WORKER | USER_WORKER);
 }
 
 /* A thread that has ended but is not reaped (a main thread after pthread_exit) cannot be seized. */
@@ -175,7 +200,7 @@ static int list_threads(struct hf_tracees *t, int dir, char *buf, uint32_t *ret_
 			const char *name = entry->name;
 			uint64_t tid;
 			if (!hf_parse_u64(&name, &tid) || (int)tid == t->skip_tid ||
-				find(t, (int)tid))
+				find(t, (int)tid) || is_kernels(t->pid, (int)tid))
 				continue;
 			struct hf_tracee *tracee = hf_vec_push(&t->list);
 			if (!tracee)

@@ -135,6 +135,12 @@ const struct hf_walk_range *glibc_span_of(const struct glibc *g, uint64_t addr);
 void glibc_claim(struct glibc *g, uint64_t start, uint64_t end);
 /* Spans without what was cut out and claimed, into ret (initialised, emptied first). */
 bool glibc_unclaimed(struct glibc *g, struct hf_vec *ret);
+/* How far private anonymous memory goes on from addr, whatever its protection: a program may have
+ * protected pages of what malloc gave it. addr itself where there is none. */
+uint64_t glibc_unbroken(const struct glibc *g, uint64_t addr);
+/* As far as nobody has claimed it; the live stacks of threads do not count, which may be on memory
+ * from malloc. Behind glibc_unclaimed() only. */
+uint64_t glibc_unbroken_unclaimed(const struct glibc *g, uint64_t addr);
 
 /* Count reads that led to nothing; false when there were too many (a finding says so, once). Memory
  * full of what looks like heaps could otherwise cost its square. */

@@ -246,7 +246,7 @@ static bool walk_contiguous(struct glibc *g, struct glibc_arena *arena)
 		return true;
 	}
 	uint64_t base = g->sbrk_base;
-	if (base < span->start || base > arena->top) {
+	if ((base < span->start && glibc_unbroken(g, base) <= arena->top) || base > arena->top) {
 		base = brk && brk->start >= span->start && brk->start <= arena->top ? brk->start
 										    : span->start;
 		if (g->mp)

@@ -68,13 +68,14 @@ static bool find_moved(
 }
 
 /* A mmapped chunk whose mapping starts at this page? */
-static bool chunk_at_page(struct glibc *g, uint64_t page, uint64_t limit, struct mmapped *ret)
+static bool chunk_at_page(struct glibc *g, uint64_t page, struct mmapped *ret)
 {
 	const uint64_t huge = g->layout->mmapped_size_like_heap ? 1 : 0;
 	struct glibc_header h;
 	if (!glibc_read_header(&g->reader, page, &h) || (h.prev_size & ~huge) ||
 		!is_mmapped_head(h.head))
 		return false;
+	const uint64_t limit = glibc_unbroken_unclaimed(g, page);
 	bool whole = fits(g, page, page, &h, limit, ret);
 	uint64_t size = glibc_chunk_size(h.head);
 	uint64_t end = whole ? ret->end : size < limit - page ? page + size : limit;
@@ -106,15 +107,17 @@ static bool all_found(const struct glibc *g)
 	       (g->layout->mmapped_size_like_heap || g->mmapped_bytes == g->mmapped_mem);
 }
 
-static bool scan_range(struct glibc *g, const struct hf_walk_range *range)
+/* *end: of the last chunk, which may reach over the stack of a thread into further ranges. */
+static bool scan_range(struct glibc *g, const struct hf_walk_range *range, uint64_t *end)
 {
-	for (uint64_t page = hf_align_up(range->start, HF_PAGE); page < range->end;) {
+	const uint64_t start = range->start > *end ? range->start : *end;
+	for (uint64_t page = hf_align_up(start, HF_PAGE); page < range->end;) {
 		if (!hf_reader_seek(&g->reader, page)) {
 			page = hf_align_up(g->reader.win.end, HF_PAGE);
 			continue;
 		}
 		struct mmapped found;
-		if (!chunk_at_page(g, page, range->end, &found)) {
+		if (!chunk_at_page(g, page, &found)) {
 			page += HF_PAGE;
 			if (!glibc_may_waste(g, 0))
 				return true;
@@ -124,7 +127,7 @@ static bool scan_range(struct glibc *g, const struct hf_walk_range *range)
 			return false;
 		if (all_found(g))
 			return true;
-		page = found.end;
+		page = *end = found.end;
 	}
 	return true;
 }
@@ -139,8 +142,9 @@ bool glibc_walk_mmapped(struct glibc *g)
 	struct hf_vec ranges;
 	hf_vec_init(&ranges, sizeof(struct hf_walk_range));
 	bool ok = glibc_unclaimed(g, &ranges);
+	uint64_t end = 0;
 	for (size_t i = 0; ok && i < ranges.n && !all_found(g); i++)
-		ok = scan_range(g, hf_vec_at(&ranges, i));
+		ok = scan_range(g, hf_vec_at(&ranges, i), &end);
 	hf_vec_deinit(&ranges);
 	return ok;
 }

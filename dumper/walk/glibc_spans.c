@@ -10,10 +10,15 @@ static int by_start(const void *a, const void *b)
 }
 
 /* Could malloc have got this memory from the system? */
+static bool is_private(const struct hf_map *map)
+{
+	return hf_map_is_anonymous(map) && !(map->perms & HF_PERM_SHARED) &&
+	       strncmp(map->path, "[stack", 6) != 0;
+}
+
 static bool is_candidate(const struct hf_map *map)
 {
-	return hf_map_is_anonymous(map) && (map->perms & HF_PERM_R) && (map->perms & HF_PERM_W) &&
-	       !(map->perms & HF_PERM_SHARED) && strncmp(map->path, "[stack", 6) != 0;
+	return is_private(map) && (map->perms & HF_PERM_R) && (map->perms & HF_PERM_W);
 }
 
 /* Static data: the .bss of a module is anonymous memory too. */
@@ -89,6 +94,40 @@ const struct hf_walk_range *glibc_span_of(const struct glibc *g, uint64_t addr)
 			return span;
 	}
 	return NULL;
+}
+
+uint64_t glibc_unbroken(const struct glibc *g, uint64_t addr)
+{
+	const struct hf_maps *maps = g->walk->maps;
+	const struct hf_map *map = hf_maps_find(maps, addr);
+	const struct hf_map *last =
+		hf_maps_count(maps) ? hf_maps_at(maps, hf_maps_count(maps) - 1) : NULL;
+	for (; map && is_private(map); map = map < last && map[1].start == addr ? map + 1 : NULL)
+		addr = map->end;
+	return addr;
+}
+
+static bool is_stack(const struct glibc *g, const struct hf_walk_range *cut)
+{
+	for (size_t i = 0; i < g->walk->n_threads; i++) {
+		const struct hf_walk_thread *thread = &g->walk->threads[i];
+		if (thread->sp >= cut->start && thread->tp > thread->sp && thread->tp < cut->end)
+			return true;
+	}
+	return false;
+}
+
+uint64_t glibc_unbroken_unclaimed(const struct glibc *g, uint64_t addr)
+{
+	uint64_t end = glibc_unbroken(g, addr);
+	for (size_t i = 0; i < g->cuts.n; i++) {
+		const struct hf_walk_range *cut = hf_vec_at(&g->cuts, i);
+		if (cut->start >= end)
+			break;
+		if (cut->start >= addr && !is_stack(g, cut))
+			return cut->start;
+	}
+	return end;
 }
 
 void glibc_claim(struct glibc *g, uint64_t start, uint64_t end)

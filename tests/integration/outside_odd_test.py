@@ -312,6 +312,6 @@ if __name__ == "__main__":
     scenarios = {"strict": strict, "undumpable": undumpable, "no_new_privs": no_new_privs, "vfork": vfork, "vfork_thread": vfork_thread, "pids": pids, "storm": storm,
                  "execs": execs, "hanging": hanging, "vsyscall": ordinary("vsyscall", 20)}
     for name in ("no_vdso", "names", "many", "reserve", "huge", "shrink", "resizing", "device", "uffd", "uffd_fork",
-                 "headless"):
+                 "headless", "uring", "guards", "own_stack"):
         scenarios[name] = ordinary(name)
     run(scenarios, __doc__)

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -248,6 +249,46 @@ static void headless(void)
 	pthread_exit(NULL);
 }
 
+/* A thread of the kernel's, that is one of this process. */
+static void uring(void)
+{
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_SQPOLL, .sq_thread_idle = 1000 /* ms */};
+	if (syscall(SYS_io_uring_setup, 8, &params) < 0)
+		skip("io_uring_setup");
+}
+
+static char *malloc_pages(size_t n)
+{
+	char *p = malloc((n + 1) * PAGE);
+	if (!p)
+		die("malloc");
+	return p + PAGE - (uintptr_t)p % PAGE;
+}
+
+/* Pages of what malloc gave, in the heap and in a mapping of its own, that are protected. */
+static void guards(void)
+{
+	for (size_t pages = 8; pages < 1000; pages *= 64) {
+		char *p = malloc_pages(pages);
+		memset(p, 1, pages * PAGE);
+		if (mprotect(p + PAGE, PAGE, PROT_NONE) || mprotect(p + 3 * PAGE, PAGE, PROT_READ))
+			die("mprotect");
+	}
+}
+
+/* A thread whose stack is from malloc. */
+static void own_stack(void)
+{
+	enum { STACK = 256 * PAGE };
+	pthread_t thread;
+	pthread_attr_t attr;
+	pthread_attr_init(&attr);
+	if (pthread_attr_setstack(&attr, malloc_pages(STACK / PAGE), STACK) ||
+		pthread_create(&thread, &attr, outlive, NULL))
+		die("pthread_create");
+}
+
 static void names(void)
 {
 	char dir[] = "oddnames.XXXXXX", path[700];
@@ -462,6 +503,9 @@ static const struct state {
 	{"forks", forks},
 	{"storm", storm},
 	{"headless", headless},
+	{"uring", uring},
+	{"guards", guards},
+	{"own_stack", own_stack},
 	{"names", names},
 	{"many", many},
 	{"reserve", reserve},
