@@ -105,20 +105,18 @@ static bool is_member(const struct search *s, const struct group *g, uint32_t ob
 	return type_of(s, object) == g->type && site_of(s, object) == g->site && is_top(s, object);
 }
 
-enum { UNKNOWN, OUTSIDE, INSIDE };
+enum { UNKNOWN, OUTSIDE, INSIDE, MEMBER };
 
 /* Is an object, or what holds it, a member? Remembered on the way up, so that all of it is one
  * pass. */
-static uint8_t place(const struct search *s, const struct group *g, uint8_t *state, uint32_t object)
+static bool is_inside(const struct search *s, uint8_t *state, uint32_t object)
 {
 	const struct hf_graph_link *link = s->in->objects->held->link;
 	uint8_t found = UNKNOWN;
 	uint32_t at = object;
 	while (!found) {
 		if (state[at])
-			found = state[at];
-		else if (is_member(s, g, at))
-			found = INSIDE;
+			found = state[at] == MEMBER ? INSIDE : state[at];
 		else if (link[at].parent == HF_GRAPH_NONE)
 			found = OUTSIDE;
 		else
@@ -126,8 +124,9 @@ static uint8_t place(const struct search *s, const struct group *g, uint8_t *sta
 	}
 	for (uint32_t i = object; i != at; i = link[i].parent)
 		state[i] = found;
-	state[at] = found;
-	return found;
+	if (!state[at])
+		state[at] = found;
+	return found == INSIDE;
 }
 
 /* What the members hold, each byte once; of it, what suspected variables hold. */
@@ -139,11 +138,13 @@ static bool sum_held(const struct search *s, const struct group *g, struct hf_su
 	uint8_t *state = calloc((size_t)graph->n_objects + 1, 1);
 	if (!state)
 		return false;
+	for (uint32_t i = 0; i < graph->n_objects; i++)
+		state[i] = is_member(s, g, i) ? MEMBER : UNKNOWN;
 	for (uint32_t i = 0; i < graph->n_objects; i++) {
-		if (!is_member(s, g, i))
+		if (state[i] != MEMBER)
 			continue;
 		uint32_t parent = held->link[i].parent;
-		if (parent != HF_GRAPH_NONE && place(s, g, state, parent) == INSIDE)
+		if (parent != HF_GRAPH_NONE && is_inside(s, state, parent))
 			continue;
 		ret->held_size += held->size[i];
 		ret->held_count += held->count[i];
