@@ -81,9 +81,12 @@ static inline void expand(struct hf_graph_forest *f, bool by_doubt)
 	}
 }
 
-/* Does a comes before b in a level? */
-static inline bool link_before(struct hf_graph_link a, struct hf_graph_link b)
+/* Does a come before b in a level? */
+static inline bool link_before(
+	const struct hf_graph_forest *f, struct hf_graph_link a, struct hf_graph_link b)
 {
+	if (f->by_rank && f->g->roots[a.root].rank != f->g->roots[b.root].rank)
+		return f->g->roots[a.root].rank < f->g->roots[b.root].rank;
 	return a.depth != b.depth ? a.depth < b.depth : a.root <= b.root;
 }
 
@@ -107,7 +110,7 @@ static void admit(struct hf_graph_forest *f, struct hf_graph_link link)
 	reached(f, w.object, link);
 }
 
-/* One more doubtful edge on the path. The targets that wait are in ascending order of (depth,
+/* One more doubtful edge on the path. The targets that wait are in ascending order of (rank, depth,
  * root), and so is what the queue brings: merge the two, so that the queue stays in that order. */
 static enum hf_status grow_doubtful(struct hf_graph_forest *f, struct hf_err *err)
 {
@@ -119,7 +122,7 @@ static enum hf_status grow_doubtful(struct hf_graph_forest *f, struct hf_err *er
 			admit(f, waiting);
 		uint32_t u = f->order[f->head];
 		struct hf_graph_link child = {u, f->link[u].root, f->link[u].depth + 1};
-		while (next_waiting(f, end, &waiting) && link_before(waiting, child))
+		while (next_waiting(f, end, &waiting) && link_before(f, waiting, child))
 			admit(f, waiting);
 		expand(f, true);
 		if (f->head % HF_GRAPH_TICK == 0) {
@@ -148,6 +151,11 @@ static enum hf_status grow_certain(struct hf_graph_forest *f, bool by_doubt, str
 			return st;
 	}
 	return HF_OK;
+}
+
+enum hf_status hf_graph_forest_grow_certain(struct hf_graph_forest *f, struct hf_err *err)
+{
+	return grow_certain(f, f->by_doubt, err);
 }
 
 enum hf_status hf_graph_forest_grow(struct hf_graph_forest *f, struct hf_err *err)

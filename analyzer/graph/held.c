@@ -4,7 +4,7 @@
 
 static const char STAGE[] = "holders";
 
-/* Root words rank by rank, then the heads of the leaks. */
+/* Root words rank by rank, then what only doubtful edges lead to, then the heads of the leaks. */
 static enum hf_status grow_groups(struct hf_graph_forest *f, const struct hf_graph_heads *heads,
 	uint32_t *ret_n_reachable, struct hf_err *err)
 {
@@ -16,10 +16,15 @@ static enum hf_status grow_groups(struct hf_graph_forest *f, const struct hf_gra
 		uint8_t rank = g->roots[roots[i]].rank;
 		for (; i < g->n_roots && g->roots[roots[i]].rank == rank; i++)
 			hf_graph_forest_start(f, g->roots[roots[i]].object, roots[i]);
-		enum hf_status st = hf_graph_forest_grow(f, err);
+		enum hf_status st = hf_graph_forest_grow_certain(f, err);
 		if (st)
 			return st;
 	}
+	f->by_rank = true;
+	enum hf_status st = hf_graph_forest_grow(f, err);
+	if (st)
+		return st;
+	f->by_rank = false;
 	*ret_n_reachable = f->n;
 	for (uint32_t h = 0; h < heads->n; h++)
 		hf_graph_forest_start(f, heads->object[h], heads->object[h]);

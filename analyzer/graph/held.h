@@ -1,10 +1,11 @@
 /*
  * One holder for every object: the spanning forest of the best paths, and the sums over it.
  *
- * A path is better if its root word has the lower rank; then if it has fewer doubtful edges; then
- * if it is shorter; then if its root word has the lower index. The parent is the one, among those
- * that the best path can come from, that the search finds first. Unreachable objects are held by
- * the heads of the unreachable part in the same way, all heads being of one rank.
+ * A path is better if it has fewer doubtful edges, which are certainly no pointers; then if its
+ * root word has the lower rank; then if it is shorter; then if its root word has the lower index.
+ * The parent is the one, among those that the best path can come from, that the search finds first.
+ * Unreachable objects are held by the heads of the unreachable part in the same way, all heads
+ * being of one rank.
  */
 #pragma once
 #include "graph/graph.h"

@@ -66,6 +66,7 @@ struct hf_graph_forest {
 	const struct hf_graph *g;
 	const char *stage;
 	bool by_doubt;              /* tell doubtful edges apart */
+	bool by_rank;               /* tags are root words, and groups came by their ranks */
 	uint64_t *seen;             /* bitmap over objects */
 	struct hf_graph_link *link; /* [n_objects] */
 	uint32_t *order;            /* [n_objects] objects in the order they were reached */
@@ -82,5 +83,8 @@ enum hf_status hf_graph_forest_init(struct hf_graph_forest *f, const struct hf_g
 void hf_graph_forest_deinit(struct hf_graph_forest *f);
 /* A start of the coming group; ignored if the object was reached already. */
 void hf_graph_forest_start(struct hf_graph_forest *f, uint32_t object, uint32_t tag);
-/* Reach all that the starts added since the last call reach. */
+/* Reach what the starts added since the last call reach without doubtful edges; those wait. */
+enum hf_status hf_graph_forest_grow_certain(struct hf_graph_forest *f, struct hf_err *err);
+/* Reach all that the starts so far reach: over one doubtful edge what was not reached without, then
+ * over two, and so on; within that by the order of the groups. */
 enum hf_status hf_graph_forest_grow(struct hf_graph_forest *f, struct hf_err *err);

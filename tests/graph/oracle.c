@@ -113,10 +113,13 @@ static void find_idom(struct oracle *o, const struct sample *s, uint32_t i)
 
 bool oracle_better(struct oracle_key a, struct oracle_key b)
 {
-	if (a.rank != b.rank)
+	/* What a root reaches is no leak, however it is reached. */
+	if ((a.rank >= 256 || b.rank >= 256) && a.rank != b.rank)
 		return a.rank < b.rank;
 	if (a.doubts != b.doubts)
 		return a.doubts < b.doubts;
+	if (a.rank != b.rank)
+		return a.rank < b.rank;
 	return a.depth != b.depth ? a.depth < b.depth : a.root < b.root;
 }
 

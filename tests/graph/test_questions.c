@@ -224,13 +224,15 @@ static uint32_t expected_roots(const uint32_t *distance, uint32_t *ret)
 	for (;;) {
 		uint32_t best = HF_GRAPH_NONE;
 		for (uint32_t w = 0; w < s.g.n_roots; w++) {
-			struct oracle_key a = {distance[s.roots[w].object], s.roots[w].rank, 0, w},
+			/* Nearest first, then by rank: the key's order with the distance
+			 * in the place of the doubts. */
+			struct oracle_key a = {s.roots[w].rank, distance[s.roots[w].object], 0, w},
 					  b;
-			if (used[w] || a.rank == HF_GRAPH_NONE)
+			if (used[w] || a.doubts == HF_GRAPH_NONE)
 				continue;
 			if (best != HF_GRAPH_NONE)
-				b = (struct oracle_key){distance[s.roots[best].object],
-					s.roots[best].rank, 0, best};
+				b = (struct oracle_key){s.roots[best].rank,
+					distance[s.roots[best].object], 0, best};
 			if (best == HF_GRAPH_NONE || oracle_better(a, b))
 				best = w;
 		}
