@@ -246,7 +246,10 @@ static bool walk_contiguous(struct glibc *g, struct glibc_arena *arena)
 		return true;
 	}
 	uint64_t base = g->sbrk_base;
-	if ((base < span->start && glibc_unbroken(g, base) <= arena->top) || base > arena->top) {
+	/* Pages of it may be protected, and so not be there in a core. */
+	const bool whole = base >= span->start || glibc_unbroken(g, base) > arena->top ||
+			   (glibc_span_of(g, base) && arena->top - base <= arena->system_mem);
+	if (base > arena->top || !whole) {
 		base = brk && brk->start >= span->start && brk->start <= arena->top ? brk->start
 										    : span->start;
 		if (g->mp)

@@ -74,8 +74,9 @@ def musl(holdfast, folder, target):
     program = f"{target}_musl"
     if not os.path.exists(program):
         raise Skip("no musl-gcc here when the tests were built (apt-get install musl-tools)")
-    with started([program]) as pid:
-        check(holdfast, folder, pid, "musl's malloc")
+    for kind in ("", "_dynamic"):
+        with started([program + kind]) as pid:
+            check(holdfast, folder, pid, "musl's malloc")
     # Without symbols there is nothing to tell its name by, but it is not passed over.
     stripped = shutil.copy(program, f"{folder}/stripped")
     subprocess.run(["strip", stripped], check=True)

@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import time
 
-from outside_kit import LIBC, NOBODY, Skip, Target, as_nobody, expect, need_root, open_to_all, run
+from outside_kit import LIBC, NOBODY, Skip, Target, as_nobody, expect, gcore, need_root, open_to_all, run
 
 N_OBJECTS = 50
 TIMEOUT_S = 60
@@ -308,10 +308,23 @@ def hanging(holdfast, folder, target):
         expect(rc == 0, f"cannot unmount {fuse.dir}: {os.strerror(ctypes.get_errno())}")
 
 
+def guards(holdfast, folder, target):
+    """Live, they are no matter. In a core the protected pages are missing: what is around them is there."""
+    ordinary("guards")(holdfast, folder, target)
+    with Odd(target, folder, "guards") as t:
+        out, tool = f"{folder}/core.hfd", tool_of(holdfast)
+        done = subprocess.run([tool, "--core", gcore(folder, t.pid), "-o", out], capture_output=True, text=True,
+                              timeout=TIMEOUT_S)
+        expect(done.returncode in (0, 4), f"core: exit status {done.returncode}: {done.stderr}")
+        check(holdfast, t, out, status=done.returncode)
+        t.finish()
+
+
 if __name__ == "__main__":
     scenarios = {"strict": strict, "undumpable": undumpable, "no_new_privs": no_new_privs, "vfork": vfork, "vfork_thread": vfork_thread, "pids": pids, "storm": storm,
-                 "execs": execs, "hanging": hanging, "vsyscall": ordinary("vsyscall", 20)}
+                 "execs": execs, "hanging": hanging, "guards": guards,
+                 "vsyscall": ordinary("vsyscall", 20)}
     for name in ("no_vdso", "names", "many", "reserve", "huge", "shrink", "resizing", "device", "uffd", "uffd_fork",
-                 "headless", "uring", "guards", "own_stack"):
+                 "headless", "uring", "own_stack"):
         scenarios[name] = ordinary(name)
     run(scenarios, __doc__)
