@@ -118,7 +118,8 @@ static enum hf_status look_for_wide(struct hf_children *c, struct hf_err *err)
 {
 	sqlite3_stmt *q = NULL;
 	c->wide = c->sampled = false;
-	if (!c->heap->has_wide)
+	/* What a variable dominates without pointing to it is nowhere else. */
+	if (!c->heap->has_wide || (c->heap->small && !(c->parent.variable && c->dominators)))
 		return HF_OK;
 	enum hf_status status = statement(c, WIDE_COUNT, &q, err);
 	if (status != HF_OK)

@@ -286,6 +286,8 @@ enum hf_status hf_groups_below(struct hf_children *children, const struct hf_gro
 	uint64_t max_steps, struct hf_groups *ret, struct hf_err *err)
 {
 	_cleanup_(walk_deinit) struct walk w = {.children = children};
+	if (children->heap->small)
+		max_steps = UINT64_MAX;
 	uint64_t n_first = set->n < LARGEST ? set->n : LARGEST;
 	if (set->n > LARGEST)
 		qsort(set->at, set->n, sizeof(*set->at), largest_first);

@@ -52,7 +52,7 @@ void hf_groups_deinit(struct hf_groups *groups);
 /* What a node holds (or dominates) as one set. */
 enum hf_status hf_group_of(struct hf_children *children, const struct hf_node *node,
 	struct hf_group *ret, struct hf_err *err);
-/* What hangs below a set, by word. About max_steps objects are looked at. */
+/* What hangs below a set, by word. About max_steps objects are looked at; in a small heap all. */
 enum hf_status hf_groups_below(struct hf_children *children, const struct hf_group *set,
 	uint64_t max_steps, struct hf_groups *ret, struct hf_err *err);
 

@@ -5,6 +5,9 @@
 #include "field/field_sql.h"
 #include "report/db.h"
 
+/* Reading all of it takes some tenths of a second. */
+enum { SMALL_HEAP = 100000 };
+
 enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err *err)
 {
 	*heap = (struct hf_heapdb){.db = db};
@@ -42,6 +45,7 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 		status = hf_query_int(db, &n, err,
 			"SELECT count(*) FROM sqlite_schema WHERE name = 'stat_wide'", "");
 	heap->has_wide = n > 0;
+	heap->small = heap->live_count <= SMALL_HEAP;
 	n = 0;
 	if (status == HF_OK && heap->has_profile)
 		status = hf_query_int(db, &n, err,

@@ -19,6 +19,7 @@ struct hf_heapdb {
 	uint64_t doubtful_size; /* held only by words that are certainly no pointers */
 	bool partial;
 	bool has_wide; /* stat_wide is there: databases of older versions lack it */
+	bool small;    /* so few objects that any number of them may be looked at */
 	/* Of the heap profile with the allocation sites; see report/site.h. */
 	bool has_profile, profile_tied, profile_sampled;
 	char profile_maker[32];

@@ -8,7 +8,7 @@ import tempfile
 
 from harness import Failure, Holdfast
 
-N = 100000
+N, SMALL = 100000, 10000
 NEAR = 0.1  # of an estimate of what 356 of 100,000 say: sizes vary by half of their mean
 
 
@@ -22,9 +22,9 @@ def value(holdfast, database, sql):
     return next(iter(row.values()))
 
 
-def make_database(holdfast, target):
-    dump, database = holdfast.folder / "wide.hfd", holdfast.folder / "wide.hfdb"
-    with subprocess.Popen([target, str(N)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+def make_database(holdfast, target, n):
+    dump, database = holdfast.folder / f"wide{n}.hfd", holdfast.folder / f"wide{n}.hfdb"
+    with subprocess.Popen([target, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         holdfast("dump", str(process.pid), "-o", dump)
         process.stdin.close()
@@ -37,7 +37,8 @@ def avatars(holdfast, database):
     return holdfast.json("sql", database, """
         SELECT sum(a.size) AS size, count(*) AS n FROM object a JOIN edge e ON e.dst_id = a.id AND e.src_offset = 8
         JOIN edge u ON u.dst_id = e.src_id AND u.src_offset = 8 JOIN edge t ON t.src_id = u.src_id AND t.src_offset = 16
-        WHERE a.holder_id = e.src_id""")[0]
+        WHERE a.holder_id = e.src_id AND a.size > 24
+        AND t.dst_id = (SELECT dst_id FROM edge GROUP BY dst_id ORDER BY count(*) DESC LIMIT 1)""")[0]
 
 
 def check_near(what, estimate, truth):
@@ -99,10 +100,22 @@ def check_type(holdfast, database):
     expect("struct session is found by its tag", sets[0]["count"] == sets[1]["count"] >= 0.9 * N, sets[0]["count"])
 
 
+def check_small(holdfast, target):
+    """Of a small heap everything is looked at."""
+    database = make_database(holdfast, target, SMALL)
+    truth = avatars(holdfast, database)
+    for options in ((), ("--dominators",)):
+        rows = holdfast.json("tree", database, *options)["rows"]
+        expect("nothing is estimated", not any(r["estimated"] for r in rows), rows)
+    suspect = holdfast.json("report", database)["suspects"][0]
+    found = suspect["bulk_estimated"], suspect["bulk_size"], suspect["bulk_count"]
+    expect("most of it, exactly", found == (False, truth["size"], truth["n"]), (found, truth))
+
+
 def main(command, target):
     with tempfile.TemporaryDirectory() as folder:
         holdfast = Holdfast(command, folder)
-        database = make_database(holdfast, target)
+        database = make_database(holdfast, target, N)
         truth = avatars(holdfast, database)
         expect("the target is as it says", abs(truth["n"] - N) < 10, truth)
         check_tree(holdfast, database, truth)
@@ -110,6 +123,7 @@ def main(command, target):
         check_report(holdfast, database, truth)
         check_refs(holdfast, database)
         check_type(holdfast, database)
+        check_small(holdfast, target)
 
 
 if __name__ == "__main__":
