@@ -73,7 +73,7 @@ static const char *const sql[HF_CHILDREN_STATEMENTS] = {
 	[WORD_OF_VARIABLE] =
 		"SELECT coalesce(r.addr - v.addr, 0), r.offset, "
 		"CASE WHEN v.type_id IS NOT NULL THEN substr(r.name, length(v.name) + 1) END "
-		"FROM root r CROSS JOIN variable v ON v.id = r.variable_id "
+		"FROM root r INDEXED BY root_object CROSS JOIN variable v ON v.id = r.variable_id "
 		"WHERE r.object_id = ?1 AND r.variable_id = ?2 ORDER BY 1 LIMIT 1",
 };
 enum { IS_CHILD = FIELD + 1 };

@@ -152,7 +152,7 @@ static bool is_member(
 
 struct walk {
 	struct hf_children *children;
-	struct hf_group members; /* of the set, and those that they hold */
+	struct hf_group members; /* that are to be looked at */
 	struct links links;
 	struct hf_groups groups;
 	double seen_members, seen_size; /* since the last scaling, with what is below them */
@@ -253,7 +253,8 @@ static void scale(struct walk *w, double size)
 }
 
 /* Look at members, some of the set's and those that they hold in turn: that ends, as each object is
- * held once. */
+ * held once. What one of them holds comes before the next one, so that those that were looked at
+ * when the bound is met are a fair sample. */
 static enum hf_status look_at(struct walk *w, const struct hf_member *at, uint64_t n,
 	uint64_t max_steps, struct hf_err *err)
 {
@@ -261,17 +262,17 @@ static enum hf_status look_at(struct walk *w, const struct hf_member *at, uint64
 	double size = 0;
 	for (uint64_t i = 0; i < n; i++)
 		size += at[i].weight * (double)at[i].node.size;
-	size_t next = w->members.n;
+	w->members.n = 0;
 	enum hf_status status = add_mixed(w, at, n, err);
-	for (; next < w->members.n && status == HF_OK; next++) {
+	/* The members of the set; behind them, as a stack, those that one of them holds. */
+	for (size_t next = 0; status == HF_OK && (next < n || w->members.n > n);) {
 		if (w->children->steps - first_step >= max_steps) {
 			w->estimated = true;
 			break;
 		}
-		struct hf_member member = w->members.at[next];
+		struct hf_member member = w->members.at[w->members.n > n ? --w->members.n : next++];
 		status = below_member(w, &member, err);
 	}
-	w->members.n = next; /* the others are stood for */
 	scale(w, size);
 	return status;
 }

@@ -462,8 +462,8 @@ static enum hf_status spoil_lines(struct hf_report *report, sqlite3_stmt *q, str
 			hf_text_get(&from));
 	}
 	if (status == HF_OK && also.n > SHOWN)
-		hf_emit_line(report->emit, "     %s and %zu more", hf_emit_dots(report->emit),
-			also.n - SHOWN);
+		hf_emit_line(report->emit, "     %s and %s%zu more", hf_emit_dots(report->emit),
+			also.complete ? "" : "more than ", also.n - SHOWN);
 	return status;
 }
 

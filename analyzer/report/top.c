@@ -94,15 +94,21 @@ static enum hf_status run_group(struct hf_report *report, const struct by *by, c
 		order);
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", options->n);
-	int64_t shown = 0;
+	int64_t shown = 0, whole = 0;
+	/* Of arenas only usable sizes are known, which are more than what was asked for. */
+	if (status == HF_OK && !strcmp(by->name, "arena"))
+		status = hf_query_int(report->heap.db, &whole, err,
+			"SELECT value FROM meta WHERE key = 'live_usable'", "");
+	if (!whole)
+		whole = (int64_t)report->heap.live_size;
 	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);
 	while (hf_row(q, &status, err)) {
 		struct hf_cell cells[16];
 		for (size_t c = 0; c < by->n_columns; c++) {
 			cells[c] = hf_column_cell(q, (int)c);
 			if (by->columns[c].kind == HF_VALUE_SHARE)
-				cells[c] = hf_cell_real(hf_percent(
-					(uint64_t)hf_column_int(q, 0), report->heap.live_size));
+				cells[c] = hf_cell_real(
+					hf_percent((uint64_t)hf_column_int(q, 0), (uint64_t)whole));
 		}
 		hf_emit_row(report->emit, HF_NO_ROW, cells);
 		shown++;

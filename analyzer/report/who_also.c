@@ -46,8 +46,8 @@ static enum hf_status emit_entries(
 		status = emit_entry(report, &also->at[i], err);
 	hf_emit_table_end(report->emit);
 	if (status == HF_OK && also->n > max)
-		hf_emit_line(
-			report->emit, "%s and %zu more", hf_emit_dots(report->emit), also->n - max);
+		hf_emit_line(report->emit, "%s and %s%zu more", hf_emit_dots(report->emit),
+			also->complete ? "" : "more than ", also->n - max);
 	return status;
 }
 

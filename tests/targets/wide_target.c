@@ -1,7 +1,8 @@
 /*
  * A table of SESSIONS buckets with a session in most of them, as a server has it: each session has
  * a user with a name and an avatar of 64 to 575 bytes, and all of them point to one configuration.
- * Ten of the avatars are of 64 KiB. Waits for the end of its standard input.
+ * Ten of the avatars are of 64 KiB. As many counters hang on a global array. Waits for the end of
+ * its standard input.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct table {
 };
 
 struct table *g_sessions;
+int *g_counters[1000000];
 
 int main(int argc, char **argv)
 {
@@ -47,6 +49,9 @@ int main(int argc, char **argv)
 		*s = (struct session){*at, u, config};
 		*at = s;
 	}
+	/* A variable of very many words. */
+	for (size_t i = 0; i < n; i++)
+		g_counters[i] = malloc(24);
 	char byte;
 	printf("ready\n");
 	fflush(stdout);
