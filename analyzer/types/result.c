@@ -247,8 +247,11 @@ static void name_objects(struct hf_typing *y)
 static bool result_columns(struct hf_typing *y, struct hf_names *names)
 {
 	const struct hf_heap *heap = y->heap;
-	if (!any_typed(y))
+	if (!any_typed(y)) {
+		free(y->object);
+		y->object = NULL;
 		return true;
+	}
 	y->object_how = hf_heap_array(heap->n_objects + 1, sizeof(*y->object_how));
 	y->edge_field = hf_heap_array(heap->n_edges + 1, sizeof(*y->edge_field));
 	y->doubtful = calloc(heap->n_edges / 64 + 1, sizeof(*y->doubtful));

@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 		*at = s;
 	}
 	/* A variable of very many words. */
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && i < sizeof(g_counters) / sizeof(*g_counters); i++)
 		g_counters[i] = malloc(24);
 	char byte;
 	printf("ready\n");
