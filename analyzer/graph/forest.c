@@ -135,11 +135,11 @@ static enum hf_status grow_doubtful(struct hf_graph_forest *f, struct hf_err *er
 	return HF_OK;
 }
 
-static enum hf_status grow_certain(struct hf_graph_forest *f, bool by_doubt, struct hf_err *err)
+enum hf_status hf_graph_forest_grow_certain(struct hf_graph_forest *f, struct hf_err *err)
 {
 	while (f->head < f->n) {
 		uint32_t stop = f->n - f->head < HF_GRAPH_TICK ? f->n : f->head + HF_GRAPH_TICK;
-		if (by_doubt) {
+		if (f->by_doubt) {
 			while (f->head < stop)
 				expand(f, true);
 		} else {
@@ -153,14 +153,9 @@ static enum hf_status grow_certain(struct hf_graph_forest *f, bool by_doubt, str
 	return HF_OK;
 }
 
-enum hf_status hf_graph_forest_grow_certain(struct hf_graph_forest *f, struct hf_err *err)
-{
-	return grow_certain(f, f->by_doubt, err);
-}
-
 enum hf_status hf_graph_forest_grow(struct hf_graph_forest *f, struct hf_err *err)
 {
-	enum hf_status st = grow_certain(f, f->by_doubt, err);
+	enum hf_status st = hf_graph_forest_grow_certain(f, err);
 	while (!st && f->wait_head < f->wait_tail)
 		st = grow_doubtful(f, err);
 	return st;

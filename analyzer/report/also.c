@@ -105,13 +105,12 @@ static enum hf_status place_of(struct search *s, int64_t id, struct place *ret, 
 	return status;
 }
 
-/* Is an object in the holder tree of a variable? */
-static enum hf_status is_of_variable(
-	struct search *s, const struct place *o, bool *ret, struct hf_err *err)
+/* The variable of a root word; 0: it has none. */
+static enum hf_status variable_of(struct search *s, int64_t root, int64_t *ret, struct hf_err *err)
 {
 	enum hf_status status = HF_OK;
-	hf_rebind(s->owner, "i", o->holder_root_id);
-	*ret = hf_row(s->owner, &status, err) && hf_column_int(s->owner, 0) == s->top->variable_id;
+	hf_rebind(s->owner, "i", root);
+	*ret = hf_row(s->owner, &status, err) ? hf_column_int(s->owner, 0) : 0;
 	sqlite3_reset(s->owner);
 	return status;
 }
@@ -125,8 +124,12 @@ static enum hf_status is_inside(struct search *s, int64_t id, bool *ret, struct 
 	*ret = id == s->top->object_id || (status == HF_OK && !o.reachable);
 	if (status != HF_OK || *ret)
 		return status;
-	if (s->top->variable_id)
-		return is_of_variable(s, &o, ret, err);
+	if (s->top->variable_id) {
+		int64_t owner = 0;
+		status = variable_of(s, o.holder_root_id, &owner, err);
+		*ret = owner == s->top->variable_id;
+		return status;
+	}
 	/* A holder holds more than what it holds: past the size of the top it cannot be met. */
 	for (int step = 0; o.holder_id && o.held_size <= s->top->held_size && step < MAX_CLIMB;
 		step++) {
@@ -282,16 +285,6 @@ static enum hf_status run(struct search *s, struct hf_err *err)
 	if (status == HF_E_NOTFOUND)
 		return hf_err_set(err, HF_E_CORRUPT, "the database lacks an object");
 	qsort(s->entries, s->n_entries, sizeof(*s->entries), by_bytes);
-	return status;
-}
-
-/* The variable of a root word; 0: it has none. */
-static enum hf_status variable_of(struct search *s, int64_t root, int64_t *ret, struct hf_err *err)
-{
-	enum hf_status status = HF_OK;
-	hf_rebind(s->owner, "i", root);
-	*ret = hf_row(s->owner, &status, err) ? hf_column_int(s->owner, 0) : 0;
-	sqlite3_reset(s->owner);
 	return status;
 }
 

@@ -332,33 +332,25 @@ void hf_group_sizes(struct hf_text *text, const struct hf_group *group)
 
 enum { BULK_STEPS = 6 };
 
-enum hf_status hf_group_bulk(struct hf_children *children, const struct hf_node *node,
-	uint64_t max_steps, struct hf_text *path, struct hf_group *ret_set, struct hf_err *err)
+enum hf_status hf_group_bulk(struct hf_children *children, struct hf_group *set, uint64_t max_steps,
+	struct hf_text *path, struct hf_err *err)
 {
-	_cleanup_(hf_group_deinit) struct hf_group set = {0};
-	enum hf_status status = hf_group_of(children, node, &set, err);
-	if (status == HF_OK && set.n_all > 1)
-		hf_group_name(path, &set, node->variable);
-	double whole = set.size;
-	for (int step = 0; status == HF_OK && set.n_all > 1 && step < BULK_STEPS; step++) {
+	double whole = set->size;
+	for (int step = 0; set->n_all > 1 && step < BULK_STEPS; step++) {
 		_cleanup_(hf_groups_deinit) struct hf_groups below = {0};
-		status = hf_groups_below(children, &set, max_steps, &below, err);
+		enum hf_status status = hf_groups_below(children, set, max_steps, &below, err);
 		if (status != HF_OK)
-			break;
-		set.n_all = below.n_members;
-		set.estimated |= below.estimated;
+			return status;
+		set->n_all = below.n_members;
+		set->estimated |= below.estimated;
 		/* Most of the whole. */
 		if (!below.n || below.at[0].any_word || below.at[0].n_all < 2 ||
 			below.at[0].size * 2 < whole)
 			break;
-		hf_group_deinit(&set);
-		set = below.at[0];
+		hf_group_deinit(set);
+		*set = below.at[0];
 		below.at[0] = (struct hf_group){0};
-		hf_heapdb_word_name(path, &set.word);
+		hf_heapdb_word_name(path, &set->word);
 	}
-	if (status != HF_OK)
-		return status;
-	*ret_set = set;
-	set = (struct hf_group){0};
 	return HF_OK;
 }

@@ -62,8 +62,7 @@ void hf_group_name(struct hf_text *text, const struct hf_group *group, bool of_v
 /* " of 40 B", " of 24 B-1.2 KiB" */
 void hf_group_sizes(struct hf_text *text, const struct hf_group *group);
 
-/* Where most of what a node holds is, as steps from set to set while one word leads to most of it:
- * "->[*]->[+32]->[+56]". "" if it holds no set. ret_set: what the last step leads to (to be
- * deinited). */
-enum hf_status hf_group_bulk(struct hf_children *children, const struct hf_node *node,
-	uint64_t max_steps, struct hf_text *path, struct hf_group *ret_set, struct hf_err *err);
+/* Where most of what a set holds is: from set to set while one word leads to most of it, each step
+ * added to path ("->[+32]->[+56]"). set becomes what the last step leads to. */
+enum hf_status hf_group_bulk(struct hf_children *children, struct hf_group *set, uint64_t max_steps,
+	struct hf_text *path, struct hf_err *err);

@@ -343,9 +343,9 @@ static enum hf_status bulk_read(
 	status = hf_group_of(&children, &node, &set, err);
 	if (status == HF_OK && set.n_all > 1)
 		hf_group_name(&ret->next, &set, variable);
-	hf_group_deinit(&set);
+	hf_text_addf(&steps, "%s", hf_text_get(&ret->next));
 	if (status == HF_OK)
-		status = hf_group_bulk(&children, &node, BULK_STEPS, &steps, &set, err);
+		status = hf_group_bulk(&children, &set, BULK_STEPS, &steps, err);
 	/* One step says no more than the suspect's own path does. */
 	if (status != HF_OK || set.any_word || set.n_all < 2)
 		return status;

@@ -37,7 +37,7 @@ struct below {
 
 struct pending {
 	int64_t object_id, variable_id; /* one of them; none: the summed rest of the children */
-	struct hf_child self;           /* of a variable and of a rest: the figures alone */
+	struct hf_child self;           /* of a variable: its node; of a rest: the figures alone */
 	uint64_t rest;                  /* children in it */
 	uint64_t rest_largest;
 	bool rest_more;       /* others of them are shown */
@@ -428,13 +428,10 @@ static enum hf_status show_variable(struct tree *t, const struct pending *p, str
 			hf_text_get(&text), "root", NULL);
 	}
 	static struct below c;
-	struct hf_node node = p->self.node;
-	node.id = p->variable_id;
-	node.variable = true;
 	if (status == HF_OK)
-		status = read_below(t, &node, &c, err);
+		status = read_below(t, &p->self.node, &c, err);
 	if (status == HF_OK)
-		status = queue_children(t, row, p->level, &node, &c, err);
+		status = queue_children(t, row, p->level, &p->self.node, &c, err);
 	return status;
 }
 
@@ -445,6 +442,17 @@ static bool is_large_root(const struct tree *t, uint64_t size)
 	double percent = hf_percent(size, t->whole);
 	return percent * 5 >= (double)t->options->min_percent || !t->n_pending ||
 	       (t->n_pending < 3 && percent >= SMALLEST_PERCENT);
+}
+
+/* False: it is too small, and so is what comes after it. */
+static bool push_root(struct tree *t, const struct pending *p)
+{
+	if (!is_large_root(t, p->self.node.size))
+		return false;
+	push(t, p);
+	t->roots.size += p->self.node.size;
+	t->roots.count += p->self.node.count;
+	return true;
 }
 
 /* Stripped programs have root words that no variable covers: their objects stand for them. */
@@ -464,11 +472,8 @@ static enum hf_status queue_bare_roots(struct tree *t, struct hf_err *err)
 			.count = (uint64_t)hf_column_int(q, 2),
 			.self_size = (uint64_t)hf_column_int(q, 4)};
 		p.root_id = hf_column_int(q, 3);
-		if (!is_large_root(t, p.self.node.size))
+		if (!push_root(t, &p))
 			break;
-		push(t, &p);
-		t->roots.size += p.self.node.size;
-		t->roots.count += p.self.node.count;
 	}
 	return status;
 }
@@ -493,11 +498,8 @@ static enum hf_status queue_free_objects(struct tree *t, struct hf_err *err)
 			.size = (uint64_t)hf_column_int(q, 1),
 			.count = (uint64_t)hf_column_int(q, 2),
 			.self_size = (uint64_t)hf_column_int(q, 3)};
-		if (!is_large_root(t, p.self.node.size))
+		if (!push_root(t, &p))
 			break;
-		push(t, &p);
-		t->roots.size += p.self.node.size;
-		t->roots.count += p.self.node.count;
 	}
 	return status;
 }
@@ -523,13 +525,12 @@ static enum hf_status queue_roots(struct tree *t, struct hf_err *err)
 		"i", t->options->n);
 	while (hf_row(q, &status, err)) {
 		struct pending p = {.variable_id = hf_column_int(q, 0), .parent = HF_NO_ROW};
-		p.self.node.size = (uint64_t)hf_column_int(q, 1);
-		p.self.node.count = (uint64_t)hf_column_int(q, 2);
-		if (!is_large_root(t, p.self.node.size))
+		p.self.node = (struct hf_node){.id = p.variable_id,
+			.variable = true,
+			.size = (uint64_t)hf_column_int(q, 1),
+			.count = (uint64_t)hf_column_int(q, 2)};
+		if (!push_root(t, &p))
 			break;
-		push(t, &p);
-		t->roots.size += p.self.node.size;
-		t->roots.count += p.self.node.count;
 	}
 	if (status == HF_OK && t->options->dominators)
 		status = queue_free_objects(t, err);

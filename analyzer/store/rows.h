@@ -23,6 +23,19 @@ struct hf_rows_objects {
 	const struct hf_graph_held *held;
 };
 void hf_rows_object(void *ctx, uint64_t i, struct hf_btree_row *row);
+
+/* The node above an object in the tree of dominators, or of holders; HF_GRAPH_NONE at the top. */
+static inline uint32_t hf_rows_parent_in(const struct hf_rows_objects *objects,
+	const struct hf_graph *graph, bool dominators, uint32_t object)
+{
+	if (dominators)
+		return objects->dominance[object].idom;
+	const struct hf_graph_link *link = &objects->held->link[object];
+	if (link->parent != HF_GRAPH_NONE || objects->reach[object].depth == HF_GRAPH_NONE)
+		return link->parent;
+	uint32_t variable = graph->roots[link->root].variable;
+	return variable == HF_GRAPH_NONE ? HF_GRAPH_NONE : graph->n_objects + variable;
+}
 /* What its columns have where a row ends before them. */
 enum { HF_ROWS_OBJECT_COLUMNS = 22 };
 extern const int64_t hf_rows_object_default[HF_ROWS_OBJECT_COLUMNS];

@@ -37,16 +37,9 @@ static uint64_t size_in(const struct search *s, bool dominators, uint32_t node)
 	return dominators ? s->in->objects->dominance[node].retained_size : held_size(s, node);
 }
 
-/* The node above an object; HF_NONE at the top. */
 static uint32_t parent_in(const struct search *s, bool dominators, uint32_t object)
 {
-	if (dominators)
-		return s->in->objects->dominance[object].idom;
-	const struct hf_graph_link *link = &s->in->objects->held->link[object];
-	if (link->parent != HF_GRAPH_NONE || s->in->objects->reach[object].depth == HF_GRAPH_NONE)
-		return link->parent;
-	uint32_t variable = s->in->graph->roots[link->root].variable;
-	return variable == HF_GRAPH_NONE ? HF_NONE : s->n_objects + variable;
+	return hf_rows_parent_in(s->in->objects, s->in->graph, dominators, object);
 }
 
 static enum hf_status find_best(struct search *s, bool dominators)

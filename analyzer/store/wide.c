@@ -50,16 +50,9 @@ static uint64_t size_of(const struct maker *m, uint32_t object)
 					     : m->objects->held->size[object];
 }
 
-/* The node above an object; HF_GRAPH_NONE at the top. */
 static uint32_t parent_of(const struct maker *m, uint32_t object)
 {
-	if (m->tree == HF_WIDE_DOMINATORS)
-		return m->objects->dominance[object].idom;
-	const struct hf_graph_link *link = &m->objects->held->link[object];
-	if (link->parent != HF_GRAPH_NONE || m->objects->reach[object].depth == HF_GRAPH_NONE)
-		return link->parent;
-	uint32_t variable = m->g->roots[link->root].variable;
-	return variable == HF_GRAPH_NONE ? variable : m->g->n_objects + variable;
+	return hf_rows_parent_in(m->objects, m->g, m->tree == HF_WIDE_DOMINATORS, object);
 }
 
 /* Does no word of the variable that dominates an object point to it? If one does that is not the
