@@ -47,10 +47,10 @@ WORK(mixed)
 
 int main(void)
 {
-	tiny(200000, 8, 1);
-	small(40000, 100, 500);
-	large(120, 50000, 400000);
-	mixed(4000, 16, 30000);
+	tiny(400000, 8, 1);
+	small(80000, 100, 500);
+	large(240, 50000, 400000);
+	mixed(4000, 1000, 30000);
 	fflush(stdout);
 	raise(SIGKILL);
 	return 1;
