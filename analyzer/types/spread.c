@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "types/index.h"
 #include "types/parts.h"
 #include "types/typing.h"
@@ -200,15 +201,20 @@ static int compare_alike(const void *pa, const void *pb)
 	return a->object < b->object ? -1 : a->object > b->object;
 }
 
+/* Is its type known, and not by others of its site? */
+static bool is_told(const struct hf_typing *y, uint32_t object)
+{
+	enum hf_typed how = hf_typing_how(y, object);
+	return how >= HF_TYPED_ARRAY && how != HF_TYPED_SITE;
+}
+
 /* The type of nearly all typed ones (Boyer and Moore's majority vote, then counted); 0: none. */
 static uint32_t speaker(const struct hf_typing *y, const struct alike *at, size_t n)
 {
 	uint32_t candidate = 0;
 	size_t votes = 0, typed = 0, agree = 0;
 	for (size_t i = 0; i < n; i++) {
-		uint32_t type = hf_typing_how(y, at[i].object) > HF_TYPED_SITE
-					? hf_typing_type(y, at[i].object)
-					: 0;
+		uint32_t type = is_told(y, at[i].object) ? hf_typing_type(y, at[i].object) : 0;
 		if (!type)
 			continue;
 		typed++;
@@ -217,8 +223,7 @@ static uint32_t speaker(const struct hf_typing *y, const struct alike *at, size_
 		votes += candidate == type ? 1 : (size_t)-1;
 	}
 	for (size_t i = 0; i < n; i++)
-		agree += hf_typing_how(y, at[i].object) > HF_TYPED_SITE &&
-			 hf_typing_type(y, at[i].object) == candidate;
+		agree += is_told(y, at[i].object) && hf_typing_type(y, at[i].object) == candidate;
 	return typed >= SITE_MIN && agree * 100 >= typed * SITE_PERCENT ? candidate : 0;
 }
 
@@ -257,7 +262,17 @@ static uint32_t returned(struct hf_typing *y, const struct hf_names_site *site)
 	return t->kind == HF_TYPE_POINTER ? t->target : 0;
 }
 
-static void type_returned(struct hf_typing *y, uint32_t object, uint32_t type)
+/* A function allocates more than what it returns: what a typed pointer leads to is what that says,
+ * and what a char * leads to and points nowhere is text. */
+static bool may_be_returned(const struct hf_typing *y, uint32_t object)
+{
+	enum hf_typed known = hf_typing_how(y, object);
+	return known < HF_TYPED_ARRAY &&
+	       (known != HF_TYPED_BYTES || !hf_object_is(y->object[object], HF_OBJECT_BLANK));
+}
+
+/* last: also what only starts with it, where nothing else tells. */
+static void type_returned(struct hf_typing *y, uint32_t object, uint32_t type, bool last)
 {
 	enum hf_typed how;
 	const struct hf_type *t = &y->types->at[type];
@@ -271,52 +286,81 @@ static void type_returned(struct hf_typing *y, uint32_t object, uint32_t type)
 			hf_typing_set(y, object, hf_types_array(y->types, type, 0), HF_TYPED_BYTES);
 		return;
 	}
-	uint32_t fits = hf_type_is_record(t) ? hf_typing_fit(y, object, type, &how) : 0;
+	if (!hf_type_is_record(t) || !may_be_returned(y, object))
+		return;
+	uint32_t fits = hf_typing_fit(y, object, type, &how);
 	if (fits && (how == HF_TYPED_EXACT || how == HF_TYPED_FLEXIBLE))
 		hf_typing_set(y, object, fits, HF_TYPED_SITE);
-	else if (fits && how == HF_TYPED_PREFIX)
+	else if (fits && how == HF_TYPED_PREFIX && last && !hf_typing_how(y, object))
 		hf_typing_set(y, object, fits, HF_TYPED_PREFIX); /* and what it keeps behind it */
 }
 
-static void type_alike(
-	struct hf_typing *y, const struct hf_names *names, const struct alike *at, size_t n)
+/* A T ** that leads to it is no accident of its size. */
+static bool is_array_of_pointers(const struct hf_typing *y, uint32_t object)
 {
-	uint32_t type = speaker(y, at, n);
-	for (size_t i = 0; type && i < n; i++)
-		hf_typing_set(y, at[i].object, type, HF_TYPED_SITE);
-	type = at->site ? returned(y, &names->sites[at->site - 1]) : 0;
-	for (size_t i = 0; type && i < n; i++)
-		type_returned(y, at[i].object, type);
+	const struct hf_type *t = &y->types->at[hf_typing_type(y, object)];
+	return hf_typing_how(y, object) == HF_TYPED_ARRAY && t->kind == HF_TYPE_ARRAY &&
+	       y->types->at[t->target].kind == HF_TYPE_POINTER;
 }
 
-static enum hf_status spread_sites(
-	struct hf_typing *y, const struct hf_names *names, struct hf_err *err)
+static void type_alike(struct hf_typing *y, const struct hf_names *names, const struct alike *at,
+	size_t n, bool last)
+{
+	uint32_t type = speaker(y, at, n);
+	for (size_t i = 0; type && i < n; i++) {
+		if (!is_array_of_pointers(y, at[i].object))
+			hf_typing_set(y, at[i].object, type, HF_TYPED_SITE);
+	}
+	type = at->site ? returned(y, &names->sites[at->site - 1]) : 0;
+	for (size_t i = 0; type && i < n; i++)
+		type_returned(y, at[i].object, type, last);
+}
+
+/* The objects whose site is known, those of one site and size next to each other. */
+struct sited {
+	struct alike *at; /* owned */
+	size_t n;
+};
+
+static void sited_deinit(struct sited *sited)
+{
+	free(sited->at);
+}
+
+static enum hf_status sited_init(struct sited *ret, const struct hf_typing *y,
+	const struct hf_names *names, struct hf_err *err)
 {
 	const struct hf_heap *heap = y->heap;
+	*ret = (struct sited){0};
 	if (!heap->site || !heap->n_objects)
 		return HF_OK;
-	struct alike *at = malloc(heap->n_objects * sizeof(*at));
-	size_t n = 0;
-	if (!at)
+	ret->at = malloc(heap->n_objects * sizeof(*ret->at));
+	if (!ret->at)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to sort objects by site");
 	for (uint32_t i = 0; i < heap->n_objects; i++) {
 		if (!heap->site[i])
 			continue;
 		const struct hf_names_site *site = find_site(names, heap->site[i]);
-		at[n++] = (struct alike){heap->requested[i], where_of(site, heap->site[i]), i,
-			site ? (uint32_t)(site - names->sites) + 1 : 0};
+		ret->at[ret->n++] =
+			(struct alike){heap->requested[i], where_of(site, heap->site[i]), i,
+				site ? (uint32_t)(site - names->sites) + 1 : 0};
 	}
-	if (n)
-		qsort(at, n, sizeof(*at), compare_alike);
-	for (size_t from = 0, to; from < n; from = to) {
-		for (to = from + 1;
-			to < n && at[to].where == at[from].where && at[to].size == at[from].size;
+	if (ret->n)
+		qsort(ret->at, ret->n, sizeof(*ret->at), compare_alike);
+	return HF_OK;
+}
+
+static void spread_sites(
+	struct hf_typing *y, const struct hf_names *names, const struct sited *sited, bool last)
+{
+	const struct alike *at = sited->at;
+	for (size_t from = 0, to; from < sited->n; from = to) {
+		for (to = from + 1; to < sited->n && at[to].where == at[from].where &&
+				    at[to].size == at[from].size;
 			to++)
 			;
-		type_alike(y, names, at + from, to - from);
+		type_alike(y, names, at + from, to - from, last);
 	}
-	free(at);
-	return HF_OK;
 }
 
 static void spread_all(struct hf_typing *y)
@@ -335,17 +379,20 @@ static void spread_all(struct hf_typing *y)
 enum hf_status hf_typing_spread(
 	struct hf_typing *y, const struct hf_names *names, struct hf_err *err)
 {
+	_cleanup_(sited_deinit) struct sited sited = {0};
 	spread_roots(y);
 	spread_all(y);
-	/* what the sites say leads to more, which says more of the sites */
-	enum hf_status status = HF_OK;
-	for (int round = 0; round < SITE_ROUNDS && !status; round++) {
-		status = spread_sites(y, names, err);
-		if (!status)
+	/* What the sites say leads to more, which says more of the sites. What says least comes
+	 * when the rest is known. */
+	enum hf_status status = sited_init(&sited, y, names, err);
+	for (int last = 0; last < 2 && !status; last++) {
+		for (int round = 0; round < SITE_ROUNDS && !status; round++) {
+			spread_sites(y, names, &sited, last);
 			status = hf_typing_spread_tags(y, err);
-		if (hf_todo_is_empty(&y->next))
-			break;
-		spread_all(y);
+			if (hf_todo_is_empty(&y->next))
+				break;
+			spread_all(y);
+		}
 	}
 	if (!status && y->types->no_memory)
 		status = hf_err_set(err, HF_E_NOMEM, "no memory for types");

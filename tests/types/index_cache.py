@@ -152,7 +152,7 @@ def check_room(loads, right):
 
 def main(folder):
     program, dump = build(folder), os.path.join(folder, "d.hfd")
-    subprocess.run([holdfast, "run", "-o", dump, "--", program], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([holdfast, "run", "--no-sites", "-o", dump, "--", program], check=True, stderr=subprocess.DEVNULL)
     while not os.path.exists(dump):
         time.sleep(0.05)
     loads = Loads(folder, dump)

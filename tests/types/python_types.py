@@ -118,8 +118,8 @@ def main(folder):
     script, says, dump = (os.path.join(folder, name) for name in ("p.py", "says", "p.hfd"))
     with open(script, "w") as f:
         f.write(PROGRAM)
-    subprocess.run([holdfast, "run", "-o", dump, "--", program, script, says], check=True, stderr=subprocess.DEVNULL,
-                   env={**os.environ, "PYTHONMALLOC": "malloc", "PYTHONHOME": "/usr"})
+    subprocess.run([holdfast, "run", "--no-sites", "-o", dump, "--", program, script, says], check=True, stderr=subprocess.DEVNULL,
+                   env={**os.environ, "PYTHONMALLOC": "malloc", "PYTHONHOME": "/usr", "PYTHONHASHSEED": "1"})
     for _ in range(600):
         if os.path.exists(dump):
             break

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Every object of a target has the type, and every path the names, that the target says.
 
-    types_test.py HOLDFAST TARGET [--bare | --dwz | --dwp | --tagged]
+    types_test.py HOLDFAST TARGET [--bare | --dwz | --dwp | --tagged] [--exact]
 
 --bare: of a copy without debug information; then there are symbols and classes only, no error, and one line of advice.
 --dwz: of a stripped program, whose debug information lies elsewhere and shares most of its types with another's.
 --tagged: loaded with --tagged-pointers; without it less is typed.
 --dwp: TARGET is a source; its debug information is split, and in a package.
+--exact: every allocation's site is recorded, and must not spoil what else is known. Without it none is: a sample by chance
+would make this a test by chance.
 """
 import fnmatch
 import os
@@ -166,7 +168,7 @@ with tempfile.TemporaryDirectory(prefix="types") as folder:
         for name in (os.path.basename(target), "other"):
             shutil.copy(target, os.path.join(debug, name))
         run("dwz", "-m", "common", "-M", os.path.join(debug, "common"), os.path.basename(target), "other", cwd=debug)
-    run(holdfast, "run", "-o", dump, "--", program, manifest)
+    run(holdfast, "run", "--exact" if "--exact" in sys.argv else "--no-sites", "-o", dump, "--", program, manifest)
     wait_for(dump)
     objects, doubtful = read_manifest(manifest)
     check(f"{len(objects)} objects in the manifest", len(objects) > 100)
