@@ -42,7 +42,8 @@ static enum hf_status old_heaps_open(
 int hf_cmd_diff(const struct hf_args *args)
 {
 	struct hf_err err;
-	struct hf_diff_options options = {.by = hf_args_value(args, "by"), .n = 20};
+	struct hf_diff_options options = {
+		.by = hf_args_value(args, "by"), .n = 20, .n_given = hf_args_has(args, "n")};
 	uint64_t limit = INT64_MAX;
 	if (hf_args_number(args, "n", 1, 1000000, &options.n, &err) != HF_OK ||
 		hf_args_size(args, "fail-over", &limit, &err) != HF_OK)

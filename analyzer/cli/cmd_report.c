@@ -121,7 +121,8 @@ int hf_cmd_refs(const struct hf_args *args)
 int hf_cmd_leaks(const struct hf_args *args)
 {
 	struct hf_err err;
-	struct hf_leaks_options options = {.n = 20, .older_s = -1};
+	struct hf_leaks_options options = {
+		.n = 20, .n_given = hf_args_has(args, "n"), .older_s = -1};
 	uint64_t limit = UINT64_MAX, bytes = 0;
 	if (hf_args_number(args, "n", 1, 1000000, &options.n, &err) != HF_OK ||
 		hf_args_age(args, "older", &options.older_s, &err) != HF_OK ||

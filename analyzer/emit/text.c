@@ -164,6 +164,63 @@ static const char *character_at(const char *s, size_t n)
 	return s;
 }
 
+static bool is_unit(const char *s, size_t n)
+{
+	return (n == 1 && *s == 'B') || (n == 3 && strchr("KMGTPE", *s) && !memcmp(s + 1, "iB", 2));
+}
+
+/* A word of "290", "~200,000", "x292", "16 B-1.2 KiB"; "×" does not count. */
+static bool is_figure(const char *s, size_t n)
+{
+	static const char marks[] = ".,~+-%x()";
+	bool digit = n > 2 && *s == 'B' && s[1] == '-';
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] >= '0' && s[i] <= '9')
+			digit = true;
+		else if ((unsigned char)s[i] < 0x80 && !strchr(marks, s[i]) &&
+			 !(digit && strchr("BKMGTPEi", s[i])))
+			return false;
+	}
+	return digit;
+}
+
+/* The word around at. */
+static const char *word_begin(const char *s, const char *at)
+{
+	while (at > s && at[-1] != ' ')
+		at--;
+	return at;
+}
+
+/* Where the figure that a cut at `at` would go through begins; at, if it goes through none. */
+static const char *figure_begin(const char *s, const char *at)
+{
+	for (;;) {
+		const char *word = word_begin(s, at);
+		size_t n = strcspn(word, " ");
+		bool unit = is_unit(word, n) || (n > 2 && *word == 'B' && word[1] == '-');
+		if (unit && word > s) {
+			/* a unit belongs to the number before it */
+			const char *number = word_begin(s, word - 1);
+			if (!is_figure(number, strcspn(number, " ")))
+				return at;
+			at = number;
+		} else if (at == word || !is_figure(word, n)) {
+			return at;
+		} else {
+			at = word;
+		}
+	}
+}
+
+/* The first word from at on that is no part of a figure. */
+static const char *figure_end(const char *s, const char *at)
+{
+	while (*at && figure_begin(s, at) != at)
+		at++;
+	return at;
+}
+
 const char *hf_text_elide(struct hf_text *text, const char *s, size_t width, const char *mark)
 {
 	size_t have = hf_text_width(s), marked = hf_text_width(mark);
@@ -175,10 +232,18 @@ const char *hf_text_elide(struct hf_text *text, const char *s, size_t width, con
 		return hf_text_get(text);
 	}
 	/* The end tells names apart more often than the middle does. */
+	enum { LEAST_HEAD = 8 };
 	size_t keep = width - marked, tail = keep * 2 / 5, head = keep - tail;
-	hf_text_add(text, s, (size_t)(character_at(s, head) - s));
+	const char *end = character_at(s, have - tail), *figure = figure_begin(s, end);
+	size_t more = hf_text_width(figure) - tail;
+	if (more + LEAST_HEAD <= head) {
+		end = figure;
+		head -= more;
+	} else {
+		end = figure_end(s, end);
+	}
+	hf_text_add(text, s, (size_t)(figure_begin(s, character_at(s, head)) - s));
 	hf_text_add(text, mark, strlen(mark));
-	const char *end = character_at(s, have - tail);
 	hf_text_add(text, end, strlen(end));
 	return hf_text_get(text);
 }

@@ -50,5 +50,6 @@ size_t hf_text_width(const char *s);
 /* Bytes of s that make a line of at most width columns, cut after a blank or before "->" where
  * there is one; all of s if it fits. At least one character. */
 size_t hf_text_break(const char *s, size_t width);
-/* s, or a copy in text with its middle replaced by mark so that it takes at most width columns. */
+/* s, or a copy in text with its middle replaced by mark so that it takes at most width columns. A
+ * figure ("~200,000", "1.2 KiB") is left whole or left out. */
 const char *hf_text_elide(struct hf_text *text, const char *s, size_t width, const char *mark);

@@ -23,8 +23,11 @@ enum statement {
 	WORD_OF_VARIABLE,
 };
 
-#define HELD     "o.id, o.held_size, o.held_count, o.size, coalesce(o.type_id, 0), 0"
-#define RETAINED "o.id, o.retained_size, o.retained_count, o.size, coalesce(o.type_id, 0), 0"
+#define HELD       "o.id, o.held_size, o.held_count, o.size, coalesce(o.type_id, 0), 0"
+#define RETAINED   "o.id, o.retained_size, o.retained_count, o.size, coalesce(o.type_id, 0), 0"
+#define EDGE_FIELD HF_SQL_EDGE_FIELD("e")
+/* What a word of a variable is called behind the variable's name. */
+#define ROOT_FIELD "CASE WHEN v.type_id IS NOT NULL THEN substr(r.name, length(v.name) + 1) END"
 #define OF_WIDE(size, count)                                                                       \
 	"SELECT o.id, " size ", " count                                                            \
 	", o.size, coalesce(o.type_id, 0), c.rank, NULL, NULL, NULL "                              \
@@ -37,26 +40,27 @@ static const char *const sql[HF_CHILDREN_STATEMENTS] = {
 	/* An object with several words into a child gives it several times, first by the first. */
 	[HELD_OF_OBJECT] =
 		"SELECT " HELD ", e.src_offset, e.dst_offset, CASE WHEN o.holder_id = e.src_id "
-		"THEN " HF_SQL_EDGE_FIELD("e") " END, o.holder_id = e.src_id "
-					       "FROM edge e CROSS JOIN object o ON o.id = e.dst_id "
-					       "WHERE e.src_id = ?1 ORDER BY e.src_offset",
+		"THEN " EDGE_FIELD " END, o.holder_id = e.src_id "
+		"FROM edge e CROSS JOIN object o ON o.id = e.dst_id "
+		"WHERE e.src_id = ?1 ORDER BY e.src_offset",
 	[HELD_OF_VARIABLE] =
-		"SELECT " HELD ", coalesce(r.addr - v.addr, 0), r.offset, "
-		"CASE WHEN v.type_id IS NOT NULL THEN substr(r.name, length(v.name) + 1) END, 1 "
+		"SELECT " HELD ", coalesce(r.addr - v.addr, 0), r.offset, " ROOT_FIELD ", 1 "
 		"FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
 		"CROSS JOIN object o ON o.id = r.object_id AND o.holder_root_id = r.id "
 		"AND o.holder_id IS NULL WHERE v.id = ?1",
 	/* What points to an object and dominates it is its immediate dominator; the others that it
 	 * dominates are in an index. */
 	[DOMINATED_OF_OBJECT] =
-		"SELECT " RETAINED ", e.src_offset, e.dst_offset, NULL, o.idom_id = e.src_id "
+		"SELECT " RETAINED ", e.src_offset, e.dst_offset, CASE WHEN o.idom_id = e.src_id "
+		"THEN " EDGE_FIELD " END, o.idom_id = e.src_id "
 		"FROM edge e CROSS JOIN object o ON o.id = e.dst_id WHERE e.src_id = ?1 UNION ALL "
 		"SELECT " RETAINED ", NULL, NULL, NULL, 1 FROM object o INDEXED BY object_far_idom "
 		"WHERE o.idom_id = ?1 AND o.idom_id IS NOT o.parent_id",
 	/* There is no index of what a variable dominates. Where one dominates what none of its
 	 * words points to, it is wide. */
 	[DOMINATED_OF_VARIABLE] =
-		"SELECT " RETAINED ", min(coalesce(r.addr - v.addr, 0)), r.offset, NULL, 1 "
+		"SELECT " RETAINED ", min(coalesce(r.addr - v.addr, 0)), r.offset, " ROOT_FIELD
+		", 1 "
 		"FROM variable v CROSS JOIN root r ON r.variable_id = v.id "
 		"CROSS JOIN object o ON o.id = r.object_id AND o.idom_variable_id = ?1 "
 		"WHERE v.id = ?1 GROUP BY o.id",
@@ -67,12 +71,11 @@ static const char *const sql[HF_CHILDREN_STATEMENTS] = {
 		"child_id FROM stat_wide_child WHERE parent_id = ?1 AND tree = ?2 AND rank > 0)) "
 		"FROM stat_wide WHERE parent_id = ?1 AND tree = ?2",
 	[WIDE_ROWS] = NULL, /* by tree */
-	[WORD_OF_OBJECT] = "SELECT e.src_offset, e.dst_offset, " HF_SQL_EDGE_FIELD(
-		"e") " FROM edge e INDEXED BY edge_dst "
-		     "WHERE e.dst_id = ?1 AND e.src_id = ?2 ORDER BY e.src_offset LIMIT 1",
+	[WORD_OF_OBJECT] =
+		"SELECT e.src_offset, e.dst_offset, " EDGE_FIELD " FROM edge e INDEXED BY edge_dst "
+		"WHERE e.dst_id = ?1 AND e.src_id = ?2 ORDER BY e.src_offset LIMIT 1",
 	[WORD_OF_VARIABLE] =
-		"SELECT coalesce(r.addr - v.addr, 0), r.offset, "
-		"CASE WHEN v.type_id IS NOT NULL THEN substr(r.name, length(v.name) + 1) END "
+		"SELECT coalesce(r.addr - v.addr, 0), r.offset, " ROOT_FIELD " "
 		"FROM root r INDEXED BY root_object CROSS JOIN variable v ON v.id = r.variable_id "
 		"WHERE r.object_id = ?1 AND r.variable_id = ?2 ORDER BY 1 LIMIT 1",
 };

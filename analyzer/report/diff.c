@@ -118,17 +118,18 @@ static enum hf_status choose(struct hf_diff *diff, const char *by, size_t *ret, 
 		err, HF_E_USAGE, "--by %s: not known; it is one of type, site, root, object", by);
 }
 
-static enum hf_status objects(
-	struct hf_diff *diff, bool alone, const struct hf_diff_objects *found, struct hf_err *err)
+static enum hf_status objects(struct hf_diff *diff, bool alone, bool n_given,
+	const struct hf_diff_objects *found, struct hf_err *err)
 {
+	bool all = alone || n_given;
 	enum hf_status status = HF_OK;
 	if (found->n_grown) {
 		if (!alone)
 			hf_emit_title(diff->report->emit, "Where it grew");
-		status = hf_diff_objects_emit(diff, found, alone ? diff->n : SHOWN_GROWN, err);
+		status = hf_diff_objects_emit(diff, found, all ? diff->n : SHOWN_GROWN, err);
 	}
 	if (status == HF_OK && found->n_new)
-		status = hf_diff_new_emit(diff, found, alone ? diff->n : SHOWN_NEW, err);
+		status = hf_diff_new_emit(diff, found, all ? diff->n : SHOWN_NEW, err);
 	return status;
 }
 
@@ -185,7 +186,7 @@ enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *const 
 		status = hf_diff_groups(&diff, kinds[kind].by, err);
 	}
 	if (status == HF_OK && diff.same_process)
-		status = objects(&diff, by_object, &found, err);
+		status = objects(&diff, by_object, options->n_given, &found, err);
 	else if (status == HF_OK)
 		hf_emit_line(report->emit, "(different processes: objects are not matched)");
 	return status;

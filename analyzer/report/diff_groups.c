@@ -28,6 +28,7 @@ static void groups_deinit(struct groups *groups)
 
 struct kind {
 	const char *sql;    /* key, id, size, count */
+	const char *rest;   /* the same of what is of no group (id -1), if a heap knows some */
 	const char *column; /* of object, that has the id; NULL: it is a root */
 	const char *title;
 };
@@ -38,12 +39,18 @@ static const struct kind kinds[] = {
 			  "site_id, iif(e.n, live_bytes, size), iif(e.n, live_count, count) FROM "
 			  "site_summary, (SELECT count(*) AS n FROM meta WHERE key = "
 			  "'profile_sampled' AND value = 1) e WHERE site_id <> 0",
+		/* Estimates are of all objects, whether they have a site or not. */
+		"SELECT function, -1, size, count FROM site_summary WHERE site_id IS NULL "
+		"AND NOT EXISTS (SELECT 1 FROM meta WHERE key = 'profile_sampled' AND value = 1)",
 		"site_id", "SITE"},
 	[HF_DIFF_TYPE] = {"SELECT name, type_id, size, count FROM type_summary "
 			  "WHERE type_id <> 0",
-		"type_id", "TYPE"},
+		"SELECT name, -1, size, count FROM type_summary WHERE type_id IS NULL", "type_id",
+		"TYPE"},
 	[HF_DIFF_ROOT] = {"SELECT name, variable_id, held_size, held_count, kind, thread, module "
 			  "FROM root_summary",
+		"SELECT '(leaked)', 0, total(value) FILTER (WHERE key = 'leak_size'), "
+		"total(value) FILTER (WHERE key = 'leak_count') FROM meta",
 		NULL, "ROOT"},
 };
 
@@ -83,14 +90,14 @@ static void root_key(struct hf_text *text, sqlite3_stmt *q)
 		hf_text_addf(text, " of thread %s", thread);
 }
 
-static enum hf_status read_groups(struct hf_diff *diff, size_t heap, enum hf_diff_by by,
+static enum hf_status read_groups(struct hf_diff *diff, size_t heap, const char *sql,
 	struct groups *groups, struct hf_err *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(diff->heaps[heap]->db, &q, err, kinds[by].sql, "");
+	enum hf_status status = hf_query(diff->heaps[heap]->db, &q, err, sql, "");
 	while (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text key = HF_TEXT_INIT;
-		if (by == HF_DIFF_ROOT)
+		if (sql == kinds[HF_DIFF_ROOT].sql)
 			root_key(&key, q);
 		else
 			hf_text_addf(&key, "%s", hf_column_text(q, 0));
@@ -171,7 +178,7 @@ static enum hf_status holder_of(struct hf_diff *diff, const struct kind *kind, i
 	char sql[512];
 	snprintf(sql, sizeof(sql),
 		"SELECT v.name FROM object o JOIN root r ON r.id = o.holder_root_id "
-		"JOIN variable v ON v.id = r.variable_id WHERE o.%s = ? "
+		"JOIN variable v ON v.id = r.variable_id WHERE o.%s IS nullif(?, -1) "
 		"GROUP BY v.id ORDER BY sum(o.size) DESC LIMIT 1",
 		kind->column);
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
@@ -280,7 +287,10 @@ enum hf_status hf_diff_groups(struct hf_diff *diff, enum hf_diff_by by, struct h
 	_cleanup_(groups_deinit) struct groups groups = {.n_heaps = diff->n_heaps};
 	enum hf_status status = HF_OK;
 	for (size_t i = 0; i < diff->n_heaps && status == HF_OK; i++)
-		status = read_groups(diff, i, by, &groups, err);
+		status = read_groups(diff, i, kinds[by].sql, &groups, err);
+	for (size_t i = 0; i < diff->n_heaps && status == HF_OK && (groups.n || by == HF_DIFF_ROOT);
+		i++)
+		status = read_groups(diff, i, kinds[by].rest, &groups, err);
 	if (status != HF_OK)
 		return status;
 	merge(&groups);

@@ -354,6 +354,10 @@ enum hf_status hf_diff_objects_emit(
 			});
 	}
 	hf_emit_table_end(emit);
+	char count[HF_NUMBER_SIZE];
+	if (status == HF_OK && (int64_t)objects->n_grown > n)
+		hf_emit_line(emit, "and %s more that hold more than before (-n %zu: all)",
+			hf_human_count(count, objects->n_grown - (size_t)n), objects->n_grown);
 	return status;
 }
 

@@ -378,6 +378,7 @@ void hf_heapdb_object_place(struct hf_text *text, struct hf_heapdb *heap,
 		   hf_heapdb_root(heap, object->holder_root_id, &root, NULL) == HF_OK) {
 		hf_text_addf(text, "%s", separator);
 		hf_heapdb_root_name(text, &root);
-		hf_text_addf(text, "->%s", object->holder_id ? dots : "");
+		if (object->holder_id)
+			hf_text_addf(text, "->%s", dots);
 	}
 }

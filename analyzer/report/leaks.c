@@ -307,8 +307,9 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 			hf_site_note(report);
 		status = groups(report, options, err);
 		if (status == HF_OK)
-			status = heads(report, human ? SHOWN_HEADS : options->n, options->older_s,
-				&first, err);
+			status =
+				heads(report, human && !options->n_given ? SHOWN_HEADS : options->n,
+					options->older_s, &first, err);
 	}
 	if (status == HF_OK && first) {
 		char addr[HF_NUMBER_SIZE];

@@ -75,6 +75,7 @@ enum hf_status hf_report_refs(struct hf_report *report, uint64_t addr,
 
 struct hf_leaks_options {
 	int64_t n;
+	bool n_given; /* people asked for n: lists that would be shorter have as many rows, too */
 	int64_t older_s; /* only what was allocated so many seconds before the dump; < 0: all */
 };
 /* *ret_bytes: all that is leaked (of that age), whatever was listed. */
@@ -84,6 +85,7 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 struct hf_diff_options {
 	const char *by; /* type, site, root, object; NULL: the finest group that all heaps know */
 	int64_t n;
+	bool n_given; /* as above */
 };
 /* What grew from the first of the n_old heaps, oldest first, to this report's heap; with more than
  * one, what grew in every step comes first. *ret_growth: of the live heap, bytes, may be < 0. */

@@ -321,7 +321,7 @@ void hf_shapes_text(
 		if (dropped && i == MAX_STEPS / 2 - 1)
 			hf_text_addf(text, "->(%u more)", dropped);
 		/* "g_list" and "->": the root's word itself leads to the object. */
-		hf_text_addf(text, "%s", !strcmp(s->step, "->") && i ? "" : s->step);
+		hf_text_addf(text, "%s", !strcmp(s->step, "->") ? "" : s->step);
 		if (s->longest_run > 1)
 			hf_text_addf(
 				text, " %s1..%s", times, hf_human_count(number, s->longest_run));

@@ -402,6 +402,9 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 	else if (drop.links)
 		hf_text_addf(
 			&text, ", %s a link", hf_human_size(each, p->self.node.size / drop.links));
+	else if (!what.len)
+		hf_text_addf(
+			&text, "%sof %s", text.len ? " " : "", hf_human_size(each, object.size));
 	hf_text_addf(&text, "%s%s", text.len && what.len ? "  " : "", hf_text_get(&what));
 	int row = emit_row(t, p, p->self.node.size, p->self.node.count, (int64_t)object.addr,
 		hf_text_get(&text), drop.links ? "chain" : "object", &object);

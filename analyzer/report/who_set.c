@@ -54,13 +54,78 @@ static enum hf_status collect(struct set *set, sqlite3_stmt *q, struct hf_err *e
 	return status;
 }
 
+static bool is_word(char c)
+{
+	return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+	       (c >= 'A' && c <= 'Z');
+}
+
+/* Is an object of type `name` one of `of` in disguise: in a namespace, an array of it, what a
+ * container or make_shared() keeps it in? Not where the name only says that it points to one. */
+static bool is_kind_of(const char *name, const char *of)
+{
+	size_t length = strlen(of);
+	for (const char *at = name; (at = strstr(at, of)); at++) {
+		const char *end = at + length;
+		if (is_word(*end) || !strncmp(end, "::", 2) || (at > name && is_word(at[-1])))
+			continue;
+		end += strspn(end, " ");
+		if (*end != '*' && *end != '&')
+			return true;
+	}
+	return false;
+}
+
+static void kind_of(sqlite3_context *context, int n, sqlite3_value **args)
+{
+	const char *name = (const char *)sqlite3_value_text(args[0]),
+		   *of = (const char *)sqlite3_value_text(args[1]);
+	sqlite3_result_int(context, n == 2 && name && of && *of && is_kind_of(name, of));
+}
+
+#define IS_TYPE "(name = ?1 OR name GLOB ?1 OR name IN ('struct ' || ?1, 'union ' || ?1))"
+static const char kinds_sql[] =
+	"FROM type JOIN stat_type s USING (id) WHERE kind_of(name, ?1) AND NOT " IS_TYPE;
+
+/* Types that have the one asked for inside: said, and taken if there is no other. */
+static enum hf_status say_kinds(
+	struct hf_report *report, const char *type, bool taken, struct hf_err *err)
+{
+	enum { SHOWN = 6 };
+	char sql[512], count[HF_NUMBER_SIZE];
+	int64_t n = 0, shown = 0;
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	snprintf(sql, sizeof(sql), "SELECT count(*) %s", kinds_sql);
+	enum hf_status status = hf_query_int(report->heap.db, &n, err, sql, "s", type);
+	snprintf(sql, sizeof(sql), "SELECT name, s.count %s ORDER BY s.size DESC, id LIMIT %d",
+		kinds_sql, SHOWN);
+	if (status == HF_OK && n)
+		status = hf_query(report->heap.db, &q, err, sql, "s", type);
+	if (status == HF_OK && n)
+		hf_emit_line(report->emit,
+			taken ? "No object's type is %s itself; these have it in their type's name:"
+			      : "Besides, these have %s in their type's name (--type '*%s*' takes "
+				"them, too):",
+			type, type);
+	while (n && hf_row(q, &status, err)) {
+		hf_emit_line(report->emit, "  %s %s %s",
+			hf_human_count(count, (uint64_t)hf_column_int(q, 1)),
+			hf_emit_times(report->emit), hf_column_text(q, 0));
+		shown++;
+	}
+	if (n > shown)
+		hf_emit_line(report->emit, "  and %s more types",
+			hf_human_count(count, (uint64_t)(n - shown)));
+	return status;
+}
+
 static enum hf_status query_set(
 	sqlite3 *db, const struct hf_who_set *of, struct set *set, struct hf_err *err)
 {
 	/* A tag is enough: "session" is "struct session", too. */
 	static const char type_sql[] =
-		"SELECT o.id FROM object o WHERE o.type_id IN (SELECT id FROM type WHERE "
-		"name = ?1 OR name GLOB ?1 OR name IN ('struct ' || ?1, 'union ' || ?1))";
+		"SELECT o.id FROM object o WHERE o.type_id IN (SELECT id FROM type WHERE " IS_TYPE
+		")";
 	static const char site_sql[] =
 		"SELECT o.id FROM object o WHERE o.site_id IN (SELECT id FROM site WHERE "
 		"function = ?1 OR function GLOB ?1 OR CAST(id AS TEXT) = ?1 OR "
@@ -102,23 +167,52 @@ static void totals(struct hf_set_paths *set)
 			hf_human_count(count, set->nested));
 }
 
+static enum hf_status nothing(
+	const struct hf_report *report, const struct hf_who_set *of, struct hf_err *err)
+{
+	if (of->sql)
+		return hf_err_set(err, HF_E_NOTFOUND,
+			"no object is selected by %s: look at it with 'holdfast sql %s'", of->sql,
+			report->input);
+	return hf_err_set(err, HF_E_NOTFOUND,
+		"no object %s %s: 'holdfast top %s --by %s' lists the %ss",
+		of->type ? "has the type" : "was allocated at", of->type ? of->type : of->site,
+		report->input, of->type ? "type" : "site", of->type ? "type" : "site");
+}
+
+/* The objects of that type, or of what has it inside. */
+static enum hf_status set_of_type(
+	struct hf_report *report, const struct hf_who_set *of, struct set *set, struct hf_err *err)
+{
+	sqlite3 *db = report->heap.db;
+	if (sqlite3_create_function_v2(db, "kind_of", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+		    kind_of, NULL, NULL, NULL) != SQLITE_OK)
+		return hf_db_error(db, err, "preparing names of types");
+	enum hf_status status = query_set(db, of, set, err);
+	bool taken = !set->n;
+	if (status == HF_OK && taken) {
+		char sql[512];
+		_cleanup_stmt_ sqlite3_stmt *q = NULL;
+		snprintf(sql, sizeof(sql), "SELECT id FROM object WHERE type_id IN (SELECT id %s)",
+			kinds_sql);
+		status = hf_query(db, &q, err, sql, "s", of->type);
+		if (status == HF_OK)
+			status = collect(set, q, err);
+	}
+	if (status == HF_OK && set->n)
+		status = say_kinds(report, of->type, taken, err);
+	return status;
+}
+
 enum hf_status hf_report_who_set(
 	struct hf_report *report, const struct hf_who_set *of, struct hf_err *err)
 {
 	_cleanup_(set_deinit) struct set set = {0};
 	_cleanup_(hf_set_paths_deinit) struct hf_set_paths paths = {0};
-	enum hf_status status = query_set(report->heap.db, of, &set, err);
+	enum hf_status status = of->type ? set_of_type(report, of, &set, err)
+					 : query_set(report->heap.db, of, &set, err);
 	if (status == HF_OK && !set.n)
-		return hf_err_set(err, HF_E_NOTFOUND, "no object %s%s: %s",
-			of->sql    ? "is selected by "
-			: of->type ? "has the type "
-				   : "was allocated at ",
-			of->sql    ? of->sql
-			: of->type ? of->type
-				   : of->site,
-			of->sql    ? "look at it with 'holdfast sql'"
-			: of->type ? "'holdfast top --by type' lists the types"
-				   : "'holdfast top --by site' lists the sites");
+		return nothing(report, of, err);
 	if (status == HF_OK)
 		status = hf_set_paths_init(&paths, report, set.ids, set.n, err);
 	if (status != HF_OK)

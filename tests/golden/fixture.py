@@ -6,7 +6,8 @@ summaries) is worked out here in the plainest way, so that it can serve as an or
 
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
-findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `empty`: no objects. `sited`: sessions with allocation sites. `sampled`: with those of some.
+findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `empty`: no objects. `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
+and a leak.
 """
 import math
 import os
@@ -45,7 +46,7 @@ class Heap:
             k: v[k] for k in ("kind", "name", "module", "thread")}))
 
 
-def sessions(n_sessions, spoilt=False):
+def sessions(n_sessions, spoilt=False, leak=0):
     h = Heap()
     h.variable("global", "g_sessions", 0x555555760100, 8, module=1)
     h.variable("static", "cache", 0x555555760140, 64, module=1)
@@ -99,6 +100,8 @@ def sessions(n_sessions, spoilt=False):
     h.point(a, 0, b)
     h.point(b, 0, a)
     h.alloc(16)
+    if leak:
+        h.alloc(leak)
     return h
 
 
@@ -325,6 +328,35 @@ def build(schema_dir, path, h, partial):
     db.close()
 
 
+# By the size of the objects: id, name, fields (offset, name, stride).
+TYPES = {
+    40: (1, "struct session_table", [(16, "buckets", None)]),
+    512: (2, "struct session *[]", [(0, "[]", 8)]),
+    64: (3, "struct session", [(8, "items", None), (24, "avatar", None), (32, "table", None)]),
+    48: (4, "std::_List_node<struct item>", [(8, "next", None)]),
+}
+
+
+def add_types(path):
+    """What DWARF adds: objects of the sizes above have types, the others have none."""
+    db = sqlite3.connect(path)
+    insert(db, "type", id=5, name="struct session_table *", size=8, kind="pointer", origin="dwarf")
+    db.execute("UPDATE variable SET type_id = 5 WHERE name = 'g_sessions'")
+    field_id = 0
+    for size, (number, name, fields) in TYPES.items():
+        insert(db, "type", id=number, name=name, size=size, kind="struct", origin="dwarf")
+        db.execute("UPDATE object SET type_id = ?, origin_id = 10 WHERE size = ?", (number, size))
+        for offset, field, stride in fields:
+            field_id += 1
+            insert(db, "field", id=field_id, type_id=number, offset=offset, name=field, pointer=1, stride=stride)
+            db.execute("UPDATE edge SET field_id = ? WHERE (src_offset = ? OR ?) AND src_id IN (SELECT id FROM object "
+                       "WHERE type_id = ?)", (field_id, offset, stride is not None, number))
+    db.execute("INSERT INTO stat_type SELECT coalesce(type_id, 0), count(*), sum(size), sum(size), sum(NOT reachable), "
+               "sum(iif(reachable, 0, size)) FROM object GROUP BY 1")
+    db.commit()
+    db.close()
+
+
 # By the size of the objects: id, frames innermost first, the one that names the site.
 SITES = {
     1000: (3, [("malloc", None, 0), ("load_avatar", "/src/server/user.c", 88), ("load_user", "/src/server/user.c", 120),
@@ -385,10 +417,13 @@ def add_sites(path, sampled):
 def main():
     schema_dir, path = sys.argv[1:3]
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
-    h = Heap() if name == "empty" else sessions({"grown": 24, "more": 40}.get(name, 16), name == "spoilt")
+    h = Heap() if name == "empty" else sessions({"grown": 24, "more": 40, "typed_grown": 24}.get(name, 16), name == "spoilt",
+                                                3000 if name == "typed_grown" else 0)
     build(schema_dir, path, h, name == "partial")
     if name in ("sited", "sampled"):
         add_sites(path, name == "sampled")
+    if name.startswith("typed"):
+        add_types(path)
 
 
 main()

@@ -64,6 +64,7 @@ CASES = {
     "refs_in": (0, "refs sessions.hfdb {tail} --in"),
     "refs_out": (0, "refs sessions.hfdb {buckets} --out --limit 3"),
     "leaks": (0, "leaks sessions.hfdb"),
+    "leaks_short": (0, "leaks sessions.hfdb -n 2"),
     "leaks_over": (6, "leaks sessions.hfdb --fail-over 2K"),
     "leaks_under": (0, "leaks sessions.hfdb --fail-over 4K"),
     "leaks_empty": (0, "leaks empty.hfdb"),
@@ -73,6 +74,14 @@ CASES = {
     "diff_over": (6, "diff sessions.hfdb grown.hfdb --fail-over 1K"),
     "diff_partial": (4, "diff partial.hfdb sessions.hfdb"),
     "diff_type": (0, "diff sessions.hfdb grown.hfdb --by type"),
+    "diff_short": (0, "diff sessions.hfdb grown.hfdb -n 1"),
+    "typed_diff": (0, "diff typed.hfdb typed_grown.hfdb"),
+    "typed_diff_root": (0, "diff typed.hfdb typed_grown.hfdb --by root"),
+    "typed_tree": (0, "tree typed.hfdb"),
+    "typed_tree_dominators": (0, "tree typed.hfdb --dominators"),
+    "typed_who_set": (0, "who typed.hfdb --type session"),
+    "typed_who_set_inside": (0, "who typed.hfdb --type item"),
+    "typed_who_set_none": (3, "who typed.hfdb --type ite"),
     "info": (0, "info sessions.hfdb"),
     "info_partial": (4, "info partial.hfdb"),
     "verify": (0, "verify sessions.hfdb"),
@@ -218,6 +227,20 @@ def csv(folder):
     check("top --csv", lines[0].startswith("held_size,") and len(lines) == 6, got.stdout)
 
 
+def figures_when_narrow(folder):
+    """What is cut to a narrow terminal has no number or size that the whole text has not."""
+    figure = re.compile(r"(?<![\w.,+])~?\d[\d,]*(?:\.\d+)?(?: [KMGT]?i?B\b)?")
+    words = addresses(folder / "sessions.hfdb")
+    for name in ("tree", "tree_dominators", "typed_tree", "report", "report_spoilt", "refs", "who_interior", "typed_diff"):
+        args = shlex.split(CASES[name][1].format(**words))
+        whole = set(figure.findall(run(folder, args, COLUMNS="300").stdout.decode()))
+        for width in range(40, 80):
+            text = run(folder, args, COLUMNS=str(width)).stdout.decode()
+            cut = [line for line in text.splitlines() if "…" in line]
+            wrong = [(line, f) for line in cut for f in figure.findall(line) if f not in whole]
+            check(f"{name}: figures at {width} columns", not wrong, wrong)
+
+
 def verify_finds(folder):
     """Each change breaks one invariant, and verify names it."""
     for check_name, change in {
@@ -323,13 +346,14 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "more", "partial", "spoilt", "empty", "sited", "sampled"):
+        for kind in ("sessions", "grown", "more", "partial", "spoilt", "empty", "sited", "sampled", "typed", "typed_grown"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
         golden(folder)
         sql(folder)
         csv(folder)
         diff_with_itself(folder)
+        figures_when_narrow(folder)
         verify_finds(folder)
         verify_finds_stale_indexes(folder)
         if has_terminals():
