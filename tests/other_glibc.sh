@@ -107,7 +107,7 @@ for suite in "$@"; do
 	[ $walks = 1 ] || continue
 	link "$suite" walk_self
 	link "$suite" walk_stepped
-	for scenario in single threads arena_max mxfast perturb trim mmapped mmap_threshold \
+	for scenario in single threads arena_max mxfast perturb trim mmapped mmapped_strangers mmap_threshold \
 		foreign_sbrk block_brk heaps orphans pieces guards many_threads idle damage speed race step fuzz; do
 		run "$suite" $scenario walk_self $scenario
 	done

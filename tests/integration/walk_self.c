@@ -656,6 +656,31 @@ static void scenario_mmapped(void)
 	check("mmapped and churn");
 }
 
+/* Pages of the program's own that begin like such a chunk, below all others, so that they are met
+ * first. Some are as large as true ones are. */
+static void scenario_mmapped_strangers(void)
+{
+	static const size_t pages[] = {1001, 51, 51, 2003, 52};
+	enum { AREA = 64 << 20 };
+	void **slots = new_slots(20);
+	for (unsigned i = 0; i < 20; i++)
+		slots[i] = malloc(200000 + 4096 * (i % 5));
+	for (unsigned n = 1; n <= 5; n++) {
+		char *area = mmap((void *)0x100000000, AREA, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (area == MAP_FAILED)
+			exit(77);
+		char *at = area + 0x5000;
+		for (unsigned i = 0; i < n; i++) {
+			uint64_t header[2] = {0, pages[i] * 4096 + 2};
+			memcpy(at, header, sizeof(header));
+			at += pages[i] * 4096 + 0x3000;
+		}
+		check("pages like mmapped chunks");
+		munmap(area, AREA);
+	}
+}
+
 static void scenario_mmap_threshold(void)
 {
 	mallopt(M_MMAP_THRESHOLD, 5000);
@@ -1171,6 +1196,7 @@ static const struct {
 	{"perturb", scenario_perturb},
 	{"trim", scenario_trim},
 	{"mmapped", scenario_mmapped},
+	{"mmapped_strangers", scenario_mmapped_strangers},
 	{"mmap_threshold", scenario_mmap_threshold},
 	{"foreign_sbrk", scenario_foreign_sbrk},
 	{"block_brk", scenario_block_brk},
