@@ -22,6 +22,7 @@
 #include "stop/room.h"
 #include "stop/snapshot.h"
 #include "stop/tracees.h"
+#include "stop/unforked.h"
 #include "walk/glibc_locks.h"
 
 enum {
@@ -218,10 +219,7 @@ static void note_problems(struct work *w, const struct hf_snapshot *s)
 			"whole dump",
 			hf_strerror(s->fork_errno), 0);
 	if (s->unforked_bytes)
-		add_finding(w, HF_INFO,
-			"%s%lu bytes of memory that fork does not copy (MADV_DONTFORK, "
-			"MADV_WIPEONFORK) were read from the process itself",
-			"", s->unforked_bytes);
+		add_finding(w, HF_INFO, HF_TEXT_UNFORKED, "", s->unforked_bytes);
 	if (s->missing_bytes)
 		add_finding(w, HF_PARTIAL, HF_TEXT_DONTFORK, "", s->missing_bytes);
 }

@@ -12,7 +12,7 @@
 #include "stop/namespaces.h"
 #include "stop/permission.h"
 #include "stop/remote.h"
-#include "stop/tracees.h"
+#include "stop/unforked.h"
 #include "walk/glibc_locks.h"
 
 enum { MAX_FACTS = 8 };
@@ -82,11 +82,12 @@ static void note_problems(struct capture *c)
 			dev->path, dev->type);
 		add_finding(c, HF_WARNING, text);
 	}
-	uint64_t copied = 0, rss = 0;
-	if (!r->in_place)
-		hf_process_sizes(r->read_pid, &copied, &rss);
-	if (copied && copied < r->vm_bytes) {
-		hf_fmt(text, sizeof(text), HF_TEXT_DONTFORK, "", r->vm_bytes - copied);
+	if (r->unforked_bytes) {
+		hf_fmt(text, sizeof(text), HF_TEXT_UNFORKED, "", r->unforked_bytes);
+		add_finding(c, HF_INFO, text);
+	}
+	if (r->missing_bytes) {
+		hf_fmt(text, sizeof(text), HF_TEXT_DONTFORK, "", r->missing_bytes);
 		add_finding(c, HF_PARTIAL, text);
 	}
 }

@@ -189,6 +189,8 @@ static void serve(struct guard *g)
 		return;
 	}
 	hf_guard_fork(g);
+	if (!g->report.in_place)
+		hf_guard_unforked(g);
 	if (g->report.in_place)
 		g->report.stop_ns = hf_sys_monotonic_ns() - g->stopped_at_ns;
 	else

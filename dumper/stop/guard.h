@@ -15,7 +15,7 @@ struct hf_guard_report {
 	char why_in_place[HF_REMOTE_REASON];
 	int trace_errno;
 	uint32_t not_stopped, n_threads, retries;
-	uint64_t time_ns, stop_ns, vm_bytes, rss_bytes;
+	uint64_t time_ns, stop_ns, vm_bytes, rss_bytes, unforked_bytes, missing_bytes;
 	char hostname[HF_REMOTE_HOSTNAME]; /* "": as ours */
 };
 

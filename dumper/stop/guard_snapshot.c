@@ -58,14 +58,25 @@ static void refuse(struct guard *g, const char *reason, int sys_errno)
 			sys_errno ? ": " : "", sys_errno ? hf_strerror(sys_errno) : "");
 }
 
-/* The child's first stop; the target runs on already. */
-static bool adopt(struct guard *g)
+/* The child's first stop. It dies with us, and the kernel may kill it before others. */
+bool hf_guard_adopt(struct guard *g)
 {
+	if (g->adopted)
+		return true;
 	int tid = g->child.thread.tid, status = 0;
 	while (hf_wait(tid, &status, 0) == -EINTR)
 		;
 	g->child.stopped = WIFSTOPPED(status);
-	return g->child.stopped && hf_ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_EXITKILL) == 0;
+	g->adopted =
+		g->child.stopped && hf_ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_EXITKILL) == 0;
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", tid);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		hf_sys_write_full(fd, "1000", 4);
+		close(fd);
+	}
+	return g->adopted;
 }
 
 static void on_alarm(int signal)
@@ -202,18 +213,10 @@ static bool closing_is_slow(void *ctx)
 	return ++g->n_slow >= SLOW_TICKS;
 }
 
-/* It dies with us, the kernel may kill it before others, it stands behind the target, and it holds
- * none of the target's descriptors. */
+/* It stands behind the target and holds none of the target's descriptors. */
 static void strip(struct guard *g)
 {
-	char path[64];
 	setpriority(PRIO_PROCESS, (id_t)g->child.thread.tid, g->nice);
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", g->child.thread.tid);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		hf_sys_write_full(fd, "1000", 4);
-		close(fd);
-	}
 	enum { CLOSE_RANGE = 436, UNSHARE = 2 };
 	struct hf_inject in = {.tracee = &g->child,
 		.insn = g->insn,
@@ -231,6 +234,6 @@ static void strip(struct guard *g)
 
 void hf_guard_keep(struct guard *g)
 {
-	if (adopt(g))
+	if (hf_guard_adopt(g))
 		strip(g);
 }

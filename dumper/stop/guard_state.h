@@ -1,6 +1,7 @@
 /*
  * What the parts of the guard share: guard.c (its life, and what it tells the tool), guard_stop.c
- * (the threads stand still), guard_snapshot.c (the copy). Internal to stop/; one thread.
+ * (the threads stand still), guard_snapshot.c (the copy), guard_unforked.c (what the copy lacks).
+ * Internal to stop/; one thread.
  */
 #pragma once
 #include "stop/guard.h"
@@ -27,6 +28,7 @@ struct guard {
 	int nice;
 	struct hf_tracee *caller; /* of the clone */
 	unsigned n_slow;          /* times that it was seen asleep */
+	bool adopted;             /* the snapshot is in our hands */
 	bool keep_files;          /* of the snapshot: closing them may wait for a server */
 	bool nested;              /* the target is in a pid namespace of its own */
 };
@@ -39,7 +41,12 @@ enum hf_status hf_guard_stop(struct guard *g, struct hf_err *err);
 bool hf_guard_usable(const struct hf_tracee *t);
 /* Fork the snapshot; or report.in_place. The threads still stand. */
 void hf_guard_fork(struct guard *g);
-/* The snapshot is taken into our hands, while the target runs on. */
+/* Memory that fork left out (stop/unforked.h) is written into the snapshot; the threads still
+ * stand. */
+void hf_guard_unforked(struct guard *g);
+/* The snapshot is taken into our hands: true if it stands still. */
+bool hf_guard_adopt(struct guard *g);
+/* Adopt it and strip it of what it must not have, while the target runs on. */
 void hf_guard_keep(struct guard *g);
 /* End the snapshot. True if it had ended before. */
 bool hf_guard_end_child(struct guard *g);

@@ -74,6 +74,8 @@ static enum hf_status receive(struct hf_remote *r, struct hf_err *err)
 	r->retries = report.retries;
 	r->vm_bytes = report.vm_bytes;
 	r->rss_bytes = report.rss_bytes;
+	r->unforked_bytes = report.unforked_bytes;
+	r->missing_bytes = report.missing_bytes;
 	r->time_ns = report.time_ns;
 	r->stop_ns = report.stop_ns;
 	if (!receive_threads(r, report.n_threads))

@@ -48,6 +48,8 @@ struct hf_remote {
 	int trace_errno;              /* why a thread could not be traced, 0: all could */
 	uint32_t not_stopped;         /* threads whose registers could not be had */
 	uint64_t vm_bytes, rss_bytes; /* at the moment; 0: not known */
+	uint64_t unforked_bytes;      /* of memory that fork does not copy: read from the target */
+	uint64_t missing_bytes;       /* of such memory: could not be had */
 	uint64_t time_ns;             /* CLOCK_REALTIME of the moment */
 	uint64_t stop_ns; /* from the first thread's stop to the last one's release; in place: up
 			     to now, the final figure after hf_remote_close() */

@@ -137,7 +137,7 @@ static void copy_unforked(struct hf_snapshot *s)
 	struct hf_unforked result;
 	if (wait_while(s->sync, SYNC_WAIT) != SYNC_COPY)
 		return;
-	hf_unforked_copy(s->target_pid, s->pool, &result);
+	hf_unforked_fill_self(s->target_pid, s->pool, &result);
 	s->missing_bytes = result.missing_bytes;
 	s->unforked_bytes = result.copied_bytes;
 	tell(s->sync, SYNC_DONE);

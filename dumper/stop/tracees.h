@@ -66,12 +66,6 @@ void hf_tracees_run(struct hf_tracees *t, uint64_t busy_start, uint64_t busy_end
 void hf_tracees_settle(struct hf_tracees *t);
 /* Registers of all stopped threads; and the undoing of what a stop does to system calls. */
 void hf_tracees_registers(struct hf_tracees *t);
-/* What to say of memory that a forked snapshot does not have: a string, then the bytes. */
-#define HF_TEXT_DONTFORK                                                                           \
-	"%s%lu bytes of memory are kept from copies (MADV_DONTFORK) and were not scanned: "        \
-	"objects "                                                                                 \
-	"that only they point to show as unreachable"
-
 /* Sizes of a process at this moment; untouched if they cannot be had. */
 void hf_process_sizes(int pid, uint64_t *ret_vm_bytes, uint64_t *ret_rss_bytes);
 /* Let all go. One that has not stopped yet is let go by a later call, or by the tracer's end. */

@@ -39,7 +39,8 @@ bool hf_unforked_differ(const struct hf_unforked_sizes *process, int copy_pid)
 }
 
 struct copying {
-	int pid, pagemap; /* of the target */
+	const struct hf_unforked_copy *copy;
+	int pagemap; /* of the target */
 	struct hf_unforked *result;
 	struct mapping {
 		uint64_t start, end;
@@ -49,20 +50,18 @@ struct copying {
 	char text[TEXT_SIZE + 1];
 };
 
-static void copy_run(struct copying *c, uint64_t start, uint64_t end)
+static void copy_run(struct copying *c, uint64_t start, uint64_t end, bool possible)
 {
-	uint64_t size = end - start;
-	struct iovec at = {(void *)start, size};
-	bool fits = c->result->copied_bytes + size <= MAX_COPIED;
-	long n =
-		fits ? hf_syscall6(SYS_process_vm_readv, c->pid, (long)&at, 1, (long)&at, 1, 0) : 0;
-	n = n < 0 ? 0 : n;
-	c->result->copied_bytes += (uint64_t)n;
-	c->result->missing_bytes += size - (uint64_t)n;
+	uint64_t size = end - start, n = 0;
+	if (possible && c->result->copied_bytes + size <= MAX_COPIED)
+		n = c->copy->fill(c->copy->ctx, start, size);
+	c->result->copied_bytes += n;
+	c->result->missing_bytes += size - n;
 }
 
-/* The resident pages of [start, end), which is writable here. */
-static void copy_pages(struct copying *c, uint64_t start, uint64_t end)
+/* The resident pages of [start, end), which is writable in the copy; not possible: they are only
+ * counted. */
+static void copy_pages(struct copying *c, uint64_t start, uint64_t end, bool possible)
 {
 	for (uint64_t at = start; at < end;) {
 		uint64_t n = (end - at) / HF_PAGE;
@@ -77,7 +76,7 @@ static void copy_pages(struct copying *c, uint64_t start, uint64_t end)
 			while (run < n && (c->entries[run] & (PRESENT | SWAPPED)))
 				run++;
 			if (run > i)
-				copy_run(c, at + i * HF_PAGE, at + run * HF_PAGE);
+				copy_run(c, at + i * HF_PAGE, at + run * HF_PAGE, possible);
 			i = run + 1;
 		}
 		at += n * HF_PAGE;
@@ -141,30 +140,18 @@ static bool is_memory(const char *line)
 	       strncmp(path, "/dev/zero", 9) == 0;
 }
 
-static bool is_mapped(uint64_t page)
-{
-	unsigned char resident;
-	return hf_syscall3(SYS_mincore, page, HF_PAGE, &resident) == 0;
-}
-
-/* MADV_DONTFORK: what the target has mapped and this process has not. */
+/* MADV_DONTFORK: what the target has mapped and the copy has not. */
 static void copy_absent(struct copying *c, const char *line)
 {
+	const struct hf_unforked_copy *to = c->copy;
 	struct mapping map;
-	if (!parse_mapping(line, &map) || !map.readable || !is_memory(line) || is_mapped(map.start))
+	if (!parse_mapping(line, &map) || !map.readable || !is_memory(line) ||
+		to->is_mapped(to->ctx, map.start))
 		return;
-	uint64_t size = map.end - map.start;
-	long at = hf_syscall6(SYS_mmap, map.start, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-	if (at == (long)map.start) {
-		copy_pages(c, map.start, map.end);
-		if (!map.writable)
-			hf_syscall3(SYS_mprotect, map.start, size, PROT_READ);
-		return;
-	}
-	if (at > 0) /* a kernel that does not know the flag */
-		hf_syscall2(SYS_munmap, at, size);
-	c->result->missing_bytes += size;
+	bool mapped = to->map(to->ctx, map.start, map.end - map.start);
+	copy_pages(c, map.start, map.end, mapped);
+	if (mapped && !map.writable)
+		to->protect(to->ctx, map.start, map.end - map.start, PROT_READ);
 }
 
 /* MADV_WIPEONFORK: "wf" among the flags of a mapping in /proc/self/smaps (proc_pid_smaps(5)); not
@@ -188,27 +175,70 @@ static void copy_wiped(struct copying *c, const char *line)
 	if (strncmp(line, "VmFlags:", 8) != 0 || !c->map.readable || !has_flag(line, "wf") ||
 		has_flag(line, "dp"))
 		return;
+	const struct hf_unforked_copy *to = c->copy;
 	uint64_t size = c->map.end - c->map.start;
 	if (!c->map.writable)
-		hf_syscall3(SYS_mprotect, c->map.start, size, PROT_READ | PROT_WRITE);
-	copy_pages(c, c->map.start, c->map.end);
+		to->protect(to->ctx, c->map.start, size, PROT_READ | PROT_WRITE);
+	copy_pages(c, c->map.start, c->map.end, true);
 	if (!c->map.writable)
-		hf_syscall3(SYS_mprotect, c->map.start, size, PROT_READ);
+		to->protect(to->ctx, c->map.start, size, PROT_READ);
 }
 
-void hf_unforked_copy(int target_pid, struct hf_pool *pool, struct hf_unforked *ret)
+void hf_unforked_fill(int target_pid, const struct hf_unforked_copy *copy, struct hf_pool *pool,
+	struct hf_unforked *ret)
 {
 	char path[48];
 	struct copying *c = hf_pool_alloc(pool, sizeof(*c));
 	*ret = (struct hf_unforked){0};
 	if (!c)
 		return;
-	c->pid = target_pid;
+	c->copy = copy;
 	c->result = ret;
 	hf_fmt(path, sizeof(path), "/proc/%d/pagemap", target_pid);
 	c->pagemap = hf_sys_open_read(path);
-	each_line(c, "/proc/self/smaps", copy_wiped);
+	hf_fmt(path, sizeof(path), "/proc/%d/smaps", copy->pid);
+	each_line(c, copy->pid ? path : "/proc/self/smaps", copy_wiped);
 	hf_fmt(path, sizeof(path), "/proc/%d/maps", target_pid);
 	each_line(c, path, copy_absent);
 	hf_sys_close(c->pagemap);
+}
+
+/* In the copy itself. */
+
+static bool self_is_mapped(void *ctx, uint64_t page)
+{
+	(void)ctx;
+	unsigned char resident;
+	return hf_syscall3(SYS_mincore, page, HF_PAGE, &resident) == 0;
+}
+
+static bool self_map(void *ctx, uint64_t start, uint64_t size)
+{
+	(void)ctx;
+	long at = hf_syscall6(SYS_mmap, start, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (at > 0 && at != (long)start) /* a kernel that does not know the flag */
+		hf_syscall2(SYS_munmap, at, size);
+	return at == (long)start;
+}
+
+static void self_protect(void *ctx, uint64_t start, uint64_t size, int prot)
+{
+	(void)ctx;
+	hf_syscall3(SYS_mprotect, start, size, prot);
+}
+
+static uint64_t self_fill(void *ctx, uint64_t start, uint64_t size)
+{
+	struct iovec at = {(void *)start, size};
+	long n =
+		hf_syscall6(SYS_process_vm_readv, *(const int *)ctx, (long)&at, 1, (long)&at, 1, 0);
+	return n < 0 ? 0 : (uint64_t)n;
+}
+
+void hf_unforked_fill_self(int target_pid, struct hf_pool *pool, struct hf_unforked *ret)
+{
+	const struct hf_unforked_copy self = {
+		0, self_is_mapped, self_map, self_protect, self_fill, &target_pid};
+	hf_unforked_fill(target_pid, &self, pool, ret);
 }

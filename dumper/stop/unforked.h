@@ -28,5 +28,29 @@ struct hf_unforked {
 	uint64_t missing_bytes; /* resident, but could not be read, or are too many */
 };
 
-/* In the copy: read what is missing. The target's threads must stand still. */
-void hf_unforked_copy(int target_pid, struct hf_pool *pool, struct hf_unforked *ret);
+/* The copy, as whoever fills it reaches it. */
+struct hf_unforked_copy {
+	int pid; /* 0: it is this process */
+	bool (*is_mapped)(void *ctx, uint64_t page);
+	/* New memory, private and writable, where there is none. */
+	bool (*map)(void *ctx, uint64_t start, uint64_t size);
+	void (*protect)(void *ctx, uint64_t start, uint64_t size, int prot);
+	/* The target's bytes to the same address; returns how many could be had. */
+	uint64_t (*fill)(void *ctx, uint64_t start, uint64_t size);
+	void *ctx;
+};
+
+/* What is missing in the copy is read from the target, whose threads must stand still. */
+void hf_unforked_fill(int target_pid, const struct hf_unforked_copy *copy, struct hf_pool *pool,
+	struct hf_unforked *ret);
+/* The same in the copy itself. */
+void hf_unforked_fill_self(int target_pid, struct hf_pool *pool, struct hf_unforked *ret);
+
+/* Text of what was read and of what was not: a string, then the bytes. */
+#define HF_TEXT_UNFORKED                                                                           \
+	"%s%lu bytes of memory that fork does not copy (MADV_DONTFORK, MADV_WIPEONFORK) were "     \
+	"read from the process itself"
+#define HF_TEXT_DONTFORK                                                                           \
+	"%s%lu bytes of memory are kept from copies (MADV_DONTFORK) and were not scanned: "        \
+	"objects "                                                                                 \
+	"that only they point to show as unreachable"

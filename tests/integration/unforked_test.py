@@ -2,19 +2,37 @@
 
 usage: unforked_test.py HOLDFAST TARGET
 """
+import subprocess
 import sys
 import tempfile
 
 from harness import Failure, Holdfast, expect, run_target
 
 
+def from_within(holdfast, target, path):
+    done = run_target([*holdfast.run_command(), target, path])
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def from_outside(holdfast, target, path):
+    with subprocess.Popen([target], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        lines = dict(process.stdout.readline().split() for _ in range(5))
+        holdfast("dump", str(process.pid), "-o", path)
+        rest, _ = process.communicate()
+        return {**lines, "result": rest.split()[1]}
+
+
 def main(command, target):
+    for way in (from_within, from_outside):
+        check(command, target, way)
+
+
+def check(command, target, way):
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder:
         holdfast = Holdfast(command, folder)
         path = holdfast.folder / "a.hfd"
-        done = run_target([*holdfast.run_command(), target, path])
-        lines = dict(line.split() for line in done.stdout.splitlines())
-        expect("holdfast_dump()", lines.pop("result"), "0")
+        lines = way(holdfast, target, path)
+        expect("result", lines.pop("result"), "0")
         expect("objects", len(lines), 5)
         info = holdfast.json("info", path)
         expect("partial", info["partial"], False)
@@ -27,7 +45,7 @@ def main(command, target):
             # roots are in writable memory; of the others, that they do no harm
             if (1, "mapping") not in rows and "readonly" not in name:
                 raise Failure(f"{name}: {rows}")
-            print(f"ok   {name}: {rows}")
+            print(f"ok   {way.__name__} {name}: {rows}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
  *
  * Each object is held by one word of a mapping: "dontfork" by one that children do not have,
  * "wiped" by one that is empty in children, "readonly" by one of those that cannot be written;
- * "plain" by an ordinary one. Prints "NAME ADDRESS" for each, dumps itself to the file given and
- * checks that all is as it was.
+ * "plain" by an ordinary one. Prints "NAME ADDRESS" for each, dumps itself to the file given
+ * (without one it waits for the end of its input) and checks that all is as it was.
  */
 #include <holdfast/holdfast.h>
 #include <stdint.h>
@@ -54,6 +54,9 @@ int main(int argc, char **argv)
 	}
 	fflush(stdout);
 	int result = argc > 1 ? holdfast_dump(argv[1]) : 0;
+	char byte;
+	while (argc == 1 && read(0, &byte, 1) > 0)
+		;
 	for (int i = 0; i < N; i++) {
 		uintptr_t word;
 		memcpy(&word, maps[i] + OFFSET + 8, sizeof(word));
