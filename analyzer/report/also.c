@@ -4,14 +4,18 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "report/children.h"
 #include "report/db.h"
+#include "report/group.h"
 #include "report/report.h"
 
 /*
  * To find the words that reach in, go down the holder tree, the largest first, but only into
  * objects that retain less than they hold: below the others nothing enters. A word from outside can
  * point to an object only where its dominator is not its holder.
+ *
+ * Where that does not tell, because very many words reach little each (the entries of a table that
+ * are in a list, too), look at some members of each set on the way down to what holds most
+ * (report/group.h), each of which stands for many.
  */
 
 enum {
@@ -19,16 +23,27 @@ enum {
 	MAX_LOOK_UPS = 12000, /* of holders, to tell what is inside, over all */
 	MAX_CLIMB = 20000,    /* steps to tell whether a referrer is inside */
 	MAX_WORDS = 2000,     /* that are looked at of an object */
-	MAX_ENTRIES = 256,
+	MAX_ENTRIES = 4096,
+	SET_DEPTH = 6,     /* sets below one another */
+	SET_STEPS = 1000,  /* to know the members of one */
+	SET_MEMBERS = 256, /* of each that are looked at */
 	SMALL_PERCENT = 1, /* of what is held: smaller parts are not looked at */
+};
+
+struct pending {
+	struct hf_node node;
+	double weight;   /* objects that it stands for */
+	uint32_t parent; /* what it was found below: the number of a visit */
 };
 
 struct search {
 	struct hf_heapdb *db;
 	const struct hf_also_top *top;
-	struct hf_node *heap; /* binary, largest first */
+	struct pending *heap; /* binary, largest first */
 	struct hf_children below;
 	size_t n, cap;
+	uint32_t parents[MAX_LOOKED + 2],
+		n_visits; /* of the objects that were looked at; 0: the top */
 	struct hf_also_entry entries[MAX_ENTRIES];
 	size_t n_entries;
 	bool small_too; /* look at small parts as well */
@@ -50,32 +65,32 @@ static void search_destroy(struct search **s)
 	free(*s);
 }
 
-static enum hf_status push(struct search *s, struct hf_node node, struct hf_err *err)
+static enum hf_status push(struct search *s, const struct pending *p, struct hf_err *err)
 {
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? s->cap * 2 : 256;
-		struct hf_node *heap = reallocarray(s->heap, cap, sizeof(*heap));
+		struct pending *heap = reallocarray(s->heap, cap, sizeof(*heap));
 		if (!heap)
 			return hf_err_set(err, HF_E_NOMEM, "no memory to look for other holders");
 		s->heap = heap;
 		s->cap = cap;
 	}
 	size_t i = s->n++;
-	for (; i && s->heap[(i - 1) / 2].size < node.size; i = (i - 1) / 2)
+	for (; i && s->heap[(i - 1) / 2].node.size < p->node.size; i = (i - 1) / 2)
 		s->heap[i] = s->heap[(i - 1) / 2];
-	s->heap[i] = node;
+	s->heap[i] = *p;
 	return HF_OK;
 }
 
-static struct hf_node pop(struct search *s)
+static struct pending pop(struct search *s)
 {
-	struct hf_node top = s->heap[0], last = s->heap[--s->n];
+	struct pending top = s->heap[0], last = s->heap[--s->n];
 	size_t i = 0;
 	for (;;) {
 		size_t child = 2 * i + 1;
-		if (child + 1 < s->n && s->heap[child + 1].size > s->heap[child].size)
+		if (child + 1 < s->n && s->heap[child + 1].node.size > s->heap[child].node.size)
 			child++;
-		if (child >= s->n || s->heap[child].size <= last.size)
+		if (child >= s->n || s->heap[child].node.size <= last.node.size)
 			break;
 		s->heap[i] = s->heap[child];
 		i = child;
@@ -157,19 +172,24 @@ static void add_entry(struct search *s, const struct hf_also_entry *entry)
 		s->entries[s->n_entries++] = *entry;
 }
 
-static enum hf_status look_at_words(struct search *s, const struct hf_object *o, struct hf_err *err)
+static enum hf_status look_at_words(
+	struct search *s, const struct hf_object *o, double weight, struct hf_err *err)
 {
-	struct hf_also_entry entry = {
-		.target_addr = o->addr, .bytes = o->held_size, .count = o->held_count};
+	struct hf_also_entry entry = {.target_addr = o->addr,
+		.bytes = o->held_size,
+		.count = o->held_count,
+		.weight = weight,
+		.first = s->n_visits - 1};
 	enum hf_status status = HF_OK;
 	int n = 0;
 	hf_rebind(s->roots, "iiii", o->id, o->holder_id ? (int64_t)0 : o->holder_root_id,
 		s->top->variable_id, (int64_t)MAX_WORDS);
 	while (hf_row(s->roots, &status, err)) {
 		entry.root_id = hf_column_int(s->roots, 0);
+		entry.variable_id = hf_column_int(s->roots, 1);
 		add_entry(s, &entry);
 	}
-	entry.root_id = 0;
+	entry.root_id = entry.variable_id = 0;
 	hf_rebind(s->referrers, "iii", o->id, o->holder_id, (int64_t)MAX_WORDS);
 	while (s->n_entries < MAX_ENTRIES && hf_row(s->referrers, &status, err)) {
 		bool inside;
@@ -192,59 +212,162 @@ static bool is_small(const struct search *s, uint64_t bytes)
 	return !s->small_too && hf_percent(bytes, s->top->held_size) < SMALL_PERCENT;
 }
 
-static enum hf_status push_below(struct search *s, const struct hf_node *node, struct hf_err *err)
+static enum hf_status push_below(
+	struct search *s, const struct hf_node *node, double weight, struct hf_err *err)
 {
 	struct hf_child child = {0};
+	uint32_t parent = s->n_visits - 1;
 	enum hf_status status = hf_children_open(&s->below, node, err);
 	bool sampled = s->below.sampled, small = false;
 	while (!small && hf_children_next(&s->below, &child, &status, err)) {
 		/* Those of a wide node come largest first. */
 		small = sampled && is_small(s, child.node.size);
 		if (!is_small(s, child.node.size))
-			status = push(s, child.node, err);
+			status = push(s,
+				&(struct pending){child.node, weight * child.weight, parent}, err);
 	}
 	if (sampled && !small)
 		s->complete = false;
 	return status;
 }
 
-static enum hf_status look_at(struct search *s, int64_t id, struct hf_err *err)
+static enum hf_status look_at(struct search *s, const struct pending *p, struct hf_err *err)
 {
 	struct hf_object o;
+	int64_t id = p->node.id;
 	enum hf_status status = hf_heapdb_object(s->db, id, &o, err);
+	s->parents[s->n_visits++] = p->parent;
 	/* What only its holder leads to has no other word. */
 	bool one_way =
 		o.holder_id ? o.idom_id == o.holder_id : o.idom_variable_id == s->top->variable_id;
 	if (status == HF_OK && (id == s->top->object_id || !one_way))
-		status = look_at_words(s, &o, err);
+		status = look_at_words(s, &o, p->weight, err);
 	/* What enters below it, all together. */
 	if (status != HF_OK || is_small(s, o.held_size - o.retained_size))
 		return status;
 	return push_below(s,
 		&(struct hf_node){
 			.id = id, .size = o.held_size, .count = o.held_count, .self_size = o.size},
-		err);
+		p->weight, err);
 }
 
 static int by_bytes(const void *a, const void *b)
 {
 	const struct hf_also_entry *x = a, *y = b;
-	return x->bytes != y->bytes
-		       ? (x->bytes < y->bytes ? 1 : -1)
-		       : (x->target_addr > y->target_addr) - (x->target_addr < y->target_addr);
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? 1 : -1;
+	if (x->target_addr != y->target_addr)
+		return x->target_addr < y->target_addr ? -1 : 1;
+	if (x->root_id != y->root_id)
+		return x->root_id < y->root_id ? -1 : 1;
+	if (x->src_id != y->src_id)
+		return x->src_id < y->src_id ? -1 : 1;
+	return (x->src_offset > y->src_offset) - (x->src_offset < y->src_offset);
+}
+
+/* A member of a set. */
+static enum hf_status look_at_member(
+	struct search *s, const struct hf_member *m, double weight, struct hf_err *err)
+{
+	struct hf_object o;
+	enum hf_status status = hf_heapdb_object(s->db, m->node.id, &o, err);
+	return status == HF_OK ? look_at_words(s, &o, weight, err) : status;
+}
+
+/* Words into a set, by some of its members, evenly taken. *ret_bytes: what they reach. */
+static enum hf_status look_at_set(
+	struct search *s, const struct hf_group *set, double *ret_bytes, struct hf_err *err)
+{
+	size_t n = set->n < SET_MEMBERS ? set->n : SET_MEMBERS, first = s->n_entries;
+	double all = 0, seen = 0;
+	enum hf_status status = HF_OK;
+	for (size_t i = 0; i < set->n; i++)
+		all += set->at[i].weight;
+	for (size_t i = 0; i < n; i++)
+		seen += set->at[i * set->n / n].weight;
+	for (size_t i = 0; i < n && status == HF_OK; i++) {
+		const struct hf_member *m = &set->at[i * set->n / n];
+		status = look_at_member(s, m, m->weight * all / seen, err);
+	}
+	*ret_bytes = 0;
+	for (size_t i = first; i < s->n_entries; i++) {
+		bool same = i > first && s->entries[i].target_addr == s->entries[i - 1].target_addr;
+		*ret_bytes += same ? 0 : s->entries[i].weight * (double)s->entries[i].bytes;
+	}
+	return status;
+}
+
+/* The set below a set that holds most: what one object holds, what hangs by one word on many, or by
+ * any word, as on arrays. */
+static enum hf_status set_below(struct search *s, struct hf_group *set, struct hf_err *err)
+{
+	_cleanup_(hf_groups_deinit) struct hf_groups below = {0};
+	struct hf_group next = {0};
+	enum hf_status status = HF_OK;
+	if (set->n == 1) {
+		status = hf_group_of(&s->below, &set->at[0].node, &next, err);
+	} else {
+		status = hf_groups_below(&s->below, set, SET_STEPS, &below, err);
+		if (status == HF_OK && below.n) {
+			next = below.at[0];
+			below.at[0] = (struct hf_group){0};
+		}
+	}
+	for (size_t i = 1; next.any_word && i < below.n && status == HF_OK; i++)
+		status = hf_group_join(&next, &below.at[i], err);
+	hf_group_deinit(set);
+	*set = next;
+	return status;
+}
+
+/* From set to set, as hf_group_bulk() does. What is below a member counts with it, so that the set
+ * whose words reach most is all that is kept. */
+static enum hf_status look_at_sets(struct search *s, double reached, struct hf_err *err)
+{
+	_cleanup_(hf_group_deinit) struct hf_group set = {0};
+	struct hf_node top = {.id = s->top->object_id ? s->top->object_id : s->top->variable_id,
+		.variable = !s->top->object_id,
+		.size = s->top->held_size,
+		.count = UINT64_MAX};
+	size_t before = s->n_entries;
+	enum hf_status status = hf_group_of(&s->below, &top, &set, err);
+	for (int depth = 0; status == HF_OK && set.n && depth < SET_DEPTH; depth++) {
+		double bytes = 0;
+		size_t first = s->n_entries, n;
+		status = look_at_set(s, &set, &bytes, err);
+		n = s->n_entries - first;
+		if (bytes > reached)
+			memmove(s->entries + before, s->entries + first, n * sizeof(*s->entries));
+		s->n_entries = bytes > reached ? before + n : first;
+		reached = bytes > reached ? bytes : reached;
+		if (status == HF_OK)
+			status = set_below(s, &set, err);
+	}
+	if (s->n_entries > before)
+		s->complete = false;
+	/* None is below another one. */
+	for (size_t i = before; i < s->n_entries; i++) {
+		struct hf_also_entry *e = &s->entries[i];
+		bool same = i > before && e->target_addr == e[-1].target_addr;
+		e->first = same ? e[-1].first : s->n_visits + (uint32_t)(i - before);
+		e->last = e->first + 1;
+	}
+	return status;
 }
 
 static enum hf_status prepare(struct search *s, struct hf_err *err)
 {
 	sqlite3 *db = s->db->db;
 	hf_children_init(&s->below, s->db, false);
+	s->below.sparing = true;
 	enum hf_status status = hf_query(db, &s->referrers, err,
 		"SELECT src_id, src_offset FROM edge WHERE dst_id = ? AND src_id <> ? "
 		"LIMIT ?",
 		"");
 	if (status == HF_OK)
 		status = hf_query(db, &s->roots, err,
-			"SELECT id FROM root WHERE object_id = ? AND id <> ? "
+			"SELECT id, coalesce(variable_id, 0) FROM root WHERE object_id = ? AND id "
+			"<> ? "
 			"AND coalesce(variable_id, -1) <> ? LIMIT ?",
 			"");
 	if (status == HF_OK)
@@ -261,18 +384,22 @@ static enum hf_status prepare(struct search *s, struct hf_err *err)
 static enum hf_status push_first(struct search *s, struct hf_err *err)
 {
 	if (s->top->object_id)
-		return push(s, (struct hf_node){.id = s->top->object_id, .size = s->top->held_size},
+		return push(s,
+			&(struct pending){
+				{.id = s->top->object_id, .size = s->top->held_size}, 1, 0},
 			err);
 	struct hf_node variable = {.id = s->top->variable_id,
 		.variable = true,
 		.size = s->top->held_size,
 		.count = UINT64_MAX /* not known here */};
-	return push_below(s, &variable, err);
+	return push_below(s, &variable, 1, err);
 }
 
 static enum hf_status run(struct search *s, struct hf_err *err)
 {
-	s->n = 0;
+	s->n = s->n_entries = 0;
+	s->n_visits = 1;
+	s->look_ups = 0;
 	enum hf_status status = push_first(s, err);
 	for (int looked = 0; status == HF_OK && s->n; looked++) {
 		if (looked == MAX_LOOKED || s->look_ups > MAX_LOOK_UPS ||
@@ -280,38 +407,88 @@ static enum hf_status run(struct search *s, struct hf_err *err)
 			s->complete = false;
 			break;
 		}
-		status = look_at(s, pop(s).id, err);
+		struct pending p = pop(s);
+		status = look_at(s, &p, err);
 	}
 	if (status == HF_E_NOTFOUND)
 		return hf_err_set(err, HF_E_CORRUPT, "the database lacks an object");
-	qsort(s->entries, s->n_entries, sizeof(*s->entries), by_bytes);
 	return status;
+}
+
+/* Number the objects that were looked at from the top down, what was found below one right behind
+ * it. Entries have the numbers of their visits so far. */
+static enum hf_status number_entries(struct search *s, struct hf_err *err)
+{
+	struct {
+		uint32_t size, number, next;
+	} *at = calloc(s->n_visits, sizeof(*at));
+	if (!at)
+		return hf_err_set(err, HF_E_NOMEM, "no memory to look for other holders");
+	for (uint32_t i = s->n_visits - 1; i > 0; i--)
+		at[s->parents[i]].size += ++at[i].size;
+	for (uint32_t i = 1; i < s->n_visits; i++) {
+		at[i].number = at[i].next = ++at[s->parents[i]].next;
+		at[s->parents[i]].next += at[i].size - 1;
+	}
+	for (size_t i = 0; i < s->n_entries; i++) {
+		struct hf_also_entry *e = &s->entries[i];
+		e->last = at[e->first].number + at[e->first].size;
+		e->first = at[e->first].number;
+	}
+	free(at);
+	return HF_OK;
+}
+
+/* What all entries reach, bytes, of which the top retains nothing: words to an object itself leave
+ * it what it retains. */
+static double reached(const struct search *s)
+{
+	double bytes = 0;
+	uint32_t end = 0;
+	for (size_t i = 0; i < s->n_entries; i++) {
+		const struct hf_also_entry *e = &s->entries[i];
+		if (e->first < end || (e->first == 1 && s->top->object_id))
+			continue;
+		bytes += e->weight * (double)e->bytes;
+		end = e->last;
+	}
+	return bytes;
 }
 
 /* Words of one root variable, or of one object, into the same target say the same: keep the first.
  */
-static enum hf_status drop_repeated(struct search *s, struct hf_err *err)
+static void drop_repeated(struct search *s)
 {
-	int64_t variable[MAX_ENTRIES] = {0};
-	size_t n = 0;
+	size_t n = 0, same_target = 0;
 	for (size_t i = 0; i < s->n_entries; i++) {
 		struct hf_also_entry e = s->entries[i];
-		int64_t owner = 0;
-		enum hf_status status = e.root_id ? variable_of(s, e.root_id, &owner, err) : HF_OK;
-		if (status != HF_OK)
-			return status;
+		if (!n || s->entries[n - 1].target_addr != e.target_addr)
+			same_target = n;
 		bool repeated = false;
-		for (size_t j = 0; j < n && !repeated; j++)
-			repeated = s->entries[j].target_addr == e.target_addr &&
-				   s->entries[j].src_id == e.src_id && variable[j] == owner &&
-				   (e.src_id || owner);
-		if (repeated)
-			continue;
-		s->entries[n] = e;
-		variable[n++] = owner;
+		for (size_t j = same_target; j < n && !repeated; j++)
+			repeated = s->entries[j].src_id == e.src_id &&
+				   s->entries[j].variable_id == e.variable_id &&
+				   (e.src_id || e.variable_id);
+		if (!repeated)
+			s->entries[n++] = e;
 	}
 	s->n_entries = n;
-	return HF_OK;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct hf_also_entry *x = a, *y = b;
+	return (x->first > y->first) - (x->first < y->first);
+}
+
+static enum hf_status search(struct search *s, struct hf_err *err)
+{
+	enum hf_status status = run(s, err);
+	if (status == HF_OK)
+		status = number_entries(s, err);
+	if (status == HF_OK)
+		qsort(s->entries, s->n_entries, sizeof(*s->entries), by_number);
+	return status;
 }
 
 enum hf_status hf_also_find(struct hf_heapdb *heap, const struct hf_also_top *top,
@@ -325,16 +502,20 @@ enum hf_status hf_also_find(struct hf_heapdb *heap, const struct hf_also_top *to
 	s->complete = true;
 	enum hf_status status = prepare(s, err);
 	if (status == HF_OK)
-		status = run(s, err);
+		status = search(s, err);
+	bool little = top->retained_size < top->held_size / 2;
+	double found = reached(s);
+	if (status == HF_OK && little && found * 2 < (double)(top->held_size - top->retained_size))
+		status = look_at_sets(s, found, err);
 	/* One word into a list whose links hold little each reaches all of them. */
-	if (status == HF_OK && !s->n_entries && top->retained_size < top->held_size / 2) {
+	if (status == HF_OK && !s->n_entries && little) {
 		s->small_too = true;
-		status = run(s, err);
+		status = search(s, err);
 	}
-	if (status == HF_OK)
-		status = drop_repeated(s, err);
 	if (status != HF_OK)
 		return status;
+	qsort(s->entries, s->n_entries, sizeof(*s->entries), by_bytes);
+	drop_repeated(s);
 	struct hf_also_entry *at = malloc((s->n_entries + 1) * sizeof(*at));
 	if (!at)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to look for other holders");

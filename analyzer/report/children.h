@@ -36,6 +36,7 @@ enum { HF_CHILDREN_STATEMENTS = 8 };
 struct hf_children {
 	struct hf_heapdb *heap; /* the caller's */
 	bool dominators;
+	bool sparing;   /* sets of a small heap are sampled, too: see report/group.h */
 	uint64_t steps; /* rows that were looked at so far, over all nodes */
 	/* Of the node that is open. */
 	bool wide;      /* not every child may be listed; n_all says how many there are */

@@ -72,6 +72,23 @@ static enum hf_status add(
 	return keep(group, child, weight, err);
 }
 
+enum hf_status hf_group_join(
+	struct hf_group *group, const struct hf_group *other, struct hf_err *err)
+{
+	size_t n = group->n + other->n;
+	struct hf_member *at = reallocarray(group->at, n + 1, sizeof(*at));
+	if (!at)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for a set of objects");
+	if (other->n)
+		memcpy(at + group->n, other->at, other->n * sizeof(*at));
+	group->at = at;
+	group->n = group->cap = n;
+	group->n_all += other->n_all;
+	group->size += other->size;
+	group->count += other->count;
+	return HF_OK;
+}
+
 enum hf_status hf_group_of(struct hf_children *children, const struct hf_node *node,
 	struct hf_group *ret, struct hf_err *err)
 {
@@ -287,7 +304,7 @@ enum hf_status hf_groups_below(struct hf_children *children, const struct hf_gro
 	uint64_t max_steps, struct hf_groups *ret, struct hf_err *err)
 {
 	_cleanup_(walk_deinit) struct walk w = {.children = children};
-	if (children->heap->small)
+	if (children->heap->small && !children->sparing)
 		max_steps = UINT64_MAX;
 	uint64_t n_first = set->n < LARGEST ? set->n : LARGEST;
 	if (set->n > LARGEST)

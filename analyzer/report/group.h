@@ -49,10 +49,15 @@ uint64_t hf_group_number(double figure, bool estimated);
 void hf_group_deinit(struct hf_group *group);
 void hf_groups_deinit(struct hf_groups *groups);
 
+/* Members of another set, too. */
+enum hf_status hf_group_join(
+	struct hf_group *group, const struct hf_group *other, struct hf_err *err);
+
 /* What a node holds (or dominates) as one set. */
 enum hf_status hf_group_of(struct hf_children *children, const struct hf_node *node,
 	struct hf_group *ret, struct hf_err *err);
-/* What hangs below a set, by word. About max_steps objects are looked at; in a small heap all. */
+/* What hangs below a set, by word. About max_steps objects are looked at; in a small heap all,
+ * unless children->sparing. */
 enum hf_status hf_groups_below(struct hf_children *children, const struct hf_group *set,
 	uint64_t max_steps, struct hf_groups *ret, struct hf_err *err);
 

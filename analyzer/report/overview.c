@@ -435,7 +435,8 @@ static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number,
 	}
 }
 
-/* Where a suspect retains much less than it holds: which words spoil it, with what each reaches. */
+/* Where a suspect retains much less than it holds: which words spoil it, summed by what they are
+ * in, with what they reach. */
 static enum hf_status spoil_lines(struct hf_report *report, sqlite3_stmt *q, struct hf_err *err)
 {
 	enum { SHOWN = 3, LITTLE_PERCENT = 85 };
@@ -448,22 +449,27 @@ static enum hf_status spoil_lines(struct hf_report *report, sqlite3_stmt *q, str
 		hf_percent(top.retained_size, top.held_size) >= LITTLE_PERCENT)
 		return HF_OK;
 	_cleanup_(hf_also_deinit) struct hf_also also = {0};
+	_cleanup_(hf_also_sources_deinit) struct hf_also_sources sources = {0};
 	enum hf_status status = hf_also_find(&report->heap, &top, &also, err);
+	if (status == HF_OK)
+		status = hf_also_sum(&report->heap, &also, &sources, err);
 	char size[HF_NUMBER_SIZE];
 	if (status == HF_OK)
 		hf_emit_line(report->emit, "   retains %s of it: %s",
 			hf_human_size(size, top.retained_size),
 			also.n ? "these words reach in, too" : "other words reach in, too");
-	for (size_t i = 0; status == HF_OK && i < also.n && i < SHOWN; i++) {
+	for (size_t i = 0; status == HF_OK && i < sources.n && i < SHOWN; i++) {
+		const struct hf_also_source *s = &sources.at[i];
 		_cleanup_(hf_text_deinit) struct hf_text from = HF_TEXT_INIT;
-		status = hf_also_from(
-			&from, &report->heap, &also.at[i], hf_emit_dots(report->emit), err);
-		hf_emit_line(report->emit, "     %s by %s", hf_human_size(size, also.at[i].bytes),
+		status = hf_also_source_text(
+			&from, &report->heap, &also, s, hf_emit_dots(report->emit), err);
+		hf_emit_line(report->emit, "     %s%s by %s", s->estimated ? "~" : "",
+			hf_human_size(size, hf_group_number(s->bytes, s->estimated)),
 			hf_text_get(&from));
 	}
-	if (status == HF_OK && also.n > SHOWN)
+	if (status == HF_OK && sources.n > SHOWN)
 		hf_emit_line(report->emit, "     %s and %s%zu more", hf_emit_dots(report->emit),
-			also.complete ? "" : "more than ", also.n - SHOWN);
+			also.complete ? "" : "at least ", sources.n - SHOWN);
 	return status;
 }
 

@@ -1,5 +1,6 @@
 #include "base/cleanup.h"
 #include "report/also.h"
+#include "report/group.h"
 #include "report/who_all.h"
 
 static enum hf_status emit_entry(
@@ -51,6 +52,50 @@ static enum hf_status emit_entries(
 	return status;
 }
 
+/* The words summed by what they are in. */
+static enum hf_status emit_sources(
+	struct hf_report *report, const struct hf_also *also, size_t max, struct hf_err *err)
+{
+	static const struct hf_column columns[] = {
+		{"bytes", "REACHES", HF_VALUE_SIZE, 0},
+		{"count", "OBJECTS", HF_VALUE_COUNT, 0},
+		{"words", "WORDS", HF_VALUE_COUNT, 0},
+		{"from", "IN", HF_VALUE_TEXT, HF_COLUMN_ELIDE},
+		{"kind", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
+		{"estimated", "", HF_VALUE_BOOL, HF_COLUMN_JSON},
+	};
+	_cleanup_(hf_also_sources_deinit) struct hf_also_sources sources = {0};
+	struct hf_emit *emit = report->emit;
+	enum hf_status status = hf_also_sum(&report->heap, also, &sources, err);
+	/* Where it says no more than the words one by one, people need not see it. */
+	if (status != HF_OK || (hf_emit_form(emit) == HF_EMIT_HUMAN && sources.n == also->n))
+		return status;
+	hf_emit_line(emit, "Summed by what the words are in:");
+	hf_emit_table_begin(
+		emit, "also_holds_by_source", columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < sources.n && i < max && status == HF_OK; i++) {
+		const struct hf_also_source *s = &sources.at[i];
+		_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+		status = hf_also_source_place(&text, &report->heap, s, err);
+		struct hf_cell cells[] = {
+			hf_cell_int((int64_t)hf_group_number(s->bytes, s->estimated)),
+			hf_cell_int((int64_t)hf_group_number(s->count, s->estimated)),
+			hf_cell_int((int64_t)hf_group_number(s->words, s->estimated)),
+			hf_cell_text(hf_text_get(&text)),
+			hf_cell_text(hf_also_kind_name(s->kind)),
+			hf_cell_int(s->estimated),
+		};
+		for (int c = 0; c < 3; c++)
+			cells[c].estimate = s->estimated;
+		hf_emit_row(emit, HF_NO_ROW, cells);
+	}
+	hf_emit_table_end(emit);
+	if (status == HF_OK && sources.n > max)
+		hf_emit_line(emit, "%s and %s%zu more", hf_emit_dots(emit),
+			also->complete ? "" : "at least ", sources.n - max);
+	return status;
+}
+
 enum hf_status hf_who_also(
 	struct hf_report *report, const struct hf_object *object, int n, struct hf_err *err)
 {
@@ -77,6 +122,8 @@ enum hf_status hf_who_also(
 			hf_human_size(retained, object->retained_size),
 			hf_human_size(held, object->held_size));
 	status = emit_entries(report, &also, (size_t)n, err);
+	if (status == HF_OK)
+		status = emit_sources(report, &also, (size_t)n, err);
 	hf_emit_fact(emit, "also_holds_complete", NULL, HF_VALUE_BOOL, hf_cell_int(also.complete));
 	if (!also.complete)
 		hf_emit_line(emit, "(there is too much below it to look at all of it)");

@@ -6,7 +6,8 @@ summaries) is worked out here in the plainest way, so that it can serve as an or
 
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
-findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `empty`: no objects. `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
+findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `indexed`: with a second way to every session.
+`empty`: no objects. `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
 and a leak.
 """
 import math
@@ -46,7 +47,7 @@ class Heap:
             k: v[k] for k in ("kind", "name", "module", "thread")}))
 
 
-def sessions(n_sessions, spoilt=False, leak=0):
+def sessions(n_sessions, spoilt=False, leak=0, indexed=False):
     h = Heap()
     h.variable("global", "g_sessions", 0x555555760100, 8, module=1)
     h.variable("static", "cache", 0x555555760140, 64, module=1)
@@ -88,6 +89,9 @@ def sessions(n_sessions, spoilt=False, leak=0):
     if spoilt:
         h.root(4, 0x30, buckets, 16)
         h.point(buffer, 64, head)
+    if indexed:
+        for i in range(n_sessions):
+            h.point(buffer, 8 * i, h.edges[(buckets, 8 * i)][0])
     # Leaks: a lone block, a chain of three, and a ring of two.
     h.alloc(2000)
     first = h.alloc(100)
@@ -418,7 +422,7 @@ def main():
     schema_dir, path = sys.argv[1:3]
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
     h = Heap() if name == "empty" else sessions({"grown": 24, "more": 40, "typed_grown": 24}.get(name, 16), name == "spoilt",
-                                                3000 if name == "typed_grown" else 0)
+                                                3000 if name == "typed_grown" else 0, name == "indexed")
     build(schema_dir, path, h, name == "partial")
     if name in ("sited", "sampled"):
         add_sites(path, name == "sampled")

@@ -32,6 +32,9 @@ CASES = {
     "report": (0, "report sessions.hfdb"),
     "report_partial": (4, "report partial.hfdb"),
     "report_spoilt": (0, "report spoilt.hfdb"),
+    "report_indexed": (0, "report indexed.hfdb"),
+    "who_indexed": (0, "who indexed.hfdb {buckets}"),
+    "who_spoilt": (0, "who spoilt.hfdb {buckets}"),
     "report_empty": (0, "report empty.hfdb"),
     "who_payload": (0, "who sessions.hfdb {payload}"),
     "who_interior": (0, "who sessions.hfdb {interior} --all"),
@@ -234,7 +237,7 @@ def figures_when_narrow(folder):
     for name in ("tree", "tree_dominators", "typed_tree", "report", "report_spoilt", "refs", "who_interior", "typed_diff"):
         args = shlex.split(CASES[name][1].format(**words))
         whole = set(figure.findall(run(folder, args, COLUMNS="300").stdout.decode()))
-        for width in range(40, 80):
+        for width in range(40, 80, 5):
             text = run(folder, args, COLUMNS=str(width)).stdout.decode()
             cut = [line for line in text.splitlines() if "…" in line]
             wrong = [(line, f) for line in cut for f in figure.findall(line) if f not in whole]
@@ -346,7 +349,7 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "more", "partial", "spoilt", "empty", "sited", "sampled", "typed", "typed_grown"):
+        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "sited", "sampled", "typed", "typed_grown"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
         golden(folder)
