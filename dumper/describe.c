@@ -384,19 +384,29 @@ void hf_describe_checks(const struct hf_describe *d, const struct hf_scan_totals
 	finding(d, HF_INFO, "%lu bytes of heap were there and scanned", totals->scanned_bytes);
 }
 
+static void put_site(const struct hf_describe *d, const struct hf_object *object)
+{
+	struct hf_site_facts facts;
+	/* a record that cannot be of this object is one that a free was not seen of */
+	if (d->in->site_of(d->in->site_ctx, object->addr, &facts) &&
+		facts.requested_bytes <= object->usable)
+		hf_write_site(d->writer, object->id, &facts);
+}
+
 void hf_describe_sites(const struct hf_describe *d)
 {
-	struct hf_index_iter iter;
-	struct hf_object object;
+	uint64_t start, end;
 	if (!d->in->site_of)
 		return;
-	hf_index_iter_init(&iter, d->index);
-	for (uint32_t i = 0; hf_index_next(&iter, &object); i++) {
-		struct hf_site_facts facts;
-		/* a record that cannot be of this object is one that a free was not seen of */
-		if (d->in->site_of(d->in->site_ctx, object.addr, &facts) &&
-			facts.requested_bytes <= object.usable)
-			hf_write_site(d->writer, i, &facts);
+	/* Where a sample is recorded, most of the heap has nothing to look for. */
+	for (uint64_t at = d->index->lo;
+		at < d->index->hi && d->in->next_sites(d->in->site_ctx, at, &start, &end);
+		at = end) {
+		struct hf_index_iter iter;
+		struct hf_object object;
+		hf_index_iter_range(&iter, d->index, start, end);
+		while (hf_index_next(&iter, &object))
+			put_site(d, &object);
 	}
 }
 

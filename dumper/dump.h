@@ -64,6 +64,9 @@ struct hf_dump_input {
 	/* What is recorded of the allocation of the object at addr (the site is the id in the heap
 	 * profile); false: nothing. NULL: nothing is recorded of any. */
 	bool (*site_of)(void *ctx, uint64_t addr, struct hf_site_facts *ret);
+	/* Where from addr on anything is recorded next: of objects in [*ret_start, *ret_end);
+	 * false: nowhere. */
+	bool (*next_sites)(void *ctx, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end);
 	void *site_ctx;
 	bool contents;        /* the bytes of all objects, too */
 	const uint8_t *token; /* HF_FORMAT_TOKEN_SIZE bytes, shared with the profile; NULL: made up

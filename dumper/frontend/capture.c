@@ -16,6 +16,7 @@
 #include "dump.h"
 #include "frontend/told.h"
 #include "memory/mem_remote.h"
+#include "site/live.h"
 #include "site/profile.h"
 #include "site/record.h"
 #include "stop/limit.h"
@@ -234,6 +235,12 @@ static bool site_of(void *ctx, uint64_t addr, struct hf_site_facts *ret)
 	return true;
 }
 
+static bool next_sites(void *ctx, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end)
+{
+	(void)ctx;
+	return hf_live_next(hf_site_store(), addr, ret_start, ret_end);
+}
+
 static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct hf_err *err)
 {
 	struct hf_maps maps;
@@ -280,6 +287,7 @@ static enum hf_status write_dump(struct work *w, struct hf_snapshot *s, struct h
 			.findings = w->findings.data,
 			.n_findings = w->findings.n,
 			.site_of = hf_site_store() ? site_of : NULL,
+			.next_sites = next_sites,
 			.contents = w->contents,
 			.token = w->token,
 			.sink = &state.file.sink,

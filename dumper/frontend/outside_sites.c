@@ -81,6 +81,12 @@ static bool site_of(void *ctx, uint64_t addr, struct hf_site_facts *ret)
 	return true;
 }
 
+static bool next_sites(void *ctx, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end)
+{
+	const struct hf_outside_library *l = ctx;
+	return hf_live_next(l->sites, addr, ret_start, ret_end);
+}
+
 void hf_outside_sites_use(struct hf_outside_library *l, struct hf_dump_input *input)
 {
 	if (!l->sites)
@@ -90,6 +96,7 @@ void hf_outside_sites_use(struct hf_outside_library *l, struct hf_dump_input *in
 		return;
 	input->token = l->token;
 	input->site_of = site_of;
+	input->next_sites = next_sites;
 	input->site_ctx = l;
 }
 

@@ -325,10 +325,34 @@ int64_t hf_index_find(const struct hf_index *index, uint64_t addr, uint64_t *ret
 
 void hf_index_iter_init(struct hf_index_iter *iter, const struct hf_index *index)
 {
-	*iter = (struct hf_index_iter){.index = index};
+	*iter = (struct hf_index_iter){.index = index, .to = UINT64_MAX};
 	if (index->regions.n) {
 		const struct hf_index_region *first = index->regions.data;
 		iter->left = first->cells ? first->cells[0].live : first->live;
+	}
+}
+
+void hf_index_iter_range(
+	struct hf_index_iter *iter, const struct hf_index *index, uint64_t from, uint64_t to)
+{
+	hf_index_iter_init(iter, index);
+	iter->to = to;
+	if (!index->regions.n || from <= index->lo)
+		return;
+	iter->region = last_starting_before(index, 0, index->regions.n, from);
+	const struct hf_index_region *region = hf_vec_at(&index->regions, iter->region);
+	const uint64_t granule = (from - region->start + HF_GRANULE - 1) / HF_GRANULE;
+	iter->cell = granule / 64;
+	iter->left = 0;
+	if (!region->cells) {
+		iter->left = from > region->start ? 0 : region->live;
+		iter->id = region->single->rank + (iter->left ? 0 : region->live);
+	} else if (iter->cell < region_cells(region)) {
+		const struct hf_index_cell *cell = &region->cells[iter->cell];
+		iter->left = cell->live & ~0ull << granule % 64;
+		iter->id = cell->rank + (uint32_t)__builtin_popcountll(cell->live & ~iter->left);
+	} else {
+		iter->id = region->cells[0].rank + (uint32_t)region->n_live;
 	}
 }
 
@@ -337,6 +361,8 @@ bool hf_index_next(struct hf_index_iter *iter, struct hf_object *ret)
 	const struct hf_index *index = iter->index;
 	while (iter->region < index->regions.n) {
 		const struct hf_index_region *region = hf_vec_at(&index->regions, iter->region);
+		if (region->start + iter->cell * HF_CELL_BYTES >= iter->to)
+			return false;
 		if (iter->left && !region->cells) {
 			*ret = (struct hf_object){region->start, region->end - region->start,
 				iter->id++, region->arena};
@@ -345,8 +371,10 @@ bool hf_index_next(struct hf_index_iter *iter, struct hf_object *ret)
 		}
 		if (iter->left) {
 			unsigned bit = (unsigned)__builtin_ctzll(iter->left);
-			iter->left &= iter->left - 1;
 			uint64_t addr = region->start + (iter->cell * 64 + bit) * HF_GRANULE;
+			if (addr >= iter->to)
+				return false;
+			iter->left &= iter->left - 1;
 			*ret = (struct hf_object){addr,
 				hf_index_extent_end(region, iter->cell, bit) - region->tail_bytes -
 					addr,

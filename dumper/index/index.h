@@ -138,8 +138,12 @@ struct hf_index_iter {
 	uint64_t cell;
 	uint64_t left; /* live bits of the cell still to visit */
 	uint32_t id;
+	uint64_t to; /* objects that start here, or behind, are not visited */
 };
 
 /* Visit every live object in address order. */
 void hf_index_iter_init(struct hf_index_iter *iter, const struct hf_index *index);
+/* Those whose addresses are in [from, to) only (after the seal). */
+void hf_index_iter_range(
+	struct hf_index_iter *iter, const struct hf_index *index, uint64_t from, uint64_t to);
 bool hf_index_next(struct hf_index_iter *iter, struct hf_object *ret);

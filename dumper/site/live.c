@@ -618,6 +618,42 @@ void hf_live_each(const struct hf_site_store *s,
 	}
 }
 
+/* The number of the first group of the table, from `first` on, that has an object. */
+static uint64_t next_of_table(const struct hf_site_store *s, const uint64_t *table, uint64_t first)
+{
+	for (uint64_t k = first; k < HF_SITE_GROUPS; k++) {
+		struct group g = group_of(__atomic_load_n(&table[k], __ATOMIC_ACQUIRE));
+		if (g.n && is_sound(s, g))
+			return k;
+	}
+	return HF_SITE_GROUPS;
+}
+
+bool hf_live_next(
+	const struct hf_site_store *s, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end)
+{
+	const uint64_t realm_size = 1ull << HF_SITE_REALM_BITS,
+		       region_size = 1ull << HF_SITE_REGION_BITS,
+		       group_size = 1ull << HF_SITE_GROUP_BITS;
+	for (uint64_t at = addr; at >> HF_SITE_ADDRESS_BITS == 0;) {
+		const uint32_t *realm = sound_realm(s, at >> HF_SITE_REALM_BITS);
+		if (!realm) {
+			at = (at | (realm_size - 1)) + 1;
+			continue;
+		}
+		const uint64_t *table = sound_table(s, realm, hf_live_region(at));
+		const uint64_t group =
+			table ? next_of_table(s, table, hf_live_group(at)) : HF_SITE_GROUPS;
+		if (group < HF_SITE_GROUPS) {
+			*ret_start = (at & ~(region_size - 1)) | group << HF_SITE_GROUP_BITS;
+			*ret_end = *ret_start + group_size;
+			return true;
+		}
+		at = (at | (region_size - 1)) + 1;
+	}
+	return false;
+}
+
 /* Make the same bytes of the copy's area the source's. */
 static bool copy_area(
 	const struct hf_site_store *from, struct hf_site_store *to, const void *at, uint64_t size)

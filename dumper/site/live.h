@@ -63,6 +63,10 @@ bool hf_live_insert(struct hf_site_store *s, struct hf_site_worker *worker,
 bool hf_live_remove(struct hf_site_store *s, struct hf_site_worker *worker, uint64_t addr,
 	struct hf_live_object *ret);
 bool hf_live_find(const struct hf_site_store *s, uint64_t addr, struct hf_live_object *ret);
+/* Addresses of recorded objects: the next group that has any, from the one of addr on, is
+ * [*ret_start, *ret_end). False: there is none. */
+bool hf_live_next(
+	const struct hf_site_store *s, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end);
 /* In no order. */
 void hf_live_each(const struct hf_site_store *s,
 	void (*fn)(void *ctx, const struct hf_live_object *object), void *ctx);

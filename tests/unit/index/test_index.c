@@ -204,6 +204,26 @@ static void check_sums(const struct hf_index *index)
 	assert_int_equal(n, index->n_objects);
 }
 
+/* What a range visits is what all of it visits there. */
+static void check_range(const struct hf_index *index, const struct plain *list, size_t n,
+	uint64_t from, uint64_t to)
+{
+	struct hf_index_iter iter;
+	struct hf_object object;
+	uint32_t id = 0;
+	hf_index_iter_range(&iter, index, from, to);
+	for (size_t i = 0; i < n; i++) {
+		id += list[i].live;
+		if (!list[i].live || list[i].addr < from || list[i].addr >= to)
+			continue;
+		assert_true(hf_index_next(&iter, &object));
+		assert_int_equal(object.addr, list[i].addr);
+		assert_int_equal(object.usable, list[i].usable);
+		assert_int_equal(object.id, id - 1);
+	}
+	assert_false(hf_index_next(&iter, &object));
+}
+
 static void test_random(void **state)
 {
 	(void)state;
@@ -240,6 +260,14 @@ static void test_random(void **state)
 		}
 		assert_false(hf_index_next(&iter, &object));
 		assert_int_equal(index.n_objects, id);
+		for (int i = 0; i < 50; i++) {
+			uint64_t from = random_below(end + 4096),
+				 size = random_below(i % 2 ? 4096 : end);
+			check_range(&index, list, n, from, from + size);
+			from = list[random_below(n)].addr;
+			check_range(&index, list, n, from, from + 1);
+		}
+		check_range(&index, list, n, 0, UINT64_MAX);
 		check_many_of(&index, end);
 		check_sums(&index);
 		check_pieces(&index, 1);

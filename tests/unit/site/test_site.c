@@ -210,6 +210,15 @@ static void test_live(void **state)
 		if (model[k].addr)
 			assert_same(&got, &model[k]);
 	}
+	uint64_t start = 0, end = 0, next = 0;
+	for (uint64_t k = 0; k < N; k++) {
+		if (!model[k].addr || model[k].addr < end)
+			continue;
+		assert_true(hf_live_next(s, next, &start, &end));
+		assert_true(start >= next && model[k].addr >= start && model[k].addr < end);
+		next = end;
+	}
+	assert_false(hf_live_next(s, next, &start, &end));
 	assert_int_equal(s->lost_objects, 0);
 	free(model);
 	hf_store_destroy(s);
