@@ -160,6 +160,11 @@ void hf_page_reserve_forked(void)
 	unlock_reserve();
 }
 
+void *hf_page_alloc_spare(size_t size)
+{
+	return map_pages(size);
+}
+
 void *hf_page_alloc(size_t size)
 {
 	void *ptr = map_pages(size);

@@ -17,6 +17,8 @@ enum { HF_PAGE = 4096 };
 
 /* Zeroed, fenced, private memory of at least size bytes, or NULL. Free it with the same size. */
 void *hf_page_alloc(size_t size);
+/* The same for what can be done without: not from the reserve. */
+void *hf_page_alloc_spare(size_t size);
 void hf_page_free(void *ptr, size_t size);
 
 /* Keep size bytes for the time when the kernel gives no more: hf_page_alloc() takes from them what

@@ -39,19 +39,54 @@ void hf_team_turn(struct hf_team *team, size_t i)
 		futex_wait(&team->turn, now);
 }
 
+static bool take(struct hf_team *team, size_t i)
+{
+	lock(&team->lock);
+	bool more = team->take(team->list, team->members[i]);
+	if (more)
+		team->task[i] = team->n_taken++;
+	unlock(&team->lock);
+	return more;
+}
+
+static bool keep(struct hf_team *team, size_t i)
+{
+	bool kept = false;
+	if (!team->keep)
+		return false;
+	lock(&team->lock);
+	const uint32_t early = team->task[i] - team->turn, slot = team->task[i] % HF_TEAM_KEPT;
+	if (early && early < HF_TEAM_KEPT)
+		kept = team->kept[slot] = team->keep(team->members[i], slot);
+	unlock(&team->lock);
+	return kept;
+}
+
+/* The task is finished. Is the next one kept? */
+static bool next_turn(struct hf_team *team, uint32_t *ret_slot)
+{
+	lock(&team->lock);
+	const uint32_t turn = team->turn + 1;
+	*ret_slot = turn % HF_TEAM_KEPT;
+	__atomic_store_n(&team->turn, turn, __ATOMIC_RELEASE);
+	const bool kept = team->kept[*ret_slot];
+	team->kept[*ret_slot] = false;
+	unlock(&team->lock);
+	return kept;
+}
+
 static void be_member(struct hf_team *team, size_t i)
 {
-	for (;;) {
-		lock(&team->lock);
-		bool more = team->take(team->list, team->members[i]);
-		if (more)
-			team->task[i] = team->n_taken++;
-		unlock(&team->lock);
-		if (!more)
-			return;
+	while (take(team, i)) {
+		uint32_t slot;
 		team->work(team->members[i]);
+		if (keep(team, i))
+			continue;
 		hf_team_turn(team, i);
-		__atomic_store_n(&team->turn, team->task[i] + 1, __ATOMIC_RELEASE);
+		if (team->finish)
+			team->finish(team->members[i]);
+		while (next_turn(team, &slot))
+			team->pass(team->list, slot);
 		if (team->n_members > 1)
 			futex_wake(&team->turn);
 	}
@@ -97,6 +132,8 @@ void hf_team_run(struct hf_team *team)
 {
 	struct helper helpers[HF_TEAM_MAX];
 	team->lock = team->turn = team->n_taken = 0;
+	for (size_t i = 0; i < HF_TEAM_KEPT; i++)
+		team->kept[i] = false;
 	for (size_t i = 1; i < team->n_members; i++) {
 		helpers[i] = (struct helper){.team = team, .i = i};
 		start(&helpers[i]);

@@ -26,7 +26,42 @@ static void work(void *ptr)
 	if (crew->end)
 		crew->end(member);
 	if (member->batch)
+		hf_batch_close(member->batch);
+}
+
+static bool keep(void *ptr, uint32_t slot)
+{
+	struct crew_member *member = ptr;
+	struct crew *crew = member->crew;
+	crew->kept[slot] = -1;
+	if (!member->batch)
+		return true;
+	for (int8_t i = 0; i < CREW_SPARES; i++) {
+		if (!crew->spare[i] || __atomic_load_n(&crew->in_use[i], __ATOMIC_ACQUIRE))
+			continue;
+		crew->in_use[i] = true;
+		crew->kept[slot] = i;
+		hf_batch_detach(member->batch, crew->spare[i]);
+		return true;
+	}
+	return false;
+}
+
+static void finish(void *ptr)
+{
+	struct crew_member *member = ptr;
+	if (member->batch)
 		hf_batch_flush(member->batch);
+}
+
+static void pass(void *list, uint32_t slot)
+{
+	struct crew *crew = list;
+	const int8_t i = crew->kept[slot];
+	if (i < 0)
+		return;
+	hf_output_append(crew->spare[i], crew->writer);
+	__atomic_store_n(&crew->in_use[i], false, __ATOMIC_RELEASE);
 }
 
 static void wait_for_turn(void *ptr)
@@ -39,7 +74,12 @@ enum hf_status crew_muster(
 	struct crew *crew, void *(*own)(void *ctx, size_t number), void *ctx, struct hf_err *err)
 {
 	struct hf_team *team = &crew->team;
-	*team = (struct hf_team){.take = take, .work = work, .list = crew};
+	*team = (struct hf_team){.take = take,
+		.work = work,
+		.keep = keep,
+		.finish = finish,
+		.pass = pass,
+		.list = crew};
 	crew->piece = (struct hf_index_piece){0};
 	for (size_t i = 0, size = hf_team_size(); i < size; i++) {
 		struct crew_member *member = &crew->members[i];
@@ -58,6 +98,8 @@ enum hf_status crew_muster(
 		}
 		team->members[team->n_members++] = member;
 	}
+	for (size_t i = 0; i < CREW_SPARES && crew->writer && team->n_members > 1; i++)
+		crew->spare[i] = hf_output_create(); /* without, they wait */
 	return team->n_members ? HF_OK : hf_err_set(err, HF_E_NOMEM, "no memory to scan the heap");
 }
 
@@ -70,4 +112,6 @@ void crew_dismiss(struct crew *crew)
 {
 	for (size_t i = 0; i < crew->team.n_members; i++)
 		hf_batch_destroy(crew->members[i].batch);
+	for (size_t i = 0; i < CREW_SPARES; i++)
+		hf_output_destroy(crew->spare[i]);
 }

@@ -7,6 +7,8 @@
 #include "index/index.h"
 #include "write/batch.h"
 
+enum { CREW_SPARES = 2 };
+
 struct crew;
 
 struct crew_member {
@@ -28,6 +30,10 @@ struct crew {
 	void (*end)(struct crew_member *member);
 	struct hf_index_piece piece; /* taken last */
 	struct crew_member members[HF_TEAM_MAX];
+	/* What was done before its turn. */
+	struct hf_output *spare[CREW_SPARES];
+	bool in_use[CREW_SPARES];
+	int8_t kept[HF_TEAM_KEPT]; /* number of the spare; -1: nothing was made */
 };
 
 /* As many members as there can be; each has a batch, unless writer is NULL. own(ctx, number) makes

@@ -15,8 +15,13 @@ void hf_batch_init(
 	*b = (struct hf_batch){.writer = writer, .packer.codec = codec};
 	b->rows = (struct hf_block){.memory = memory, .size = ROWS_SIZE};
 	b->modrefs = (struct hf_block){.memory = memory + ROWS_SIZE, .size = MODREF_SIZE};
-	b->out = memory + ROWS_SIZE + MODREF_SIZE;
+	b->out.blocks = memory + ROWS_SIZE + MODREF_SIZE;
 	hf_block_open(&b->modrefs, HF_SECTION_MODREF);
+}
+
+static size_t output_size(void)
+{
+	return hf_align_up(sizeof(struct hf_output), 64) + BATCH_OUT_SIZE;
 }
 
 static size_t struct_size(void)
@@ -54,26 +59,58 @@ static void hand_over(struct hf_batch *b)
 {
 	if (b->turn)
 		b->turn(b->ctx);
-	hf_writer_append(b->writer, b);
-	b->n_out = 0;
+	hf_writer_append(b->writer, &b->out);
+	b->out.size = 0;
 	for (unsigned i = 0; i < N_BULK; i++)
-		b->order[i].any = false;
+		b->out.order[i].any = false;
 }
 
 static void close_block(struct hf_batch *b, struct hf_block *block)
 {
 	if (!block->n_items)
 		return;
-	if (BATCH_OUT_SIZE - b->n_out < hf_block_packed_max(block))
+	if (BATCH_OUT_SIZE - b->out.size < hf_block_packed_max(block))
 		hand_over(b);
-	b->n_out += hf_block_pack(block, &b->packer, b->out + b->n_out);
+	b->out.size += hf_block_pack(block, &b->packer, b->out.blocks + b->out.size);
+}
+
+void hf_batch_close(struct hf_batch *b)
+{
+	close_block(b, &b->rows);
+	close_block(b, &b->modrefs);
 }
 
 void hf_batch_flush(struct hf_batch *b)
 {
-	close_block(b, &b->rows);
-	close_block(b, &b->modrefs);
+	hf_batch_close(b);
 	hand_over(b);
+}
+
+struct hf_output *hf_output_create(void)
+{
+	uint8_t *memory = hf_page_alloc_spare(output_size());
+	struct hf_output *o = (struct hf_output *)memory;
+	if (o)
+		o->blocks = memory + output_size() - BATCH_OUT_SIZE;
+	return o;
+}
+
+void hf_output_destroy(struct hf_output *o)
+{
+	if (o)
+		hf_page_free(o, output_size());
+}
+
+void hf_batch_detach(struct hf_batch *b, struct hf_output *ret)
+{
+	uint8_t *const blocks = ret->blocks;
+	*ret = b->out;
+	b->out = (struct hf_output){.blocks = blocks, .err = ret->err};
+}
+
+void hf_output_append(struct hf_output *o, struct hf_writer *writer)
+{
+	hf_writer_append(writer, o);
 }
 
 /* Objects come before edges in the file; the two share a block's memory. */
@@ -93,17 +130,18 @@ static bool in_order(
 {
 	static const enum hf_section sections[N_BULK] = {
 		HF_SECTION_OBJECT, HF_SECTION_EDGE, HF_SECTION_MODREF};
-	if (b->err.status)
+	if (b->out.err.status)
 		return false;
-	if (!ok || (b->order[kind].any && hf_place_before(first, b->order[kind].next))) {
-		hf_err_set(&b->err, HF_E_FAILED, "%s out of order at 0x%lx: a defect of the dumper",
+	if (!ok || (b->out.order[kind].any && hf_place_before(first, b->out.order[kind].next))) {
+		hf_err_set(&b->out.err, HF_E_FAILED,
+			"%s out of order at 0x%lx: a defect of the dumper",
 			hf_format_section_name(sections[kind]), first.row);
 		return false;
 	}
-	if (!b->order[kind].any)
-		b->order[kind].first = first;
-	b->order[kind].any = true;
-	b->order[kind].next = next;
+	if (!b->out.order[kind].any)
+		b->out.order[kind].first = first;
+	b->out.order[kind].any = true;
+	b->out.order[kind].next = next;
 	return true;
 }
 

@@ -125,8 +125,8 @@ void hf_write_arena(struct hf_writer *w, const struct hf_arena_record *arena)
 /* The bulk of the dump goes through the writer's own batch, whose errors are the writer's. */
 static void take_error(struct hf_writer *w)
 {
-	if (__builtin_expect(w->batch.err.status && !w->err.status, 0))
-		w->err = w->batch.err;
+	if (__builtin_expect(w->batch.out.err.status && !w->err.status, 0))
+		w->err = w->batch.out.err;
 }
 
 void hf_write_object(struct hf_writer *w, uint64_t addr, uint64_t usable_bytes, uint32_t arena)

@@ -31,21 +31,25 @@ static inline bool hf_place_before(struct hf_place a, struct hf_place b)
 
 enum hf_bulk { BULK_OBJECT, BULK_EDGE, BULK_MODREF, N_BULK };
 
-struct hf_batch {
-	struct hf_writer *writer;
-	void (*turn)(void *ctx);
-	void *ctx;
-	struct hf_block rows, modrefs;
-	/* Since it was handed over last: the first record, and the first place that one more may
-	 * have. */
+/* Finished blocks that come next to each other in the file. */
+struct hf_output {
+	uint8_t *blocks; /* BATCH_OUT_SIZE bytes */
+	size_t size;     /* used */
+	/* The first record, and the first place that one more may have. */
 	struct {
 		bool any;
 		struct hf_place first, next;
 	} order[N_BULK];
 	struct hf_err err; /* of our caller: records out of order */
+};
+
+struct hf_batch {
+	struct hf_writer *writer;
+	void (*turn)(void *ctx);
+	void *ctx;
+	struct hf_block rows, modrefs;
 	struct hf_packer packer;
-	uint8_t *out; /* BATCH_OUT_SIZE bytes */
-	size_t n_out;
+	struct hf_output out;
 };
 
 struct hf_writer {
@@ -66,8 +70,8 @@ struct hf_writer {
 
 /* Write the block's records, if there are any, and empty it. */
 void hf_writer_flush(struct hf_writer *writer, struct hf_block *block);
-/* Write a batch's finished blocks. */
-void hf_writer_append(struct hf_writer *writer, struct hf_batch *batch);
+/* Write finished blocks. */
+void hf_writer_append(struct hf_writer *writer, struct hf_output *output);
 
 /* Bytes behind the struct that hf_batch_init() takes. */
 size_t hf_batch_memory_size(void);

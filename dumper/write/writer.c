@@ -163,22 +163,22 @@ void hf_writer_flush(struct hf_writer *w, struct hf_block *block)
 		write_blocks(w, w->out, hf_block_pack(block, &w->batch.packer, w->out));
 }
 
-void hf_writer_append(struct hf_writer *w, struct hf_batch *b)
+void hf_writer_append(struct hf_writer *w, struct hf_output *o)
 {
-	if (b->err.status && !w->err.status)
-		w->err = b->err;
+	if (o->err.status && !w->err.status)
+		w->err = o->err;
 	for (unsigned kind = 0; kind < N_BULK; kind++) {
-		if (!b->order[kind].any)
+		if (!o->order[kind].any)
 			continue;
-		if (hf_place_before(b->order[kind].first, w->next[kind]) && !w->err.status)
+		if (hf_place_before(o->order[kind].first, w->next[kind]) && !w->err.status)
 			hf_err_set(&w->err, HF_E_FAILED,
 				"parts of the heap out of order at 0x%lx: a defect of the dumper",
-				b->order[kind].first.row);
-		w->next[kind] = b->order[kind].next;
+				o->order[kind].first.row);
+		w->next[kind] = o->order[kind].next;
 	}
 	if (w->main.section < HF_SECTION_OBJECT)
 		hf_writer_flush(w, &w->main);
-	write_blocks(w, b->out, b->n_out);
+	write_blocks(w, o->blocks, o->size);
 }
 
 enum hf_status hf_writer_finish(struct hf_writer *w, struct hf_err *err)

@@ -20,6 +20,7 @@ struct list {
 	uint32_t done[TASKS]; /* how often */
 	uint32_t order[TASKS], n;
 	uint32_t by[HF_TEAM_MAX];
+	uint32_t kept[HF_TEAM_KEPT], n_kept, n_finished;
 };
 
 struct member {
@@ -52,6 +53,61 @@ static void work(void *ptr)
 		hf_team_turn(&m->list->team, m->number);
 		m->list->order[m->list->n++] = m->task;
 	}
+}
+
+static void append(struct list *list, uint32_t task)
+{
+	if (list->n < TASKS)
+		list->order[list->n++] = task;
+}
+
+static bool keep(void *ptr, uint32_t slot)
+{
+	struct member *m = ptr;
+	m->random = m->random * 6364136223846793005ull + 1442695040888963407ull;
+	if (m->random >> 62 == 0)
+		return false;
+	m->list->kept[slot] = m->task;
+	m->list->n_kept++;
+	return true;
+}
+
+static void finish(void *ptr)
+{
+	struct member *m = ptr;
+	m->list->n_finished++;
+	append(m->list, m->task);
+}
+
+static void pass(void *ptr, uint32_t slot)
+{
+	struct list *list = ptr;
+	append(list, list->kept[slot]);
+}
+
+static void run_keeping(size_t n_members)
+{
+	static struct list list;
+	struct member members[HF_TEAM_MAX];
+	memset(&list, 0, sizeof(list));
+	list.team = (struct hf_team){.take = take,
+		.work = work,
+		.keep = keep,
+		.finish = finish,
+		.pass = pass,
+		.list = &list,
+		.n_members = n_members};
+	for (size_t i = 0; i < n_members; i++) {
+		members[i] = (struct member){&list, i, 0, false, i + 7};
+		list.team.members[i] = &members[i];
+	}
+	hf_team_run(&list.team);
+	assert_int_equal(list.n, TASKS);
+	assert_int_equal(list.n_kept + list.n_finished, TASKS);
+	for (uint32_t i = 0; i < TASKS; i++)
+		assert_int_equal(list.order[i], i);
+	if (n_members == 1)
+		assert_int_equal(list.n_kept, 0);
 }
 
 static void run(size_t n_members, bool asks)
@@ -93,6 +149,7 @@ static void test_order(void **state)
 		for (size_t n = 1; n <= hf_team_size(); n++) {
 			run(n, true);
 			run(n, false);
+			run_keeping(n);
 		}
 	}
 	hf_page_each(count, &after);
