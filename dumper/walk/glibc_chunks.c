@@ -8,25 +8,13 @@
  * finds the chain again after damage. Progress is always forward, so damage costs a scan of what it
  * covers, not more.
  */
-#include "walk/glibc.h"
+#include "walk/glibc_chunks.h"
 
 enum {
-	RESYNC_CHUNKS = 12,   /* that must parse behind a doubtful one */
-	TRANSIENT_CHUNKS = 4, /* the same where only a footer disagrees */
+	TRANSIENT_CHUNKS = 4, /* that must parse where only a footer disagrees */
 	MAX_FENCES = 3,
 	GUESS_BUDGET = 1 << 24, /* header reads a region */
 	PREFETCH_BYTES = 2048,
-};
-
-struct chunk_walk {
-	struct glibc *g;
-	struct glibc_arena *arena;
-	const struct glibc_region *region;
-	struct hf_index_cell *cells;
-	uint64_t at;     /* the chunk at hand */
-	uint64_t prev;   /* the chunk that ends at `at`; 0: none */
-	bool ended;      /* by a fence before the limit */
-	uint64_t budget; /* header reads left for guesses inside damaged chunks */
 };
 
 static inline struct hf_index_cell *cell_at(
@@ -40,6 +28,8 @@ static inline struct hf_index_cell *cell_at(
 static void mark_start(struct chunk_walk *w, uint64_t chunk)
 {
 	uint64_t bit;
+	if (w->pieces)
+		glibc_pieces_undo(w, chunk);
 	struct hf_index_cell *cell = cell_at(w, chunk, &bit);
 	cell->starts |= bit;
 }
@@ -57,7 +47,7 @@ static void open_chunk(struct chunk_walk *w, uint64_t size)
 	const struct hf_glibc_layout *layout = w->g->layout;
 	mark_start(w, w->at);
 	if (size >= layout->tcache_chunk[0] && size <= layout->tcache_chunk[1]) {
-		uint64_t *slot = hf_vec_push(&w->g->tcache_like);
+		uint64_t *slot = hf_vec_push(w->tcache_like);
 		if (slot)
 			*slot = w->at + GLIBC_HEADER;
 	}
@@ -65,40 +55,32 @@ static void open_chunk(struct chunk_walk *w, uint64_t size)
 	w->at += size;
 }
 
-/* The chunk at w->prev ends at w->at: count it. */
-static void close_chunk(struct chunk_walk *w, bool live)
+void glibc_close_chunk(struct chunk_walk *w, bool live)
 {
 	if (!w->prev)
 		return;
 	uint64_t size = w->at - w->prev;
 	mark_life(w, w->prev, live);
-	w->arena->n_chunks++;
-	w->arena->chunk_bytes += size;
+	w->counts.n_chunks++;
+	w->counts.chunk_bytes += size;
 	if (!live) {
-		w->arena->n_free++;
-		w->arena->free_bytes += size;
+		w->counts.n_free++;
+		w->counts.free_bytes += size;
 	}
 	w->prev = 0;
 }
 
-enum stop {
-	STOP_LIMIT,  /* at == limit */
-	STOP_DOUBT,  /* the header at `at` is not what it should be */
-	STOP_ABSENT, /* it is not resident */
-};
-
-/* The loop proper: from w->at on, while headers and footers agree. */
-static enum stop run(struct chunk_walk *w)
+enum glibc_stop glibc_run(struct chunk_walk *w)
 {
-	struct hf_reader *r = &w->g->reader;
-	const uint64_t limit = w->region->limit, base = w->region->start;
+	struct hf_reader *r = w->reader;
+	const uint64_t until = w->until, limit = w->region->limit, base = w->region->start;
 	const uint64_t cached = w->g->layout->tcache_chunk[0],
 		       spread = w->g->layout->tcache_chunk[1] - cached;
 	struct hf_index_cell *const cells = w->cells;
 	uint64_t at = w->at, prev = w->prev;
 	uint64_t n_chunks = 0, n_free = 0, free_bytes = 0;
 	const uint64_t first = at;
-	enum stop stop = STOP_LIMIT;
+	enum glibc_stop stop = STOP_UNTIL;
 
 	struct hf_index_cell dummy = {0}, *prev_cell = &dummy;
 	unsigned prev_bit = 0;
@@ -107,14 +89,14 @@ static enum stop run(struct chunk_walk *w)
 		prev_bit = (prev - base) / HF_GRANULE % 64;
 	}
 	uint64_t closed_bytes = prev ? at - prev : 0;
-	while (at < limit) {
+	while (at < until) {
 		if (!hf_reader_seek(r, at) || r->win.end - at < GLIBC_HEADER) {
 			stop = STOP_ABSENT;
 			break;
 		}
 		const uint8_t *data = r->win.data;
 		const uint64_t start = r->win.start;
-		const uint64_t end = glibc_min(limit, r->win.end - (GLIBC_HEADER - 1));
+		const uint64_t end = glibc_min(until, r->win.end - (GLIBC_HEADER - 1));
 		bool doubt = false;
 		while (at < end) {
 			uint64_t prev_size, head;
@@ -140,7 +122,7 @@ static enum stop run(struct chunk_walk *w)
 			prev_bit = granule % 64;
 			prev_cell->starts |= 1ull << prev_bit;
 			if (__builtin_expect(size - cached <= spread, 0)) {
-				uint64_t *slot = hf_vec_push(&w->g->tcache_like);
+				uint64_t *slot = hf_vec_push(w->tcache_like);
 				if (slot)
 					*slot = at + GLIBC_HEADER;
 			}
@@ -155,10 +137,10 @@ static enum stop run(struct chunk_walk *w)
 	}
 	/* The chunk at prev is still open; those before it are closed. */
 	if (n_chunks) {
-		w->arena->n_chunks += n_chunks - (w->prev ? 0 : 1);
-		w->arena->chunk_bytes += closed_bytes + (prev - first);
-		w->arena->n_free += n_free;
-		w->arena->free_bytes += free_bytes;
+		w->counts.n_chunks += n_chunks - (w->prev ? 0 : 1);
+		w->counts.chunk_bytes += closed_bytes + (prev - first);
+		w->counts.n_free += n_free;
+		w->counts.free_bytes += free_bytes;
 		w->prev = prev;
 		w->at = at;
 	}
@@ -177,19 +159,16 @@ static bool is_fence(uint64_t head)
 }
 
 /* Two fence headers, or the rest of a top chunk too small to be freed before them. */
-static bool is_main_fence(struct glibc *g, uint64_t at, uint64_t limit)
+static bool is_main_fence(struct hf_reader *r, uint64_t at, uint64_t limit)
 {
 	struct glibc_header a, b;
-	return limit - at >= 2 * GLIBC_HEADER && glibc_read_header(&g->probe, at, &a) &&
-	       is_fence(a.head) && glibc_read_header(&g->probe, at + GLIBC_HEADER, &b) &&
+	return limit - at >= 2 * GLIBC_HEADER && glibc_read_header(r, at, &a) && is_fence(a.head) &&
+	       glibc_read_header(r, at + GLIBC_HEADER, &b) &&
 	       b.head == (GLIBC_HEADER | GLIBC_PREV_INUSE);
 }
 
-/* Do n chunks parse from at on, with flags and footers that agree, or all up to the limit? The
- * chain must go past `past` and not meet it. */
-static bool chain_holds(struct chunk_walk *w, uint64_t at, unsigned n, uint64_t past)
+bool glibc_chain_holds(struct chunk_walk *w, uint64_t at, unsigned n, uint64_t past)
 {
-	struct glibc *g = w->g;
 	const struct glibc_region *region = w->region;
 	const uint64_t non_main = region->arena->is_main ? 0 : GLIBC_NON_MAIN;
 	uint64_t prev = 0, prev_head = 0;
@@ -199,7 +178,7 @@ static bool chain_holds(struct chunk_walk *w, uint64_t at, unsigned n, uint64_t 
 		if (past && w->budget)
 			w->budget--;
 		if (at == past || (past && !w->budget) || at > region->limit ||
-			!glibc_read_header(&g->probe, at, &h))
+			!glibc_read_header(w->probe, at, &h))
 			return false;
 		bool in_use = h.head & GLIBC_PREV_INUSE;
 		if (prev && !in_use && (h.prev_size != at - prev || prev_was_free))
@@ -208,7 +187,7 @@ static bool chain_holds(struct chunk_walk *w, uint64_t at, unsigned n, uint64_t 
 			return false;
 		if (at == region->limit)
 			return i > 0 && at > past;
-		if (region->gaps && i > 0 && is_main_fence(g, at, region->limit))
+		if (region->gaps && i > 0 && is_main_fence(w->probe, at, region->limit))
 			return at > past;
 		if (!plausible(&h, region->limit - at))
 			return false;
@@ -249,20 +228,20 @@ static bool shorten(struct chunk_walk *w, const struct glibc_header *h)
 		return false;
 	for (uint64_t q = w->prev + GLIBC_MIN_CHUNK; q < bad && w->budget; q += HF_GRANULE) {
 		w->budget--;
-		if (!hf_reader_seek(&w->g->probe, q)) {
+		if (!hf_reader_seek(w->probe, q)) {
 			q = glibc_min(w->g->probe.win.end, bad) - HF_GRANULE;
 			continue;
 		}
 		struct glibc_header first;
-		if (!glibc_read_header(&w->g->probe, q, &first) ||
+		if (!glibc_read_header(w->probe, q, &first) ||
 			!plausible(&first, w->region->limit - q) ||
 			(!(first.head & GLIBC_PREV_INUSE) && first.prev_size != q - w->prev) ||
-			!chain_holds(w, q, RESYNC_CHUNKS, bad))
+			!glibc_chain_holds(w, q, GLIBC_RESYNC_CHUNKS, bad))
 			continue;
 		w->arena->n_resyncs++;
 		finding(w, HF_WARNING, w->prev, "damaged chunk size", h->head, q);
 		w->at = q;
-		close_chunk(w, first.head & GLIBC_PREV_INUSE);
+		glibc_close_chunk(w, first.head & GLIBC_PREV_INUSE);
 		return true;
 	}
 	return false;
@@ -279,7 +258,7 @@ static bool footer_names(const struct chunk_walk *w, uint64_t q, const struct gl
 /* The chunk behind the free one that is being split or merged at w->at; 0 if there is none. */
 static uint64_t find_footer(struct chunk_walk *w)
 {
-	struct hf_reader *r = &w->g->probe;
+	struct hf_reader *r = w->probe;
 	const uint64_t limit = w->region->limit;
 	for (uint64_t q = w->at + HF_GRANULE; q < limit && w->budget; w->budget--) {
 		struct glibc_header h;
@@ -288,7 +267,7 @@ static uint64_t find_footer(struct chunk_walk *w)
 			continue;
 		}
 		if (glibc_read_header(r, q, &h) && footer_names(w, q, &h) &&
-			plausible(&h, limit - q) && chain_holds(w, q, TRANSIENT_CHUNKS, 0))
+			plausible(&h, limit - q) && glibc_chain_holds(w, q, TRANSIENT_CHUNKS, 0))
 			return q;
 		q += HF_GRANULE;
 	}
@@ -298,7 +277,7 @@ static uint64_t find_footer(struct chunk_walk *w)
 /* The next place from which chunks agree with each other; the limit if there is none. */
 static uint64_t find_chain(struct chunk_walk *w)
 {
-	struct hf_reader *r = &w->g->probe;
+	struct hf_reader *r = w->probe;
 	const uint64_t limit = w->region->limit;
 	uint64_t q = w->at + HF_GRANULE;
 	while (q < limit) {
@@ -308,7 +287,7 @@ static uint64_t find_chain(struct chunk_walk *w)
 			continue;
 		}
 		if (glibc_read_header(r, q, &h) && (h.head & GLIBC_PREV_INUSE) &&
-			plausible(&h, limit - q) && chain_holds(w, q, RESYNC_CHUNKS, 0))
+			plausible(&h, limit - q) && glibc_chain_holds(w, q, GLIBC_RESYNC_CHUNKS, 0))
 			return q;
 		q += HF_GRANULE;
 	}
@@ -334,11 +313,11 @@ static void resync(struct chunk_walk *w, const struct glibc_header *bad)
 		w->g->incomplete = true;
 	finding(w, harmless ? HF_WARNING : HF_PARTIAL, from,
 		transient ? "chunk being split or merged" : "damaged chunk header", bad->head, q);
-	close_chunk(w, true);
+	glibc_close_chunk(w, true);
 	mark_dead(w, from);
 	w->at = q;
 	struct glibc_header h;
-	if (q < w->region->limit && glibc_read_header(&w->g->probe, q, &h))
+	if (q < w->region->limit && glibc_read_header(w->probe, q, &h))
 		open_chunk(w, glibc_chunk_size(h.head));
 }
 
@@ -346,7 +325,7 @@ static void resync(struct chunk_walk *w, const struct glibc_header *bad)
  * chunks, or the top. */
 static void skip_gap(struct chunk_walk *w)
 {
-	struct hf_reader *r = &w->g->probe;
+	struct hf_reader *r = w->probe;
 	const uint64_t limit = w->region->limit;
 	uint64_t q = w->at;
 	while (q < limit) {
@@ -357,7 +336,7 @@ static void skip_gap(struct chunk_walk *w)
 		}
 		if (glibc_read_header(r, q, &h) && plausible(&h, limit - q) &&
 			(h.head & GLIBC_FLAGS) == GLIBC_PREV_INUSE &&
-			chain_holds(w, q, RESYNC_CHUNKS, 0))
+			glibc_chain_holds(w, q, GLIBC_RESYNC_CHUNKS, 0))
 			break;
 		q += HF_GRANULE;
 	}
@@ -368,12 +347,11 @@ static void skip_gap(struct chunk_walk *w)
 static bool pass_fence(struct chunk_walk *w, const struct glibc_header *h)
 {
 	const struct glibc_region *region = w->region;
-	if (region->gaps && is_main_fence(w->g, w->at, region->limit)) {
-		close_chunk(w, h->head & GLIBC_PREV_INUSE);
+	if (region->gaps && is_main_fence(w->probe, w->at, region->limit)) {
+		glibc_close_chunk(w, h->head & GLIBC_PREV_INUSE);
 		for (unsigned i = 0; i < MAX_FENCES && w->at < region->limit; i++) {
 			struct glibc_header fence;
-			if (!glibc_read_header(&w->g->probe, w->at, &fence) ||
-				!is_fence(fence.head))
+			if (!glibc_read_header(w->probe, w->at, &fence) || !is_fence(fence.head))
 				break;
 			mark_dead(w, w->at);
 			w->at += GLIBC_HEADER;
@@ -387,7 +365,7 @@ static bool pass_fence(struct chunk_walk *w, const struct glibc_header *h)
 	if (!region->arena->is_main && !region->ends_in_top &&
 		w->at == region->limit - GLIBC_HEADER &&
 		glibc_chunk_size(h->head) == GLIBC_MIN_CHUNK && !(h->head & GLIBC_NON_MAIN)) {
-		close_chunk(w, h->head & GLIBC_PREV_INUSE);
+		glibc_close_chunk(w, h->head & GLIBC_PREV_INUSE);
 		mark_dead(w, w->at);
 		w->ended = true;
 		return true;
@@ -404,7 +382,7 @@ static bool cut_at_top(struct chunk_walk *w, const struct glibc_header *h)
 	if (!region->ends_in_top || (h->head & (8 | GLIBC_MMAPPED)) || w->at >= region->limit ||
 		size <= region->limit - w->at || size != region->end - w->at)
 		return false;
-	close_chunk(w, h->head & GLIBC_PREV_INUSE);
+	glibc_close_chunk(w, h->head & GLIBC_PREV_INUSE);
 	open_chunk(w, region->limit - w->at);
 	w->arena->n_transient++;
 	return true;
@@ -413,17 +391,17 @@ static bool cut_at_top(struct chunk_walk *w, const struct glibc_header *h)
 static void fix(struct chunk_walk *w)
 {
 	struct glibc_header h = {0};
-	bool read = glibc_read_header(&w->g->probe, w->at, &h);
+	bool read = glibc_read_header(w->probe, w->at, &h);
 	if (read && (pass_fence(w, &h) || cut_at_top(w, &h)))
 		return;
 	if (read && plausible(&h, w->region->limit - w->at) &&
-		chain_holds(w, w->at, TRANSIENT_CHUNKS, 0)) {
+		glibc_chain_holds(w, w->at, TRANSIENT_CHUNKS, 0)) {
 		/* Only the footer of the free chunk before it disagrees: it is being freed or
 		 * taken, or somebody wrote to freed memory. The headers are sound. */
 		bool live = h.head & GLIBC_PREV_INUSE;
 		if (w->prev && !live && h.prev_size != w->at - w->prev)
 			w->arena->n_transient++;
-		close_chunk(w, live);
+		glibc_close_chunk(w, live);
 		open_chunk(w, glibc_chunk_size(h.head));
 		return;
 	}
@@ -444,15 +422,31 @@ bool glibc_walk_region(struct glibc *g, const struct glibc_region *region)
 		.arena = region->arena,
 		.region = region,
 		.cells = hf_index_region_at(index, handle)->cells,
+		.reader = &g->reader,
+		.probe = &g->probe,
+		.tcache_like = &g->tcache_like,
+		.until = region->limit,
 		.at = region->start,
 		.budget = GUESS_BUDGET};
-	while (!w.ended && run(&w) != STOP_LIMIT)
-		fix(&w);
+	w.pieces = glibc_pieces_walk(&w);
+	while (!w.ended && w.at < region->limit) {
+		if (w.pieces)
+			glibc_pieces_take(&w);
+		if (glibc_run(&w) != STOP_UNTIL)
+			fix(&w);
+	}
+	if (w.pieces)
+		glibc_pieces_undo(&w, region->limit);
+	glibc_pieces_free(w.pieces);
 	if (!w.ended) {
 		struct glibc_header h;
 		bool read = glibc_read_header(&g->probe, region->limit, &h);
-		close_chunk(&w, !read || (h.head & GLIBC_PREV_INUSE));
+		glibc_close_chunk(&w, !read || (h.head & GLIBC_PREV_INUSE));
 	}
+	region->arena->n_chunks += w.counts.n_chunks;
+	region->arena->chunk_bytes += w.counts.chunk_bytes;
+	region->arena->n_free += w.counts.n_free;
+	region->arena->free_bytes += w.counts.free_bytes;
 	uint64_t bit;
 	cell_at(&w, region->limit, &bit)->starts |= bit;
 	region->arena->spans += region->end - region->start;
@@ -471,7 +465,7 @@ bool glibc_follow(struct glibc *g, const struct glibc_arena *arena, uint64_t sta
 		if (at >= limit || !glibc_read_header(&g->probe, at, &h))
 			break;
 		if (is_fence(h.head)) {
-			if (at > start && is_main_fence(g, at, limit))
+			if (at > start && is_main_fence(&g->probe, at, limit))
 				return true;
 			break;
 		}

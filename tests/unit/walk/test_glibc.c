@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fake_mem.h"
+#include "pieces.h"
 #include "walk/walk.h"
 
 static const uint64_t BRK = 0x555555600000, LIBC = 0x7f0000000000, HEAP1 = 0x7e0000000000,
@@ -270,6 +271,8 @@ static void run(struct process *p)
 	struct hf_err err = {0};
 	assert_int_equal(hf_walk_all(&p->walk, &err), HF_OK);
 	assert_int_equal(hf_index_seal(&p->index, &err), HF_OK);
+	for (uint64_t bytes = HF_CELL_BYTES; bytes <= 16 * HF_CELL_BYTES; bytes *= 2)
+		assert_true(pieces_give_the_same(&p->walk, bytes));
 }
 
 static bool is_object(struct process *p, uint64_t addr)
