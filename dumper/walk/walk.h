@@ -68,7 +68,8 @@ struct hf_walk {
 	const struct hf_walk_range *own; /* the dumper's memory, sorted: never a heap */
 	size_t n_own;
 	struct hf_pool *pool;
-	uint64_t piece_bytes; /* of a heap, for one thread to walk, whole kilobytes; 0: as is best */
+	uint64_t
+		piece_bytes; /* of a heap, for one thread to walk, whole kilobytes; 0: as is best */
 	/* out */
 	struct hf_index *index;
 	struct hf_vec arenas;   /* of struct hf_walk_arena; an object's arena is an index into it */
