@@ -1,7 +1,6 @@
 #include "analyzer/analysis.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 
@@ -22,18 +21,6 @@ enum rank {
 	RANK_DATA, /* by its type certainly no pointer */
 };
 
-/* What the dynamic loader keeps for itself, beside _rtld_global. Its tables of mappings
- * (_dlfo_loaded_mappings) are not cleared when they are made, so that they are full of words that
- * were somebody else's. */
-static bool is_loaders_own(const struct hf_heap *heap, const struct hf_heap_root *root)
-{
-	if (root->kind != HF_ROOT_STATIC || root->module == HF_NONE)
-		return false;
-	const char *path = heap->modules.at[root->module].path;
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	return strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "ld-2.", 5) == 0;
-}
-
 static uint8_t rank_of(const struct hf_heap *heap, const struct hf_heap_root *root)
 {
 	const struct hf_heap_variable *variable =
@@ -43,7 +30,7 @@ static uint8_t rank_of(const struct hf_heap *heap, const struct hf_heap_root *ro
 	switch (root->kind) {
 	case HF_ROOT_GLOBAL:
 	case HF_ROOT_STATIC:
-		if (root->doubt == HF_ROOT_BORROWS || is_loaders_own(heap, root))
+		if (root->doubt == HF_ROOT_BORROWS || hf_heap_is_loaders_own(heap, root))
 			return RANK_BORROWS;
 		return variable && variable->name[0] ? RANK_NAMED : RANK_UNNAMED;
 	case HF_ROOT_TLS:

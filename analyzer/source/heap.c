@@ -309,3 +309,12 @@ const struct hf_heap_wide *hf_heap_wide_find(
 	}
 	return low < n && table[low].index == index ? &table[low] : NULL;
 }
+
+bool hf_heap_is_loaders_own(const struct hf_heap *heap, const struct hf_heap_root *root)
+{
+	if (root->kind != HF_ROOT_STATIC || root->module == HF_NONE)
+		return false;
+	const char *path = heap->modules.at[root->module].path;
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	return strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "ld-2.", 5) == 0;
+}

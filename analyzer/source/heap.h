@@ -250,6 +250,11 @@ const char *hf_heap_property(const struct hf_heap *heap, const char *key);
 /* The modrefs of an object: the index of the first, and how many; 0 if none. Binary search. */
 size_t hf_heap_modrefs_of(const struct hf_heap *heap, uint32_t object, size_t *ret_first);
 
+/* Is the root word in what the dynamic loader of glibc keeps for itself, beside _rtld_global? Its
+ * tables of mappings (_dlfo_loaded_mappings) are not cleared when they are made, so that they are
+ * full of words that were somebody else's. */
+bool hf_heap_is_loaders_own(const struct hf_heap *heap, const struct hf_heap_root *root);
+
 /* The entry of a sorted table of wide offsets; NULL: not there. */
 const struct hf_heap_wide *hf_heap_wide_find(
 	const struct hf_heap_wide *table, size_t n, uint64_t index);

@@ -170,7 +170,7 @@ static void spread_roots(struct hf_typing *y)
 			const struct hf_heap_root *r = &heap->roots.at[i];
 			uint32_t type = r->variable != HF_NONE ? y->variable_type[r->variable] : 0;
 			bool fixed = r->kind == HF_ROOT_GLOBAL || r->kind == HF_ROOT_STATIC;
-			if (!type || fixed != !pass)
+			if (!type || fixed != !pass || hf_heap_is_loaders_own(heap, r))
 				continue;
 			struct word w = {.src = HF_NONE,
 				.dst = r->object,
