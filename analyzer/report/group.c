@@ -269,16 +269,21 @@ static void scale(struct walk *w, double size)
 	w->seen_members = w->seen_size = 0;
 }
 
-/* Look at members, some of the set's and those that they hold in turn: that ends, as each object is
- * held once. What one of them holds comes before the next one, so that those that were looked at
- * when the bound is met are a fair sample. */
-static enum hf_status look_at(struct walk *w, const struct hf_member *at, uint64_t n,
-	uint64_t max_steps, struct hf_err *err)
+static double size_of(const struct hf_member *at, uint64_t n)
 {
-	uint64_t first_step = w->children->steps;
 	double size = 0;
 	for (uint64_t i = 0; i < n; i++)
 		size += at[i].weight * (double)at[i].node.size;
+	return size;
+}
+
+/* Look at members, some of the set's, of so many bytes, and those that they hold in turn: that
+ * ends, as each object is held once. What one of them holds comes before the next one, so that
+ * those that were looked at when the bound is met are a fair sample. */
+static enum hf_status look_at(struct walk *w, const struct hf_member *at, uint64_t n, double size,
+	uint64_t max_steps, struct hf_err *err)
+{
+	uint64_t first_step = w->children->steps;
 	w->members.n = 0;
 	enum hf_status status = add_mixed(w, at, n, err);
 	/* The members of the set; behind them, as a stack, those that one of them holds. */
@@ -309,9 +314,14 @@ enum hf_status hf_groups_below(struct hf_children *children, const struct hf_gro
 	uint64_t n_first = set->n < LARGEST ? set->n : LARGEST;
 	if (set->n > LARGEST)
 		qsort(set->at, set->n, sizeof(*set->at), largest_first);
-	enum hf_status status = look_at(&w, set->at, n_first, max_steps / 2, err);
-	if (status == HF_OK && set->n > n_first)
-		status = look_at(&w, set->at + n_first, set->n - n_first, max_steps / 2, err);
+	/* All members are the set's bytes together, those of a sample by their weights nearly. */
+	bool all = set->n == n_first;
+	double first = all ? set->size : size_of(set->at, n_first), rest = set->size - first;
+	enum hf_status status = look_at(&w, set->at, n_first, first, max_steps / 2, err);
+	if (rest < 0)
+		rest = size_of(set->at + n_first, set->n - n_first);
+	if (status == HF_OK && !all)
+		status = look_at(&w, set->at + n_first, set->n - n_first, rest, max_steps / 2, err);
 	if (status != HF_OK)
 		return status;
 	w.groups.n_members = w.joined ? w.n_members : set->n_all;
