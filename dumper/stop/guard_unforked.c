@@ -13,10 +13,14 @@
 
 enum { PIECE = 256 << 10 };
 
+/* The target stands still meanwhile, and memory may have to come from swap. */
+static const uint64_t PATIENCE_NS = 1000000000;
+
 struct filling {
 	struct guard *guard;
 	struct hf_maps maps; /* of the snapshot */
 	int memory;          /* of the snapshot */
+	uint64_t until_ns;
 };
 
 static long call(struct filling *f, long number, const uint64_t args[6])
@@ -52,7 +56,7 @@ static uint64_t fill(void *ctx, uint64_t start, uint64_t size)
 	static char piece[PIECE];
 	struct filling *f = ctx;
 	uint64_t done = 0;
-	while (done < size) {
+	while (done < size && hf_sys_monotonic_ns() < f->until_ns) {
 		uint64_t want = size - done < PIECE ? size - done : PIECE;
 		struct iovec here = {piece, want}, there = {(void *)(start + done), want};
 		ssize_t n = process_vm_readv(f->guard->request->proc_pid, &here, 1, &there, 1, 0);
@@ -87,7 +91,7 @@ void hf_guard_unforked(struct guard *g)
 	if (!hf_unforked_differ(&sizes, child) || !hf_guard_adopt(g))
 		return;
 	raise_limits(child);
-	struct filling f = {.guard = g};
+	struct filling f = {.guard = g, .until_ns = hf_sys_monotonic_ns() + PATIENCE_NS};
 	snprintf(path, sizeof(path), "/proc/%d/mem", child);
 	f.memory = open(path, O_RDWR | O_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/%d", child);
