@@ -24,9 +24,14 @@ enum {
 	MAX_CLIMB = 20000,    /* steps to tell whether a referrer is inside */
 	MAX_WORDS = 2000,     /* that are looked at of an object */
 	MAX_ENTRIES = 4096,
-	SET_DEPTH = 6,     /* sets below one another */
-	SET_STEPS = 1000,  /* to know the members of one */
-	SET_MEMBERS = 256, /* of each that are looked at */
+	FEW_ENTRIES = 256,  /* unless top->thorough */
+	SET_DEPTH = 6,      /* sets below one another */
+	SET_STEPS = 1000,   /* to know the members of one */
+	SET_MEMBERS = 256,  /* of each that are looked at */
+	SET_ENTRIES = 2048, /* of all sets */
+	FEW_SET_DEPTH = 2,  /* unless top->thorough */
+	FEW_SET_STEPS = 100,
+	FEW_SET_MEMBERS = 48,
 	SMALL_PERCENT = 1, /* of what is held: smaller parts are not looked at */
 };
 
@@ -44,8 +49,8 @@ struct search {
 	size_t n, cap;
 	uint32_t parents[MAX_LOOKED + 2],
 		n_visits; /* of the objects that were looked at; 0: the top */
-	struct hf_also_entry entries[MAX_ENTRIES];
-	size_t n_entries;
+	struct hf_also_entry entries[MAX_ENTRIES + SET_ENTRIES];
+	size_t n_entries, max_entries;
 	bool small_too; /* look at small parts as well */
 	bool complete;
 	uint64_t look_ups;
@@ -166,7 +171,7 @@ static enum hf_status is_inside(struct search *s, int64_t id, bool *ret, struct 
 
 static void add_entry(struct search *s, const struct hf_also_entry *entry)
 {
-	if (s->n_entries == MAX_ENTRIES)
+	if (s->n_entries >= s->max_entries)
 		s->complete = false;
 	else
 		s->entries[s->n_entries++] = *entry;
@@ -191,7 +196,7 @@ static enum hf_status look_at_words(
 	}
 	entry.root_id = entry.variable_id = 0;
 	hf_rebind(s->referrers, "iii", o->id, o->holder_id, (int64_t)MAX_WORDS);
-	while (s->n_entries < MAX_ENTRIES && hf_row(s->referrers, &status, err)) {
+	while (s->n_entries < s->max_entries && hf_row(s->referrers, &status, err)) {
 		bool inside;
 		n++;
 		entry.src_id = hf_column_int(s->referrers, 0);
@@ -278,7 +283,8 @@ static enum hf_status look_at_member(
 static enum hf_status look_at_set(
 	struct search *s, const struct hf_group *set, double *ret_bytes, struct hf_err *err)
 {
-	size_t n = set->n < SET_MEMBERS ? set->n : SET_MEMBERS, first = s->n_entries;
+	size_t max = s->top->thorough ? SET_MEMBERS : FEW_SET_MEMBERS;
+	size_t n = set->n < max ? set->n : max, first = s->n_entries;
 	double all = 0, seen = 0;
 	enum hf_status status = HF_OK;
 	for (size_t i = 0; i < set->n; i++)
@@ -307,7 +313,8 @@ static enum hf_status set_below(struct search *s, struct hf_group *set, struct h
 	if (set->n == 1) {
 		status = hf_group_of(&s->below, &set->at[0].node, &next, err);
 	} else {
-		status = hf_groups_below(&s->below, set, SET_STEPS, &below, err);
+		status = hf_groups_below(
+			&s->below, set, s->top->thorough ? SET_STEPS : FEW_SET_STEPS, &below, err);
 		if (status == HF_OK && below.n) {
 			next = below.at[0];
 			below.at[0] = (struct hf_group){0};
@@ -330,8 +337,10 @@ static enum hf_status look_at_sets(struct search *s, double reached, struct hf_e
 		.size = s->top->held_size,
 		.count = UINT64_MAX};
 	size_t before = s->n_entries;
+	s->max_entries = s->n_entries + SET_ENTRIES;
+	int max_depth = s->top->thorough ? SET_DEPTH : FEW_SET_DEPTH;
 	enum hf_status status = hf_group_of(&s->below, &top, &set, err);
-	for (int depth = 0; status == HF_OK && set.n && depth < SET_DEPTH; depth++) {
+	for (int depth = 0; status == HF_OK && set.n && depth < max_depth; depth++) {
 		double bytes = 0;
 		size_t first = s->n_entries, n;
 		status = look_at_set(s, &set, &bytes, err);
@@ -399,11 +408,10 @@ static enum hf_status run(struct search *s, struct hf_err *err)
 {
 	s->n = s->n_entries = 0;
 	s->n_visits = 1;
-	s->look_ups = 0;
 	enum hf_status status = push_first(s, err);
 	for (int looked = 0; status == HF_OK && s->n; looked++) {
 		if (looked == MAX_LOOKED || s->look_ups > MAX_LOOK_UPS ||
-			s->n_entries == MAX_ENTRIES) {
+			s->n_entries >= s->max_entries) {
 			s->complete = false;
 			break;
 		}
@@ -500,6 +508,7 @@ enum hf_status hf_also_find(struct hf_heapdb *heap, const struct hf_also_top *to
 	s->db = heap;
 	s->top = top;
 	s->complete = true;
+	s->max_entries = top->thorough ? MAX_ENTRIES : FEW_ENTRIES;
 	enum hf_status status = prepare(s, err);
 	if (status == HF_OK)
 		status = search(s, err);

@@ -11,6 +11,7 @@
 struct hf_also_top {
 	int64_t object_id, variable_id; /* one of them */
 	uint64_t held_size, retained_size;
+	bool thorough; /* look at more of it, as for a few questions at once; else for some 10 ms */
 };
 
 struct hf_also_entry {

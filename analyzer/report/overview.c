@@ -441,6 +441,7 @@ static enum hf_status spoil_lines(struct hf_report *report, sqlite3_stmt *q, str
 {
 	enum { SHOWN = 3, LITTLE_PERCENT = 85 };
 	struct hf_also_top top = {.variable_id = hf_column_int(q, VARIABLE_ID),
+		.thorough = true,
 		.held_size = (uint64_t)hf_column_int(q, HELD_SIZE),
 		.retained_size = (uint64_t)hf_column_int(q, RETAINED_SIZE)};
 	if (!top.variable_id)

@@ -10,7 +10,9 @@ import tempfile
 
 from harness import Failure, Holdfast, expect
 
-NEAR = 0.05
+# One of a hundred reaches next to nothing, and parts below 1 % are not looked at. In the large tables, 48 entries are looked at for
+# all, of which seven in ten are to be found: five standard errors are 0.47.
+NEAR = {100: 0.05, 5000: 0.47, 60000: 0.47}
 
 
 def load(holdfast, target, n):
@@ -34,8 +36,7 @@ def check(holdfast, target, n):
     answer = holdfast.json("who", dump, hex(address))
     found = [s for s in answer["also_holds_by_source"] if s["kind"] == "objects"]
     expect(f"what spoils a table of {n}", [s["from"] for s in found], ["objects that g_lists holds, struct node.entry"])
-    # One of a hundred reaches next to nothing: parts below 1 % are not looked at.
-    if abs(found[0]["words"] - words) > max(1, words * NEAR) or abs(found[0]["bytes"] - size) > size * NEAR:
+    if abs(found[0]["words"] - words) > max(1, words * NEAR[n]) or abs(found[0]["bytes"] - size) > size * NEAR[n]:
         raise Failure(f"{found}; in truth {words} words that reach {size} bytes")
     if n > 100:
         return  # the lists are no suspect: next to nothing is nearer to them
