@@ -4,9 +4,10 @@
 #include <string.h>
 
 enum {
-	CUT = 200,      /* the search does not go below 1/CUT of it */
-	CHAIN = 8,      /* steps that make a chain */
-	KEEP_TENTHS = 7 /* a child that keeps 7/10 of its parent is followed */
+	CUT = 200,           /* the search does not go below 1/CUT of it */
+	CHAIN = 8,           /* steps that make a chain */
+	KEEP_TENTHS = 7,     /* a child that keeps 7/10 of its parent is followed */
+	MAX_CLIMB = 1 << 20, /* objects above a start that are named */
 };
 
 /* One of the two trees. A node is an object, n_objects + a variable, or HF_NONE. */
@@ -150,6 +151,33 @@ struct hf_suspect *hf_suspects_push(struct hf_suspects *f)
 	return &f->at[f->n++];
 }
 
+/* The path, with the best way from a root word to its first object before it. NULL: no memory. */
+static char *text_from_root(struct search *s, size_t point)
+{
+	const struct hf_graph_link *link = s->in->objects->held->link;
+	struct hf_suspect_path whole = {0};
+	uint32_t top = s->path.node[0], above = 0;
+	for (; link[top].parent != HF_GRAPH_NONE && above < MAX_CLIMB; above++)
+		top = link[top].parent;
+	if (link[top].parent != HF_GRAPH_NONE)
+		return hf_suspect_text(s->in, &s->path, point, HF_NONE);
+	bool ok = true;
+	for (size_t i = 0; ok && i < above + s->path.n; i++)
+		ok = path_push(&whole, HF_NONE, UINT64_MAX);
+	for (uint32_t i = above, node = s->path.node[0]; ok && i-- > 0;)
+		whole.node[i] = node = link[node].parent;
+	for (size_t i = 0; ok && i < s->path.n; i++) {
+		whole.node[above + i] = s->path.node[i];
+		whole.edge[above + i] = s->path.edge[i];
+	}
+	for (uint32_t i = 1; ok && i <= above; i++)
+		whole.edge[i] = hf_graph_find_edge(s->in->graph, whole.node[i - 1], whole.node[i]);
+	char *text = ok ? hf_suspect_text(s->in, &whole, above + point, link[top].root) : NULL;
+	free(whole.node);
+	free(whole.edge);
+	return text;
+}
+
 /* Note the suspect that starts at a node, or at a root word without a variable, whose object is
  * node. */
 static enum hf_status suspect(
@@ -178,7 +206,9 @@ static enum hf_status suspect(
 		.retained_count = dom->retained_count,
 		.point = s->path.node[point] < s->n_objects ? s->path.node[point] : HF_NONE,
 		.hops = (uint32_t)point,
-		.path = hf_suspect_text(s->in, &s->path, point, root),
+		.path = basis == HF_SUSPECT_RETAINED && is_object
+				? text_from_root(s, point)
+				: hf_suspect_text(s->in, &s->path, point, root),
 	};
 	if (!f->path)
 		return hf_err_set(s->err, HF_E_NOMEM, "no memory to look for suspects");
