@@ -12,16 +12,17 @@
 #define HOT     __attribute__((aligned(64))) /* in one cache line */
 #define RARE(c) __builtin_expect(!!(c), 0)
 
-/* Does the allocation reach the countdown? If not, it is counted down. One subtraction, by whose
- * flags the caller branches. */
+/* Does the allocation reach the countdown? If not, it is counted down: one subtraction in place, by
+ * whose flags the caller branches. One that reaches it is taken back, so that the recorder finds
+ * what it would have found before. */
 static inline bool is_sampled(size_t size)
 {
-	uint64_t left = hf_site_thread.countdown;
 	bool reached;
-	__asm__("subq %2, %0" : "+r"(left), "=@ccbe"(reached) : "er"(size));
-	if (RARE(reached))
+	__asm__("subq %2, %0" : "+m"(hf_site_thread.countdown), "=@ccbe"(reached) : "er"(size));
+	if (RARE(reached)) {
+		hf_site_thread.countdown += size;
 		return true;
-	hf_site_thread.countdown = left;
+	}
 	return false;
 }
 

@@ -5,6 +5,8 @@
 #include "site/modules.h"
 #include "site/probe.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum {
 	CACHE_FIRST_BITS = 9,
 	CACHE_BITS = 14,
@@ -74,7 +76,8 @@ static void count_replaced(void)
 	__atomic_store_n(&cache_bits, bits + 1, __ATOMIC_RELEASE);
 }
 
-static hf_cfi_rule find_rule(struct hf_site_store *store, uint64_t pc, bool is_return)
+static __attribute__((noinline, cold)) hf_cfi_rule find_rule(
+	struct hf_site_store *store, uint64_t pc, bool is_return)
 {
 	struct hf_cfi_table table;
 	if (!hf_modules_table(store, pc - is_return, &table))
@@ -149,7 +152,7 @@ struct walk {
 	uint64_t readable;                    /* page after the last that was probed */
 };
 
-static bool read_word(struct walk *w, uint64_t addr, uint64_t *ret)
+INLINE bool read_word(struct walk *w, uint64_t addr, uint64_t *ret)
 {
 	if (addr % WORD || addr < w->start || addr - w->start > MAX_STACK)
 		return false;
@@ -178,7 +181,7 @@ struct frame {
 	bool is_return, bp_lost;
 };
 
-static bool value_of_bp(struct walk *w, const struct frame *f, uint64_t first, uint64_t *ret)
+INLINE bool value_of_bp(struct walk *w, const struct frame *f, uint64_t first, uint64_t *ret)
 {
 	if (f->bp_lost)
 		return false;
@@ -189,7 +192,7 @@ static bool value_of_bp(struct walk *w, const struct frame *f, uint64_t first, u
 	return true;
 }
 
-static bool signal_frame(struct walk *w, struct frame *f)
+static __attribute__((noinline, cold)) bool signal_frame(struct walk *w, struct frame *f)
 {
 	uint64_t pc, sp;
 	if (!read_word(w, f->sp + UCONTEXT_PC, &pc) || !read_word(w, f->sp + UCONTEXT_SP, &sp))
@@ -202,7 +205,7 @@ static bool signal_frame(struct walk *w, struct frame *f)
 	return true;
 }
 
-static bool step(struct walk *w, struct hf_site_store *store, struct frame *f, uint64_t first_bp)
+INLINE bool step(struct walk *w, struct hf_site_store *store, struct frame *f, uint64_t first_bp)
 {
 	hf_cfi_rule rule = rule_of(store, f->pc, f->is_return);
 	if (hf_cfi_kind(rule) == HF_CFI_SIGNAL)
