@@ -191,6 +191,8 @@ def command_run(holdfast, how, words, status, env=None, options=()):
                           env={**environment(holdfast), **(env or {})}) as process:
         if how == "signal":
             wait_for_library(process.pid)
+        if how != "none":
+            wait_for_heap(process, words[0])
         with Dumper(holdfast, process.pid, how) as dumper:
             output = process.communicate(timeout=600)[0]
         rate = 1 / (time.monotonic() - started)
@@ -208,6 +210,18 @@ def wait_for_library(pid, number=signal.SIGUSR2):
                 return
         time.sleep(0.002)
     raise Failure(f"process {pid} never got a handler for signal {number}")
+
+
+def wait_for_heap(process, program):
+    """Before its first malloc, the dump of a program says that no allocator was found."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(OSError):
+            if (os.path.basename(os.readlink(f"/proc/{process.pid}/exe")) == os.path.basename(program) and
+                    "[heap]" in read_proc(process.pid, "maps")):
+                return
+        time.sleep(0.002)
+    raise Failure(f"process {process.pid} never got a heap")
 
 
 def busy(holdfast, how, program, plugin, rounds):
