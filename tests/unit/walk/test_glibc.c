@@ -344,6 +344,32 @@ static void test_versions(void **state)
 	}
 }
 
+/* An object full of what look like chunks, as a buffer that chunks were merged into: a piece that
+ * is begun in there is none of the heap's. */
+static void test_old_headers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < N_VERSIONS; i++) {
+		struct process p;
+		uint64_t n_large = 0;
+		process_init(&p, &versions[i], true);
+		for (size_t k = 0; k < p.n_live; k++) {
+			const uint64_t at = p.live[k] - 16, size = 0x2000;
+			uint64_t head;
+			memcpy(&head, fake_at(&p.mem, at + 8, 8), 8);
+			if (head != (size | 1))
+				continue;
+			n_large++;
+			for (uint64_t old = 32; old < size; old += 32)
+				fake_put(&p.mem, at + old + 8, 32 | 1);
+		}
+		assert_int_equal(n_large, 1);
+		run(&p);
+		assert_exact(&p);
+		process_deinit(&p);
+	}
+}
+
 /* A core file without the pages of libc's read-only data. */
 static void test_by_shape(void **state)
 {
@@ -614,6 +640,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_old_headers),
 		cmocka_unit_test(test_by_shape),
 		cmocka_unit_test(test_without_threads),
 		cmocka_unit_test(test_newer),
