@@ -295,16 +295,24 @@ static uint32_t untyped_module(struct load *load)
 	return found;
 }
 
-/* One line where debug information is missing. */
-static void advise(struct load *load)
+static void say_advice(struct load *load, const char *advice)
 {
-	uint32_t module = untyped_module(load);
-	const char *advice = module == HF_NONE ? "" : hf_debug_advice(load->files, module);
 	if (!advice[0])
 		return;
 	hf_heap_finding(&load->heap, HF_INFO, 0, "types and field names: %s", advice);
 	if (load->options->message)
 		load->options->message(load->options->ctx, advice);
+}
+
+/* One line where debug information is missing, and one of each module with split DWARF that is not
+ * all read. */
+static void advise(struct load *load)
+{
+	uint32_t module = untyped_module(load);
+	if (module != HF_NONE)
+		say_advice(load, hf_debug_advice(load->files, module));
+	for (uint32_t m = 0; m < load->heap.modules.n; m++)
+		say_advice(load, hf_debug_split_advice(load->files, m));
 }
 
 /* Names of variables, types, fields and allocation sites. */

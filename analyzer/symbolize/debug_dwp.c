@@ -12,6 +12,7 @@ enum {
 	MAX_SIZE = 1 << 30, /* of what is put together */
 	/* DW_SECT_*: of DWARF 5; GNU's of DWARF 4 have the same numbers for these */
 	SECT_INFO = 1,
+	SECT_TYPES = 2, /* DWARF 4 only */
 	SECT_ABBREV = 3,
 	SECT_STR_OFFSETS = 6,
 	N_SECTS = 9,
@@ -96,8 +97,9 @@ struct row {
 };
 
 struct index {
-	struct row *rows;
+	struct row *rows; /* by id */
 	size_t n;
+	uint32_t version;
 };
 
 static int by_id(const void *pa, const void *pb)
@@ -139,6 +141,7 @@ static bool read_index(struct index *ret, struct bytes from)
 		ret->n++;
 	}
 	qsort(ret->rows, ret->n, sizeof(*ret->rows), by_id);
+	ret->version = version;
 	return ret->n;
 }
 
@@ -183,10 +186,10 @@ static void put_constant(struct buffer *to, uint64_t attribute, uint64_t value)
 }
 
 /* A copy of a table of abbreviations in which that of the unit itself has the bases, too. */
-static bool put_abbreviations(
-	struct buffer *to, struct bytes from, const struct row *row, const struct unit *unit)
+static bool put_abbreviations(struct buffer *to, struct bytes from, size_t at,
+	const struct row *row, const struct unit *unit)
 {
-	size_t at = 0, kept = 0;
+	size_t kept = at;
 	uint64_t code, tag, attribute, form, value;
 	while (number(from, &at, &code) && code) {
 		if (!number(from, &at, &tag) || at++ >= from.n)
@@ -195,7 +198,8 @@ static bool put_abbreviations(
 			size_t end = at;
 			if (!number(from, &at, &attribute) || !number(from, &at, &form))
 				return false;
-			if (!attribute && !form && tag == DW_TAG_compile_unit) {
+			if (!attribute && !form &&
+				(tag == DW_TAG_compile_unit || tag == DW_TAG_type_unit)) {
 				put(to, from.at + kept, end - kept);
 				put_constant(to, DW_AT_str_offsets_base,
 					row->offset[SECT_STR_OFFSETS] +
@@ -231,27 +235,67 @@ static bool base_of(Dwarf_Die *skeleton, unsigned a, unsigned b, uint64_t *ret)
 }
 
 struct package {
-	struct index index;
-	struct bytes info, abbrev;
-	struct buffer out_info, out_abbrev;
+	struct index index, types_index;
+	struct bytes info, types, abbrev;
+	struct buffer out_info, out_types, out_abbrev;
 };
 
-static void add_unit(struct package *p, const struct row *row, const struct unit *unit)
+/* Put a unit to `to`; *table: where its abbreviations are, UINT32_MAX: they are to be put, too. */
+static void add_unit(struct package *p, struct buffer *to, struct bytes from, const struct row *row,
+	const struct unit *unit, uint32_t *table)
 {
-	struct bytes info = part(p->info, row, SECT_INFO);
 	struct bytes abbrev = part(p->abbrev, row, SECT_ABBREV);
 	size_t field = unit->version >= 5 ? 8 : 6; /* offset of the abbreviations, in the header */
 	uint32_t offset = (uint32_t)p->out_abbrev.n;
-	size_t begin = p->out_info.n;
+	size_t begin = to->n;
 	/* one unit, of the 32-bit kind */
-	if (info.n < 12 || !abbrev.n || u32(info.at) != info.n - 4)
+	if (from.n < 12 || u32(from.at) != from.n - 4 || u32(from.at + field) >= abbrev.n)
 		return;
-	if (!put_abbreviations(&p->out_abbrev, abbrev, row, unit))
-		p->out_abbrev.n = offset;
-	else
-		put(&p->out_info, info.at, info.n);
-	if (!p->out_info.failed && p->out_info.n > begin)
-		memcpy(p->out_info.at + begin + field, &offset, 4);
+	if (*table == UINT32_MAX) {
+		if (!put_abbreviations(&p->out_abbrev, abbrev, u32(from.at + field), row, unit)) {
+			p->out_abbrev.n = offset;
+			return;
+		}
+		*table = offset;
+	}
+	put(to, from.at, from.n);
+	if (!to->failed)
+		memcpy(to->at + begin + field, table, 4);
+}
+
+static int by_table(const void *pa, const void *pb)
+{
+	const struct row *a = pa, *b = pb;
+	if (a->offset[SECT_ABBREV] != b->offset[SECT_ABBREV])
+		return a->offset[SECT_ABBREV] < b->offset[SECT_ABBREV] ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* Types that have a unit each, known by a signature. Those of one object file share their
+ * abbreviations. */
+static void add_type_units(struct package *p)
+{
+	enum { FIELD = 6 }; /* offset of the abbreviations, in the header */
+	const struct unit unit = {.version = 4};
+	const struct row *last = NULL;
+	uint32_t table = UINT32_MAX, last_offset = 0;
+	if (p->types_index.n)
+		qsort(p->types_index.rows, p->types_index.n, sizeof(*p->types_index.rows),
+			by_table);
+	for (size_t i = 0; i < p->types_index.n; i++) {
+		const struct row *row = &p->types_index.rows[i];
+		struct bytes from = part(p->types, row, SECT_TYPES);
+		if (from.n < FIELD + 4)
+			continue;
+		uint32_t offset = u32(from.at + FIELD);
+		if (!last || last->offset[SECT_ABBREV] != row->offset[SECT_ABBREV] ||
+			last->offset[SECT_STR_OFFSETS] != row->offset[SECT_STR_OFFSETS] ||
+			offset != last_offset)
+			table = UINT32_MAX;
+		add_unit(p, &p->out_types, from, row, &unit, &table);
+		last = row;
+		last_offset = offset;
+	}
 }
 
 static void add_units(struct package *p, Dwarf *dwarf)
@@ -277,7 +321,8 @@ static void add_units(struct package *p, Dwarf *dwarf)
 			version < 5 && base_of(&die, DW_AT_GNU_ranges_base, DW_AT_GNU_ranges_base,
 					       &unit.ranges_base);
 		if (row)
-			add_unit(p, row, &unit);
+			add_unit(p, &p->out_info, part(p->info, row, SECT_INFO), row, &unit,
+				&(uint32_t){UINT32_MAX});
 	}
 }
 
@@ -342,13 +387,21 @@ static void put_file(struct buffer *to, const struct part_of_file *parts, size_t
 bool hf_dwp_open(struct hf_dwp *ret, Elf *package, Dwarf *dwarf, Elf *main_elf)
 {
 	struct package p = {.info = section(package, ".debug_info.dwo"),
+		.types = section(package, ".debug_types.dwo"),
 		.abbrev = section(package, ".debug_abbrev.dwo")};
 	struct buffer file = {0};
 	*ret = (struct hf_dwp){0};
 	if (read_index(&p.index, section(package, ".debug_cu_index")))
 		add_units(&p, dwarf);
-	if (p.out_info.n && !p.out_info.failed && !p.out_abbrev.failed) {
+	if (p.out_info.n && read_index(&p.types_index, section(package, ".debug_tu_index"))) {
+		if (p.types_index.version < 5)
+			add_type_units(&p);
+		else
+			ret->n_types_left = p.types_index.n;
+	}
+	if (p.out_info.n && !p.out_info.failed && !p.out_types.failed && !p.out_abbrev.failed) {
 		const struct part_of_file parts[] = {{".debug_info", {p.out_info.at, p.out_info.n}},
+			{".debug_types", {p.out_types.at, p.out_types.n}},
 			{".debug_abbrev", {p.out_abbrev.at, p.out_abbrev.n}},
 			{".debug_str", section(package, ".debug_str.dwo")},
 			{".debug_str_offsets", section(package, ".debug_str_offsets.dwo")},
@@ -357,7 +410,9 @@ bool hf_dwp_open(struct hf_dwp *ret, Elf *package, Dwarf *dwarf, Elf *main_elf)
 		put_file(&file, parts, sizeof(parts) / sizeof(parts[0]));
 	}
 	free(p.index.rows);
+	free(p.types_index.rows);
 	free(p.out_info.at);
+	free(p.out_types.at);
 	free(p.out_abbrev.at);
 	ret->image = (char *)file.at;
 	if (!file.n || file.failed || !(ret->elf = elf_memory(ret->image, file.n)) ||

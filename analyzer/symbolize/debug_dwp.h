@@ -4,9 +4,9 @@
  * ELF file in memory that libdw takes for ordinary DWARF: each unit gets its abbreviations, and
  * there the bases of its strings and addresses as constants.
  *
- * Type units, locations by lists and ranges of units are left out: there are types and static
- * variables, but no variables of frames.
- * Thread rule: as symbolize/debug_files.h.
+ * So does each type unit (.debug_tu_index) of DWARF 4; those of DWARF 5 are left out. Locations by
+ * lists and ranges of units are left out: there are types and static variables, but no variables of
+ * frames. Thread rule: as symbolize/debug_files.h.
  */
 #pragma once
 #include <elfutils/libdw.h>
@@ -16,8 +16,9 @@
 
 struct hf_dwp {
 	Elf *elf;
-	char *image;  /* the file in memory */
-	Dwarf *dwarf; /* of it */
+	char *image;         /* the file in memory */
+	Dwarf *dwarf;        /* of it */
+	size_t n_types_left; /* type units that it is without */
 };
 
 /* For the skeleton units of `dwarf`, of the program in main_elf. false: not a package, or it has

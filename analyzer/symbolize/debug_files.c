@@ -11,7 +11,7 @@
 #include "symbolize/debug_dwp.h"
 #include "symbolize/debug_find.h"
 
-enum { MAX_UNITS = 1 << 22, ADVICE_SIZE = 320, MAX_DIRS = 64 };
+enum { MAX_UNITS = 1 << 22, ADVICE_SIZE = 480, MAX_DIRS = 64 };
 
 struct module {
 	struct hf_debug_module public;
@@ -339,6 +339,30 @@ const char *hf_debug_advice(struct hf_debug_files *files, uint32_t module)
 	return m->advice;
 }
 
+const char *hf_debug_split_advice(struct hf_debug_files *files, uint32_t module)
+{
+	struct module *m = &files->modules[module];
+	const char *path = files->heap->modules.at[module].path, *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	char types[96] = "";
+	if (!m->public.n_units_missing && !m->dwp.dwarf)
+		return "";
+	if (m->dwp.n_types_left)
+		snprintf(types, sizeof(types),
+			", and none of its %zu type units (build without -fdebug-types-section)",
+			m->dwp.n_types_left);
+	if (m->dwp.dwarf)
+		snprintf(m->advice, sizeof(m->advice),
+			"of %.120s.dwp no variables of frames and no lines are read%s", name,
+			types);
+	else
+		snprintf(m->advice, sizeof(m->advice),
+			"%.120s has split debug information, of which %u units are nowhere: keep "
+			"the .dwo files, or give --debug-dir with %.100s.dwp",
+			name, m->public.n_units_missing, name);
+	return m->advice;
+}
+
 static bool try_package(struct module *m, const char *path)
 {
 	struct hf_debug_file file;
@@ -382,6 +406,8 @@ bool hf_debug_next_unit(
 	Dwarf *dwarf = hf_debug_module(files, module)->dwarf;
 	Dwarf_Die die, split;
 	uint8_t type;
+	if (!*cu)
+		m->public.n_units_missing = 0;
 	if (*cu && m->dwp.dwarf && dwarf_cu_getdwarf(*cu) == m->dwp.dwarf)
 		return next_of_package(m, cu, ret_unit);
 	for (int i = 0; dwarf && i < MAX_UNITS; i++) {

@@ -69,6 +69,9 @@ const struct hf_debug_module *hf_debug_module(struct hf_debug_files *files, uint
 /* What is missing of a module and how to get it, one line without a full stop; "" if nothing is. */
 const char *hf_debug_advice(struct hf_debug_files *files, uint32_t module);
 
+/* The same of its split DWARF, as far as its units were asked for. */
+const char *hf_debug_split_advice(struct hf_debug_files *files, uint32_t module);
+
 /* The units of a module's DWARF, one by one: start with *cu NULL; false: no more. *ret_unit is the
  * unit's DIE, of split DWARF the one in the .dwo file; units whose .dwo is missing are passed over
  * and counted. */

@@ -28,8 +28,9 @@ struct walk {
 	int depth;
 	bool is_c; /* structs are no scopes */
 	const uint8_t *last;
-	uint64_t section;  /* of the unit: high bits of a place */
-	const uint8_t *at; /* its beginning; NULL of foreign ones */
+	uint64_t section;   /* of the unit: high bits of a place */
+	const uint8_t *at;  /* its beginning; NULL of foreign ones */
+	size_t first_scope; /* of the unit */
 };
 
 static uint64_t section_bits(enum hf_die_section section)
@@ -203,6 +204,38 @@ static uint32_t open_scope(
 	return (uint32_t)x->n_scopes++;
 }
 
+/* What a struct is declared as, if it is defined outside of its class or namespace. */
+static bool declaration_of(Dwarf_Die *die, Dwarf_Die *ret)
+{
+	Dwarf_Attribute attr;
+	return dwarf_attr(die, DW_AT_specification, &attr) && dwarf_formref_die(&attr, ret) &&
+	       ret->cu == die->cu;
+}
+
+/* The scope of a struct: that of its declaration, which came before. */
+static uint32_t scope_of_struct(const struct walk *w, Dwarf_Die *die, uint32_t scope)
+{
+	const struct hf_type_index *x = w->index;
+	Dwarf_Die declaration;
+	if (w->is_c || !declaration_of(die, &declaration) || declaration.addr >= die->addr)
+		return scope;
+	uint64_t at = place_at(w, declaration.addr);
+	size_t lo = w->first_scope, hi = x->n_scopes;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (x->scopes[mid].begin < at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	/* one without an end is still open */
+	for (uint32_t s = (uint32_t)(lo - 1); s >= w->first_scope; s = x->scopes[s].parent) {
+		if (!x->scopes[s].end || at < x->scopes[s].end)
+			return s;
+	}
+	return 0;
+}
+
 static void descend(struct walk *w, Dwarf_Die *die, uint32_t scope, bool opened)
 {
 	struct level *l;
@@ -254,6 +287,7 @@ static void visit(struct walk *w, Dwarf_Die *die, uint32_t scope)
 		if (!name)
 			break;
 		w->level[w->depth].used = true;
+		scope = scope_of_struct(w, die, scope);
 		if (!dwarf_hasattr(die, DW_AT_declaration))
 			add_definition(w, die, name, scope);
 		if (w->is_c || dwarf_tag(die) == DW_TAG_enumeration_type || !dwarf_haschildren(die))
@@ -310,6 +344,7 @@ static void walk_unit(struct walk *w, Dwarf_Die *unit, enum hf_die_section secti
 	w->at = section == HF_DIE_FOREIGN ? NULL
 					  : (const uint8_t *)unit->addr - dwarf_dieoffset(unit);
 	w->depth = -1;
+	w->first_scope = w->index->n_scopes;
 	w->last = unit->addr;
 	descend(w, unit, 0, false);
 	while (w->depth >= 0) {
@@ -500,6 +535,12 @@ const struct hf_type_variable *hf_type_index_variable(const struct hf_type_index
 
 uint32_t hf_type_scope_of(const struct hf_type_index *index, Dwarf_Die *die)
 {
+	Dwarf_Die declaration;
+	int tag = dwarf_tag(die);
+	if ((tag == DW_TAG_structure_type || tag == DW_TAG_class_type ||
+		    tag == DW_TAG_union_type) &&
+		declaration_of(die, &declaration))
+		die = &declaration;
 	enum hf_die_section section = section_of(index, die);
 	uint64_t at = section_bits(section);
 	at |= section == HF_DIE_FOREIGN ? (uintptr_t)die->addr : dwarf_dieoffset(die);

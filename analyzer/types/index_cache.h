@@ -25,7 +25,7 @@
 #include "types/index.h"
 
 enum {
-	HF_INDEX_CACHE_VERSION = 1,
+	HF_INDEX_CACHE_VERSION = 2,
 	HF_INDEX_CACHE_WORTH =
 		20000, /* entries below which an index is made as fast as it is read */
 	HF_INDEX_CACHE_MAX = 512 << 20,

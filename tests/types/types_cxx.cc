@@ -94,6 +94,26 @@ struct Node : Ring<Node> {
 	Tag *tag = nullptr;
 };
 
+// Defined outside of its class.
+class Barn
+{
+      public:
+	Barn();
+	struct Inside;
+	Inside *inside;
+};
+
+struct Barn::Inside {
+	Tag *hay;
+	struct Loft;
+	Loft *loft;
+};
+
+struct Barn::Inside::Loft {
+	Tag *straw;
+	long n[5];
+};
+
 enum class Color : uint8_t { red, green };
 
 struct Farm {
@@ -110,6 +130,7 @@ struct Farm {
 	std::weak_ptr<Tag> weak;
 	std::vector<std::vector<Tag *>> nested;
 	Node *ring = nullptr;
+	Barn *barn = nullptr;
 	Tag *array = nullptr; // with its length before it
 	Color color = Color::red;
 	static Farm *only;
@@ -168,6 +189,24 @@ static void build_animals(Farm *farm)
 	}
 	typed(farm->animals.data(), "farm::Animal *[]", "%s", all.c_str());
 	typed(farm->flying.data(), "farm::Flying *[]", "farm::Farm::only->flying");
+}
+
+Barn::Barn() : inside(new Inside)
+{
+	inside->hay = make_tag(17);
+	inside->loft = new Inside::Loft();
+	inside->loft->straw = make_tag(18);
+}
+
+static void build_barn(Farm *farm)
+{
+	const std::string path = "farm::Farm::only->barn";
+	Barn *barn = farm->barn = new Barn;
+	typed(barn, "farm::Barn", "%s", path.c_str());
+	typed(barn->inside, "farm::Barn::Inside", "%s->inside", path.c_str());
+	say_tag(barn->inside->hay, path + "->inside->hay");
+	typed(barn->inside->loft, "farm::Barn::Inside::Loft", "%s->inside->loft", path.c_str());
+	say_tag(barn->inside->loft->straw, path + "->inside->loft->straw");
 }
 
 static void build_mules(Farm *farm)
@@ -244,6 +283,7 @@ int main(int argc, char **argv)
 	typed(farm, "farm::Farm", "farm::Farm::only");
 	build_animals(farm);
 	build_mules(farm);
+	build_barn(farm);
 	build_containers(farm);
 	hidden = new std::vector<Tag *>{make_tag(11)};
 	typed(hidden, TAG_POINTERS, "farm::(anonymous namespace)::hidden");

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Every object of a target has the type, and every path the names, that the target says.
 
-    types_test.py HOLDFAST TARGET [--bare | --dwz | --dwp | --tagged] [--exact]
+    types_test.py HOLDFAST TARGET [--bare | --dwz | --dwp=HOW | --tagged] [--exact]
 
 --bare: of a copy without debug information; then there are symbols and classes only, no error, and one line of advice.
 --dwz: of a stripped program, whose debug information lies elsewhere and shares most of its types with another's.
 --tagged: loaded with --tagged-pointers; without it less is typed.
---dwp: TARGET is a source; its debug information is split, and in a package.
+--dwp: TARGET is a source; its debug information is split, and in a package. HOW: 4 or 5, the version of DWARF, and t where each
+type has a unit of its own.
 --exact: every allocation's site is recorded, and must not spoil what else is known. Without it none is: a sample by chance
 would make this a test by chance.
 """
@@ -24,9 +25,11 @@ bare, dwz = "--bare" in sys.argv, "--dwz" in sys.argv
 if dwz and not shutil.which("dwz"):
     print("skipped: dwz (package dwz is not installed)")
     sys.exit(0)
-dwp = "--dwp" in sys.argv
-if dwp and not shutil.which("dwp"):
-    print("skipped: dwp (package binutils is not installed)")
+dwp = next((option[6:] for option in sys.argv if option.startswith("--dwp=")), None)
+# dwp of binutils 2.40 knows DWARF 4 only, and LLVM 14's does not end with DWARF 5 of gcc 12.
+packer, compiler = ("llvm-dwp", "clang") if dwp and "5" in dwp else ("dwp", "cc")
+if dwp and not (shutil.which(packer) and shutil.which(compiler)):
+    print(f"skipped: {packer} or {compiler} (packages llvm, clang, binutils) is not installed")
     sys.exit(0)
 failed = 0
 
@@ -42,10 +45,13 @@ def run(*command, **kwargs):
 
 
 def build_package(folder):
-    """dwp of binutils 2.40 knows DWARF 4 only."""
     name = os.path.join(folder, "packed")
-    run("cc", "-g", "-gdwarf-4", "-O1", "-gsplit-dwarf", "-Wl,--build-id", "-o", name, target, cwd=folder)
-    run("dwp", "-e", name, "-o", name + ".dwp", cwd=folder)
+    flags = ["-O1"] if compiler == "cc" else ["-O0", "-fstandalone-debug"]
+    if "t" in dwp:
+        flags.append("-fdebug-types-section")
+    command = compiler if target.endswith(".c") else {"cc": "c++", "clang": "clang++"}[compiler]
+    run(command, "-g", f"-gdwarf-{dwp[0]}", *flags, "-gsplit-dwarf", "-Wl,--build-id", "-o", name, target, cwd=folder)
+    run(packer, "-e", name, "-o", name + ".dwp", cwd=folder)
     for file in os.listdir(folder):
         if file.endswith(".dwo"):
             os.unlink(os.path.join(folder, file))
@@ -178,9 +184,13 @@ with tempfile.TemporaryDirectory(prefix="types") as folder:
         database = os.path.join(folder, "t.hfdb")
         done = run(holdfast, "load", dump, *where, "-o", database)
         db = sqlite3.connect(database)
-        check_objects(db, objects)
-        check_who(database, objects)
-        check_doubt(db, dump, folder, doubtful)
+        if dwp != "5t":  # whose type units are not read
+            check_objects(db, objects)
+            check_who(database, objects)
+            check_doubt(db, dump, folder, doubtful)
+        if dwp:
+            check(f"says what is not read: {done.stderr}", "packed.dwp no variables of frames" in done.stderr and
+                  ("none of its" in done.stderr) == (dwp == "5t") and len(done.stderr.splitlines()) == 1)
     if "--tagged" in sys.argv:
         plain = os.path.join(folder, "plain.hfdb")
         run(holdfast, "load", dump, "-o", plain)
