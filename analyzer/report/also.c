@@ -29,10 +29,7 @@ enum {
 	SET_STEPS = 1000,   /* to know the members of one */
 	SET_MEMBERS = 256,  /* of each that are looked at */
 	SET_ENTRIES = 2048, /* of all sets */
-	FEW_SET_DEPTH = 2,  /* unless top->thorough */
-	FEW_SET_STEPS = 100,
-	FEW_SET_MEMBERS = 48,
-	SMALL_PERCENT = 1, /* of what is held: smaller parts are not looked at */
+	SMALL_PERCENT = 1,  /* of what is held: smaller parts are not looked at */
 };
 
 struct pending {
@@ -283,8 +280,7 @@ static enum hf_status look_at_member(
 static enum hf_status look_at_set(
 	struct search *s, const struct hf_group *set, double *ret_bytes, struct hf_err *err)
 {
-	size_t max = s->top->thorough ? SET_MEMBERS : FEW_SET_MEMBERS;
-	size_t n = set->n < max ? set->n : max, first = s->n_entries;
+	size_t n = set->n < SET_MEMBERS ? set->n : SET_MEMBERS, first = s->n_entries;
 	double all = 0, seen = 0;
 	enum hf_status status = HF_OK;
 	for (size_t i = 0; i < set->n; i++)
@@ -313,8 +309,7 @@ static enum hf_status set_below(struct search *s, struct hf_group *set, struct h
 	if (set->n == 1) {
 		status = hf_group_of(&s->below, &set->at[0].node, &next, err);
 	} else {
-		status = hf_groups_below(
-			&s->below, set, s->top->thorough ? SET_STEPS : FEW_SET_STEPS, &below, err);
+		status = hf_groups_below(&s->below, set, SET_STEPS, &below, err);
 		if (status == HF_OK && below.n) {
 			next = below.at[0];
 			below.at[0] = (struct hf_group){0};
@@ -338,9 +333,8 @@ static enum hf_status look_at_sets(struct search *s, double reached, struct hf_e
 		.count = UINT64_MAX};
 	size_t before = s->n_entries;
 	s->max_entries = s->n_entries + SET_ENTRIES;
-	int max_depth = s->top->thorough ? SET_DEPTH : FEW_SET_DEPTH;
 	enum hf_status status = hf_group_of(&s->below, &top, &set, err);
-	for (int depth = 0; status == HF_OK && set.n && depth < max_depth; depth++) {
+	for (int depth = 0; status == HF_OK && set.n && depth < SET_DEPTH; depth++) {
 		double bytes = 0;
 		size_t first = s->n_entries, n;
 		status = look_at_set(s, &set, &bytes, err);
@@ -514,7 +508,8 @@ enum hf_status hf_also_find(struct hf_heapdb *heap, const struct hf_also_top *to
 		status = search(s, err);
 	bool little = top->retained_size < top->held_size / 2;
 	double found = reached(s);
-	if (status == HF_OK && little && found * 2 < (double)(top->held_size - top->retained_size))
+	if (status == HF_OK && little && top->thorough &&
+		found * 2 < (double)(top->held_size - top->retained_size))
 		status = look_at_sets(s, found, err);
 	/* One word into a list whose links hold little each reaches all of them. */
 	if (status == HF_OK && !s->n_entries && little) {

@@ -30,11 +30,9 @@ static void *make(size_t n, size_t size)
 	return p;
 }
 
-int main(int argc, char **argv)
+/* A function of its own: no register of main's has the table. */
+__attribute__((noinline, noclone)) static void build(long n)
 {
-	long n = argc > 1 ? atol(argv[1]) : 0;
-	if (n <= 0)
-		return 2;
 	g_table = make((size_t)n, sizeof(struct entry *));
 	for (long i = 0; i < n; i++) {
 		struct entry *entry = g_table[i] = make(1, sizeof(*entry));
@@ -48,6 +46,14 @@ int main(int argc, char **argv)
 		node->next = g_lists[i % LISTS];
 		g_lists[i % LISTS] = node;
 	}
+}
+
+int main(int argc, char **argv)
+{
+	long n = argc > 1 ? atol(argv[1]) : 0;
+	if (n <= 0)
+		return 2;
+	build(n);
 	puts("ready");
 	fflush(stdout);
 	getchar();
