@@ -92,10 +92,9 @@ static int get_nice(void)
 	return 20 - (int)hf_syscall2(SYS_getpriority, PRIO_PROCESS, 0);
 }
 
-static void prepare_snapshot_process(int nice)
+static void prepare_snapshot_process(void)
 {
 	hf_syscall2(SYS_prctl, PR_SET_NAME, "holdfast-dump");
-	set_nice(nice);
 	hf_page_reserve_forked();
 	hf_room_raise_limits();
 	int fd = (int)hf_syscall4(
@@ -104,6 +103,15 @@ static void prepare_snapshot_process(int nice)
 		hf_sys_write_full(fd, "1000", 4);
 		hf_sys_close(fd);
 	}
+}
+
+/* Behind the target, which no longer waits for us. Threads of real-time priority would not let
+ * others of that priority run, nor the target's. */
+static void step_back(int nice)
+{
+	const int param = 0; /* struct sched_param */
+	hf_syscall3(SYS_sched_setscheduler, 0, SCHED_OTHER, &param);
+	set_nice(nice);
 }
 
 static int run_work(struct hf_snapshot *s)
@@ -152,9 +160,10 @@ static void fork_snapshot(struct collector *c)
 	tell(s->sync, SYNC_WAIT);
 	long pid = hf_syscall5(SYS_clone, 0, 0, 0, 0, 0);
 	if (pid == 0) {
-		prepare_snapshot_process(c->nice + (s->background ? SNAPSHOT_NICE : 0));
+		prepare_snapshot_process();
 		copy_unforked(s);
 		s->stop_ns = hf_sys_monotonic_ns() - c->stopped_at_ns;
+		step_back(c->nice + (s->background ? SNAPSHOT_NICE : 0));
 		hf_syscall1(SYS_exit_group, run_work(s) & 0xff);
 	}
 	if (pid < 0) {
