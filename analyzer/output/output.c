@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -23,6 +26,31 @@ static struct {
 	atomic_int state; /* 0 free, 1 being changed, 2 a name */
 	char temp[PATH_MAX];
 } under_way[4];
+
+/* A file that is made just when a signal ends the process would be left: whoever makes one is not
+ * interrupted until its name is known, and hf_output_abandon() waits for others that do. */
+static atomic_int n_making;
+static atomic_bool is_over;
+
+enum { ABANDON_WAITS = 2000, ABANDON_PAUSE_NS = 1000000 };
+
+static bool start_making(sigset_t *ret_old)
+{
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, ret_old);
+	atomic_fetch_add(&n_making, 1);
+	errno = EINTR;
+	return !atomic_load(&is_over);
+}
+
+static void end_making(const sigset_t *old)
+{
+	int e = errno;
+	atomic_fetch_sub(&n_making, 1);
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+	errno = e;
+}
 
 static void remember(const struct hf_output *output)
 {
@@ -46,6 +74,9 @@ static void forget(const struct hf_output *output)
 
 void hf_output_abandon(void)
 {
+	atomic_store(&is_over, true);
+	for (int i = 0; i < ABANDON_WAITS && atomic_load(&n_making); i++)
+		nanosleep(&(struct timespec){.tv_nsec = ABANDON_PAUSE_NS}, NULL);
 	for (size_t i = 0; i < sizeof(under_way) / sizeof(*under_way); i++)
 		if (atomic_load(&under_way[i].state) == 2)
 			unlink(under_way[i].temp);
@@ -133,10 +164,13 @@ enum hf_status hf_output_init(struct hf_output *ret, const char *path, struct hf
 			hf_fmt(ret->temp, sizeof(ret->temp), "%s.tmp%u", ret->path, number);
 		else
 			hf_fmt(ret->temp, sizeof(ret->temp), "%s.tmp", ret->path);
-		if (create(ret)) {
+		sigset_t old;
+		bool made = start_making(&old) && create(ret);
+		if (made)
 			remember(ret);
+		end_making(&old);
+		if (made)
 			return HF_OK;
-		}
 		if (errno != EEXIST && errno != ELOOP)
 			status = fail(err, "creating", ret->temp);
 		else if (!remove_litter(ret) && ++number == MAX_LOADS)

@@ -96,6 +96,21 @@ def terminate(folder):
     at_random_moments(folder, signal.SIGTERM)
 
 
+def terminated_while_made(folder):
+    """The signal comes when the file is there, but its name is not yet noted."""
+    dump, out = folder / "w.hfd", folder / "w.hfdb"
+    make(dump, 3000)
+    process = subprocess.Popen([holdfast, "load", dump, "-o", out], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env={**os.environ, "LD_PRELOAD": os.environ["SLOW_CREATE"]})
+    until = time.monotonic() + 60
+    while not (folder / "w.hfdb.tmp").exists() and time.monotonic() < until:
+        time.sleep(0.005)
+    process.terminate()
+    if process.wait(timeout=60) != -signal.SIGTERM:
+        fail(f"exit status {process.returncode} after SIGTERM")
+    only(folder, "w.hfd")
+
+
 def cut_at_every_block(folder):
     dump, cut, out = folder / "c.hfd", folder / "cut.hfd", folder / "cut.hfdb"
     make(dump, 3000)
@@ -207,7 +222,7 @@ def half_typed_sql(folder):
 
 def main():
     random.seed(5)
-    for case in (kill_9, interrupt, terminate, cut_at_every_block, two_at_once, in_small_place, older_database,
+    for case in (kill_9, interrupt, terminate, terminated_while_made, cut_at_every_block, two_at_once, in_small_place, older_database,
                  half_typed_sql):
         if sys.argv[3:] and case.__name__ not in sys.argv[3:]:
             continue
