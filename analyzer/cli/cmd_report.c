@@ -1,5 +1,6 @@
 /* The commands that are one report each: report, who, top, tree, refs, leaks. */
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "cli/session.h"
 #include "report/locate.h"
 
@@ -18,8 +19,10 @@ static int who_set(const struct hf_args *args, const struct hf_who_set *set)
 	struct hf_session session;
 	struct hf_err err;
 	enum hf_status status = hf_session_open(&session, args, 0, &err);
+	session.report.progress = hf_progress_hook();
 	if (status == HF_OK)
 		status = hf_report_who_set(&session.report, set, &err);
+	hf_progress_clear();
 	return hf_session_close(&session, status, &err);
 }
 

@@ -5,7 +5,10 @@
 
 #include "base/cleanup.h"
 
-enum { FIRST_CELLS = 1 << 12 };
+enum {
+	FIRST_CELLS = 1 << 12,
+	BATCH = 1 << 16, /* members whose holders are read at once */
+};
 
 /* What is known of an object that was passed. */
 struct hf_set_cell {
@@ -13,11 +16,6 @@ struct hf_set_cell {
 	uint32_t shape;
 	uint32_t run;        /* objects in a row of the shape up to it, it included */
 	bool member, inside; /* of the set; held by a member */
-};
-
-struct hf_set_step {
-	int64_t id;
-	uint64_t size, held;
 };
 
 static enum hf_status no_memory(struct hf_err *err)
@@ -98,54 +96,19 @@ static enum hf_status root_shape(struct hf_set_paths *set, int64_t root_id, uint
 		       : status;
 }
 
-/* "->next", "->[+16]": the first word of the holder that leads to the object. */
-static enum hf_status step_name(struct hf_set_paths *set, int64_t holder, int64_t id,
-	struct hf_text *ret, struct hf_err *err)
-{
-	struct hf_word word = {0};
-	enum hf_status status = hf_heapdb_word(&set->report->heap, holder, id, &word, err);
-	if (status == HF_E_NOTFOUND)
-		return hf_err_set(err, HF_E_CORRUPT,
-			"the database has no edge from object %lld to %lld, its holder",
-			(long long)holder, (long long)id);
-	if (status == HF_OK)
-		hf_heapdb_word_name(ret, &word);
-	return status;
-}
-
-static enum hf_status read_object(struct hf_set_paths *set, int64_t id, struct hf_set_step *ret,
-	int64_t *holder, int64_t *root, bool *reachable, struct hf_err *err)
-{
-	enum hf_status status = HF_OK;
-	hf_rebind(set->object, "i", id);
-	if (!hf_row(set->object, &status, err))
-		return status ? status
-			      : hf_err_set(err, HF_E_NOTFOUND, "there is no object with id %lld",
-					(long long)id);
-	*ret = (struct hf_set_step){id, (uint64_t)hf_column_int(set->object, 0),
-		(uint64_t)hf_column_int(set->object, 1)};
-	*holder = hf_column_int(set->object, 2);
-	*root = hf_column_int(set->object, 3);
-	*reachable = hf_column_int(set->object, 4) != 0;
-	return HF_OK;
-}
-
 /* From what is known of its holder to what is known of an object. */
 static enum hf_status descend(struct hf_set_paths *set, const struct hf_set_cell *above,
-	const struct hf_set_step *step, struct hf_set_cell *ret, struct hf_err *err)
+	const struct hf_way *way, struct hf_set_cell *ret, struct hf_err *err)
 {
-	_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
-	enum hf_status status = step_name(set, above->id, step->id, &name, err);
-	if (status != HF_OK)
-		return status;
+	const char *name = hf_ways_name(&set->ways, way);
 	*ret = (struct hf_set_cell){
-		.id = step->id, .run = 1, .inside = above->inside || above->member};
+		.id = way->id, .run = 1, .inside = above->inside || above->member};
 	/* How a container links its nodes is nobody's business. */
-	if (hf_text_get(&name)[0] == '-' && hf_text_get(&name)[2] == '(') {
+	if (name[0] == '-' && name[2] == '(') {
 		ret->shape = above->shape;
 		return HF_OK;
 	}
-	if (hf_shapes_continues(&set->shapes, above->shape, hf_text_get(&name), step->size)) {
+	if (hf_shapes_continues(&set->shapes, above->shape, name, way->size)) {
 		ret->shape = above->shape;
 		ret->run = above->run + 1;
 		struct hf_shape *shape = &set->shapes.at[ret->shape];
@@ -153,46 +116,52 @@ static enum hf_status descend(struct hf_set_paths *set, const struct hf_set_cell
 			shape->longest_run = ret->run;
 		return HF_OK;
 	}
-	return hf_shapes_child(
-		&set->shapes, above->shape, hf_text_get(&name), step->size, &ret->shape, err);
+	return hf_shapes_child(&set->shapes, above->shape, name, way->size, &ret->shape, err);
+}
+
+/* *ret_n: how many of set->path, from the member on, are not known; ret_known: the holder of the
+ * last, if it has one. */
+static enum hf_status climb(struct hf_set_paths *set, int64_t id, size_t *ret_n,
+	struct hf_set_cell *ret_known, struct hf_err *err)
+{
+	size_t n = 0;
+	for (int64_t at = id; at && !(*ret_known = *find(set, at)).id;) {
+		const struct hf_way *way = hf_ways_find(&set->ways, at);
+		/* Holders are a forest; a damaged database may say otherwise. */
+		if (!way || n == set->ways.n)
+			return hf_err_set(
+				err, HF_E_CORRUPT, "object %lld is its own holder", (long long)id);
+		if (n == set->cap_path) {
+			size_t cap = set->cap_path ? set->cap_path * 2 : 256;
+			const struct hf_way **path =
+				reallocarray((void *)set->path, cap, sizeof(*path));
+			if (!path)
+				return no_memory(err);
+			set->path = path;
+			set->cap_path = cap;
+		}
+		set->path[n++] = way;
+		at = way->holder_id;
+	}
+	*ret_n = n;
+	return HF_OK;
 }
 
 /* Climb from a member to an object that is known, or to the root, and come back down. */
 static enum hf_status place(struct hf_set_paths *set, int64_t id, struct hf_err *err)
 {
 	size_t n = 0;
-	int64_t at = id, holder = 0, root = 0;
-	bool reachable = true;
-	enum hf_status status;
 	struct hf_set_cell known = {0};
-	while (at && !(known = *find(set, at)).id) {
-		if (n == set->cap_way) {
-			size_t cap = set->cap_way ? set->cap_way * 2 : 256;
-			struct hf_set_step *way = reallocarray(set->way, cap, sizeof(*way));
-			if (!way)
-				return no_memory(err);
-			set->way = way;
-			set->cap_way = cap;
-		}
-		status = read_object(set, at, &set->way[n], &holder, &root, &reachable, err);
-		if (status != HF_OK)
-			return status;
-		n++;
-		at = holder;
-		/* Holders are a forest; a damaged database may say otherwise. */
-		if (n > (size_t)set->report->heap.live_count + 1)
-			return hf_err_set(
-				err, HF_E_CORRUPT, "object %lld is its own holder", (long long)id);
-	}
-	while (n-- > 0) {
-		const struct hf_set_step *step = &set->way[n];
-		struct hf_set_cell next = {.id = step->id, .run = 1};
+	enum hf_status status = climb(set, id, &n, &known, err);
+	while (status == HF_OK && n-- > 0) {
+		const struct hf_way *way = set->path[n];
+		struct hf_set_cell next = {.id = way->id, .run = 1};
 		if (known.id)
-			status = descend(set, &known, step, &next, err);
+			status = descend(set, &known, way, &next, err);
 		else
-			status =
-				root_shape(set, reachable ? root : 0, step->size, &next.shape, err);
-		next.member = status == HF_OK && is_member(set, step->id);
+			status = root_shape(set, way->reachable ? way->root_id : 0, way->size,
+				&next.shape, err);
+		next.member = status == HF_OK && is_member(set, way->id);
 		if (status == HF_OK)
 			status = remember(set, &next, err);
 		if (status != HF_OK)
@@ -200,22 +169,38 @@ static enum hf_status place(struct hf_set_paths *set, int64_t id, struct hf_err 
 		known = next;
 		if (!next.member)
 			continue;
-		set->size_bytes += step->size;
+		set->size_bytes += way->size;
 		set->nested += next.inside;
 		if (!next.inside)
-			set->held_bytes += step->held;
-		hf_shapes_add(&set->shapes, next.shape, step->id, step->size,
-			next.inside ? 0 : step->held);
+			set->held_bytes += way->held;
+		hf_shapes_add(
+			&set->shapes, next.shape, way->id, way->size, next.inside ? 0 : way->held);
 	}
-	return HF_OK;
+	return status;
+}
+
+static bool is_placed(const void *ctx, int64_t id)
+{
+	return find(ctx, id)->id;
+}
+
+static enum hf_status place_batch(
+	struct hf_set_paths *set, const int64_t *ids, size_t n, struct hf_err *err)
+{
+	enum hf_status status = hf_ways_read(&set->ways, ids, n, err);
+	for (size_t i = 0; i < n && status == HF_OK; i++) {
+		if (!find(set, ids[i])->id)
+			status = place(set, ids[i], err);
+	}
+	return status;
 }
 
 void hf_set_paths_deinit(struct hf_set_paths *set)
 {
 	hf_shapes_deinit(&set->shapes);
 	free(set->cells);
-	free(set->way);
-	hf_stmt_done(&set->object);
+	free((void *)set->path);
+	hf_ways_deinit(&set->ways);
 }
 
 enum hf_status hf_set_paths_init(struct hf_set_paths *set, struct hf_report *report,
@@ -229,14 +214,12 @@ enum hf_status hf_set_paths_init(struct hf_set_paths *set, struct hf_report *rep
 	if (!set->cells)
 		return no_memory(err);
 	enum hf_status status = hf_shapes_init(&set->shapes, err);
-	if (status == HF_OK)
-		status = hf_query(report->heap.db, &set->object, err,
-			"SELECT size, held_size, holder_id, holder_root_id, reachable FROM object "
-			"WHERE id = ?",
-			"");
-	for (size_t i = 0; i < n && status == HF_OK; i++) {
-		if (!find(set, ids[i])->id)
-			status = place(set, ids[i], err);
+	set->ways = (struct hf_ways){
+		.db = report->heap.db, .is_known = is_placed, .ctx = set, .names = HF_TEXT_INIT};
+	for (size_t i = 0; i < n && status == HF_OK; i += BATCH) {
+		status = place_batch(set, ids + i, n - i < BATCH ? n - i : BATCH, err);
+		if (report->progress)
+			report->progress(report->progress_ctx, "following holders", i, n);
 	}
 	return status == HF_OK ? hf_shapes_merge_arrays(&set->shapes, err) : status;
 }

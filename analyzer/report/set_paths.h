@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "report/report.h"
+#include "report/set_ways.h"
 #include "report/shapes.h"
 
 struct hf_set_paths {
@@ -15,9 +16,9 @@ struct hf_set_paths {
 	size_t n_cells, used;
 	const int64_t *ids; /* the caller's, ascending, each once */
 	size_t n_ids;
-	struct hf_set_step *way; /* owned: objects between a member and one that is known */
-	size_t cap_way;
-	sqlite3_stmt *object;
+	struct hf_ways ways;        /* of some members at a time */
+	const struct hf_way **path; /* owned: from a member up to below an object that is known */
+	size_t cap_path;
 	uint64_t size_bytes, held_bytes; /* of the members; held: each byte once */
 	uint64_t nested;                 /* members that another one holds */
 };
