@@ -81,14 +81,14 @@ static enum hf_status add_line(
 	return HF_OK;
 }
 
-static enum hf_status read_lines(
-	struct hf_maps *maps, int fd, struct hf_pool *pool, struct hf_err *err)
+enum { BUF = 64 << 10, FIRST_CAP = 1024 };
+
+/* *ret_full: there are more than there is room for. */
+static enum hf_status read_lines(struct hf_maps *maps, int fd, char *buf, struct hf_pool *pool,
+	bool *ret_full, struct hf_err *err)
 {
-	enum { BUF = 64 << 10 };
-	char *buf = hf_pool_alloc(pool, BUF + 1);
-	if (!buf)
-		return hf_err_set(err, HF_E_NOMEM, "no memory to read the list of mappings");
 	size_t have = 0;
+	*ret_full = false;
 	for (;;) {
 		int64_t n = hf_sys_read_full(fd, buf + have, BUF - have);
 		if (n < 0)
@@ -98,6 +98,10 @@ static enum hf_status read_lines(
 		char *line = buf, *end;
 		while ((end = memchr(line, '\n', have - (size_t)(line - buf)))) {
 			*end = 0;
+			if (maps->maps.n == maps->maps.cap) {
+				*ret_full = true;
+				return HF_OK;
+			}
 			enum hf_status status = add_line(maps, pool, line, err);
 			if (status)
 				return status;
@@ -112,8 +116,8 @@ static enum hf_status read_lines(
 	}
 }
 
-enum hf_status hf_maps_read(
-	struct hf_maps *maps, const char *proc_dir, struct hf_pool *pool, struct hf_err *err)
+static enum hf_status read_into(struct hf_maps *maps, const char *proc_dir, size_t cap, char *buf,
+	struct hf_pool *pool, bool *ret_full, struct hf_err *err)
 {
 	char path[64];
 	hf_vec_init(&maps->maps, sizeof(struct hf_map));
@@ -126,12 +130,29 @@ enum hf_status hf_maps_read(
 							: HF_E_IO,
 			-fd, "cannot open %s", path);
 	enum hf_status status =
-		hf_vec_reserve(&maps->maps, 1024)
-			? read_lines(maps, fd, pool, err)
+		hf_vec_reserve(&maps->maps, cap)
+			? read_lines(maps, fd, buf, pool, ret_full, err)
 			: hf_err_set(err, HF_E_NOMEM, "no memory for the list of mappings");
 	hf_sys_close(fd);
-	if (status)
+	if (status || *ret_full)
 		hf_maps_deinit(maps);
+	return status;
+}
+
+/* The list may be that of this process, and have the memory that it is put in. So that does not
+ * grow meanwhile: what it left would be listed, but not be there any more. */
+enum hf_status hf_maps_read(
+	struct hf_maps *maps, const char *proc_dir, struct hf_pool *pool, struct hf_err *err)
+{
+	char *buf = hf_pool_alloc(pool, BUF + 1);
+	if (!buf)
+		return hf_err_set(err, HF_E_NOMEM, "no memory to read the list of mappings");
+	bool full = true;
+	enum hf_status status = HF_OK;
+	for (size_t cap = FIRST_CAP; !status && full; cap *= 2) {
+		full = false;
+		status = read_into(maps, proc_dir, cap, buf, pool, &full, err);
+	}
 	return status;
 }
 

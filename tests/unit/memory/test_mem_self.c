@@ -113,11 +113,40 @@ static void test_trial(void **state)
 	view_deinit(&v);
 }
 
+/* The list of this process's own mappings has the memory that it lies in: all of it must be there
+ * still when the list is whole. */
+static void test_many_maps(void **state)
+{
+	(void)state;
+	enum { N = 5000, PAGE = 4096 };
+	char *many =
+		mmap(NULL, N * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(many, MAP_FAILED);
+	for (size_t i = 0; i < N; i += 2)
+		assert_int_equal(mprotect(many + i * PAGE, PAGE, PROT_NONE), 0);
+	struct hf_pool pool;
+	struct hf_maps maps;
+	struct hf_err err;
+	hf_pool_init(&pool, NULL, 0);
+	assert_int_equal(hf_maps_read(&maps, "/proc/self", &pool, &err), HF_OK);
+	assert_true(hf_maps_count(&maps) >= N);
+	for (size_t i = 0; i < hf_maps_count(&maps); i++) {
+		const struct hf_map *map = hf_maps_at(&maps, i);
+		unsigned char resident;
+		if (map->path[0] != '[')
+			assert_int_equal(mincore((void *)map->start, PAGE, &resident), 0);
+	}
+	hf_maps_deinit(&maps);
+	hf_pool_deinit(&pool);
+	munmap(many, N * PAGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_trial),
+		cmocka_unit_test(test_many_maps),
 	};
 	return cmocka_run_group_tests(tests, make_memory, drop_memory);
 }

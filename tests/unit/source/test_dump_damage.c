@@ -610,7 +610,7 @@ static void bytes_after_stream(enum hf_codec codec)
 	struct kit_bytes bytes, longer;
 	struct hf_heap heap;
 	struct hf_err err;
-	kit_model(&heap, 6, 500);
+	kit_model(&heap, 6, 20000);
 	kit_dump(&bytes, &heap, codec);
 	hf_heap_deinit(&heap);
 	size_t at = kit_find_block(&bytes, HF_SECTION_OBJECT, 0);
