@@ -149,10 +149,8 @@ enum hf_status hf_maps_read(
 		return hf_err_set(err, HF_E_NOMEM, "no memory to read the list of mappings");
 	bool full = true;
 	enum hf_status status = HF_OK;
-	for (size_t cap = FIRST_CAP; !status && full; cap *= 2) {
-		full = false;
+	for (size_t cap = FIRST_CAP; !status && full; cap *= 2)
 		status = read_into(maps, proc_dir, cap, buf, pool, &full, err);
-	}
 	return status;
 }
 

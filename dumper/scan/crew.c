@@ -60,7 +60,7 @@ static void pass(void *list, uint32_t slot)
 	const int8_t i = crew->kept[slot];
 	if (i < 0)
 		return;
-	hf_output_append(crew->spare[i], crew->writer);
+	hf_batch_output_append(crew->spare[i], crew->writer);
 	__atomic_store_n(&crew->in_use[i], false, __ATOMIC_RELEASE);
 }
 
@@ -99,7 +99,7 @@ enum hf_status crew_muster(
 		team->members[team->n_members++] = member;
 	}
 	for (size_t i = 0; i < CREW_SPARES && crew->writer && team->n_members > 1; i++)
-		crew->spare[i] = hf_output_create(); /* without, they wait */
+		crew->spare[i] = hf_batch_output_create(); /* without, they wait */
 	return team->n_members ? HF_OK : hf_err_set(err, HF_E_NOMEM, "no memory to scan the heap");
 }
 
@@ -113,5 +113,5 @@ void crew_dismiss(struct crew *crew)
 	for (size_t i = 0; i < crew->team.n_members; i++)
 		hf_batch_destroy(crew->members[i].batch);
 	for (size_t i = 0; i < CREW_SPARES; i++)
-		hf_output_destroy(crew->spare[i]);
+		hf_batch_output_destroy(crew->spare[i]);
 }

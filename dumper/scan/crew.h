@@ -31,7 +31,7 @@ struct crew {
 	struct hf_index_piece piece; /* taken last */
 	struct crew_member members[HF_TEAM_MAX];
 	/* What was done before its turn. */
-	struct hf_output *spare[CREW_SPARES];
+	struct hf_batch_output *spare[CREW_SPARES];
 	bool in_use[CREW_SPARES];
 	int8_t kept[HF_TEAM_KEPT]; /* number of the spare; -1: nothing was made */
 };

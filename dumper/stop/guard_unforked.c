@@ -2,13 +2,13 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/sys.h"
 #include "memory/maps.h"
 #include "stop/guard_state.h"
+#include "stop/room.h"
 #include "stop/unforked.h"
 
 enum { PIECE = 256 << 10 };
@@ -67,20 +67,6 @@ static uint64_t fill(void *ctx, uint64_t start, uint64_t size)
 	return done;
 }
 
-/* The snapshot has the target's limits; its memory is of no harm to anybody but itself. */
-static void raise_limits(int pid)
-{
-	for (int i = 0; i < 2; i++) {
-		int resource = i ? RLIMIT_DATA : RLIMIT_AS;
-		struct rlimit limit;
-		if (prlimit(pid, resource, NULL, &limit))
-			continue;
-		if (prlimit(pid, resource, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}, NULL))
-			prlimit(pid, resource, &(struct rlimit){limit.rlim_max, limit.rlim_max},
-				NULL);
-	}
-}
-
 void hf_guard_unforked(struct guard *g)
 {
 	int target = g->request->proc_pid, child = g->child.thread.tid;
@@ -90,7 +76,7 @@ void hf_guard_unforked(struct guard *g)
 	hf_unforked_sizes(target, &sizes);
 	if (!hf_unforked_differ(&sizes, child) || !hf_guard_adopt(g))
 		return;
-	raise_limits(child);
+	hf_room_raise_limits(child); /* they are the target's */
 	struct filling f = {.guard = g, .until_ns = hf_sys_monotonic_ns() + PATIENCE_NS};
 	snprintf(path, sizeof(path), "/proc/%d/mem", child);
 	f.memory = open(path, O_RDWR | O_CLOEXEC);

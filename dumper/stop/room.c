@@ -32,21 +32,21 @@ bool hf_room_is_scarce(uint64_t vm_bytes, uint64_t rss_bytes)
 	return limit_of(RLIMIT_AS) < needed || limit_of(RLIMIT_DATA) < needed;
 }
 
-static void raise_limit(int resource)
+static void raise_limit(int pid, int resource)
 {
 	struct rlimit limit;
-	if (hf_syscall4(SYS_prlimit64, 0, resource, 0, &limit) == 0) {
+	if (hf_syscall4(SYS_prlimit64, pid, resource, 0, &limit) == 0) {
 		struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
 		limit.rlim_cur = limit.rlim_max;
-		if (hf_syscall4(SYS_prlimit64, 0, resource, &none, 0) < 0)
-			hf_syscall4(SYS_prlimit64, 0, resource, &limit, 0);
+		if (hf_syscall4(SYS_prlimit64, pid, resource, &none, 0) < 0)
+			hf_syscall4(SYS_prlimit64, pid, resource, &limit, 0);
 	}
 }
 
-void hf_room_raise_limits(void)
+void hf_room_raise_limits(int pid)
 {
-	raise_limit(RLIMIT_AS);
-	raise_limit(RLIMIT_DATA);
+	raise_limit(pid, RLIMIT_AS);
+	raise_limit(pid, RLIMIT_DATA);
 }
 
 static void stand_still(void)

@@ -4,7 +4,8 @@
  * as full as the target. But it may split: a second copy stands still and is read from without, and
  * the first one gives up what it inherited of the program, all but its own code, stacks and data.
  *
- * In a snapshot alone: a process of its own, with one thread. Async-signal-safe.
+ * In a snapshot alone, but for the limits: a process of its own, with one thread.
+ * Async-signal-safe.
  */
 #pragma once
 #include <stdbool.h>
@@ -15,8 +16,8 @@
 
 /* Is the room for memory of the process scarce, with vm_bytes mapped and rss_bytes resident? */
 bool hf_room_is_scarce(uint64_t vm_bytes, uint64_t rss_bytes);
-/* Raise the limits of this process as far as it may. */
-void hf_room_raise_limits(void);
+/* Raise the limits of a process as far as we may; 0: of this one. */
+void hf_room_raise_limits(int pid);
 
 /* The frozen copy: a child that dies with this process. Its pid, or a negative errno value; 0: it
  * may not be read, and is gone. End it with hf_room_thaw(). */

@@ -96,7 +96,7 @@ static void prepare_snapshot_process(void)
 {
 	hf_syscall2(SYS_prctl, PR_SET_NAME, "holdfast-dump");
 	hf_page_reserve_forked();
-	hf_room_raise_limits();
+	hf_room_raise_limits(0);
 	int fd = (int)hf_syscall4(
 		SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0);
 	if (fd >= 0) {

@@ -21,7 +21,7 @@ void hf_batch_init(
 
 static size_t output_size(void)
 {
-	return hf_align_up(sizeof(struct hf_output), 64) + BATCH_OUT_SIZE;
+	return hf_align_up(sizeof(struct hf_batch_output), 64) + BATCH_OUT_SIZE;
 }
 
 static size_t struct_size(void)
@@ -86,29 +86,29 @@ void hf_batch_flush(struct hf_batch *b)
 	hand_over(b);
 }
 
-struct hf_output *hf_output_create(void)
+struct hf_batch_output *hf_batch_output_create(void)
 {
 	uint8_t *memory = hf_page_alloc_spare(output_size());
-	struct hf_output *o = (struct hf_output *)memory;
+	struct hf_batch_output *o = (struct hf_batch_output *)memory;
 	if (o)
 		o->blocks = memory + output_size() - BATCH_OUT_SIZE;
 	return o;
 }
 
-void hf_output_destroy(struct hf_output *o)
+void hf_batch_output_destroy(struct hf_batch_output *o)
 {
 	if (o)
 		hf_page_free(o, output_size());
 }
 
-void hf_batch_detach(struct hf_batch *b, struct hf_output *ret)
+void hf_batch_detach(struct hf_batch *b, struct hf_batch_output *ret)
 {
 	uint8_t *const blocks = ret->blocks;
 	*ret = b->out;
-	b->out = (struct hf_output){.blocks = blocks, .err = ret->err};
+	b->out = (struct hf_batch_output){.blocks = blocks, .err = ret->err};
 }
 
-void hf_output_append(struct hf_output *o, struct hf_writer *writer)
+void hf_batch_output_append(struct hf_batch_output *o, struct hf_writer *writer)
 {
 	hf_writer_append(writer, o);
 }

@@ -28,15 +28,15 @@ void hf_batch_flush(struct hf_batch *batch);
 
 /* What a batch has finished, to be handed over later, by any thread, in its turn; the batch goes on
  * meanwhile. */
-struct hf_output; /* opaque */
+struct hf_batch_output; /* opaque */
 /* NULL without memory; the reserve is left alone. */
-struct hf_output *hf_output_create(void);
+struct hf_batch_output *hf_batch_output_create(void);
 /* Once all batches that were detached into it have come to their end: the memory is exchanged. NULL
  * is fine. */
-void hf_output_destroy(struct hf_output *output);
+void hf_batch_output_destroy(struct hf_batch_output *output);
 /* Of a closed batch. What was in *ret has been handed over. */
-void hf_batch_detach(struct hf_batch *batch, struct hf_output *ret);
-void hf_output_append(struct hf_output *output, struct hf_writer *writer);
+void hf_batch_detach(struct hf_batch *batch, struct hf_batch_output *ret);
+void hf_batch_output_append(struct hf_batch_output *output, struct hf_writer *writer);
 
 void hf_batch_object(struct hf_batch *b, uint64_t addr, uint64_t usable_bytes, uint32_t arena);
 /* src_offset is a multiple of 8. */

@@ -32,7 +32,7 @@ static inline bool hf_place_before(struct hf_place a, struct hf_place b)
 enum hf_bulk { BULK_OBJECT, BULK_EDGE, BULK_MODREF, N_BULK };
 
 /* Finished blocks that come next to each other in the file. */
-struct hf_output {
+struct hf_batch_output {
 	uint8_t *blocks; /* BATCH_OUT_SIZE bytes */
 	size_t size;     /* used */
 	/* The first record, and the first place that one more may have. */
@@ -49,7 +49,7 @@ struct hf_batch {
 	void *ctx;
 	struct hf_block rows, modrefs;
 	struct hf_packer packer;
-	struct hf_output out;
+	struct hf_batch_output out;
 };
 
 struct hf_writer {
@@ -71,7 +71,7 @@ struct hf_writer {
 /* Write the block's records, if there are any, and empty it. */
 void hf_writer_flush(struct hf_writer *writer, struct hf_block *block);
 /* Write finished blocks. */
-void hf_writer_append(struct hf_writer *writer, struct hf_output *output);
+void hf_writer_append(struct hf_writer *writer, struct hf_batch_output *output);
 
 /* Bytes behind the struct that hf_batch_init() takes. */
 size_t hf_batch_memory_size(void);

@@ -163,7 +163,7 @@ void hf_writer_flush(struct hf_writer *w, struct hf_block *block)
 		write_blocks(w, w->out, hf_block_pack(block, &w->batch.packer, w->out));
 }
 
-void hf_writer_append(struct hf_writer *w, struct hf_output *o)
+void hf_writer_append(struct hf_writer *w, struct hf_batch_output *o)
 {
 	if (o->err.status && !w->err.status)
 		w->err = o->err;
