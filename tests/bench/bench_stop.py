@@ -6,8 +6,9 @@ pointer scan against the memory bandwidth of a thread. One JSON line each, then 
 usage: bench_stop.py BUILD_DIR [--objects N]... [--rounds N]
 
 The process measures its own stalls: a thread of real-time priority that touches the heap every
-100 us and notes its longest delay. Medians over the rounds. A dump by signal steps back behind the
-target (nice), so on a busy machine compare wall times under `chrt -f 5`.
+millisecond and notes the longest time from one touch to the next, so a stall shows as up to a
+millisecond more than it was. (Every 100 us took a third of a processor of this thread alone, which
+dumps then did not have, and gcore did, which stops it.) Medians over the rounds.
 """
 import argparse
 import contextlib

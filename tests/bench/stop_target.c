@@ -1,5 +1,6 @@
 /*
- * A heap of a given number of objects, and a thread that uses it and notes its longest stall.
+ * A heap of a given number of objects, and a thread that uses it and notes the longest time from
+ * one use to the next.
  *
  *   stop_target OBJECTS
  *
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_NS = 100000 };
+enum { TICK_NS = 1000000 };
 
 static void **objects;
 static size_t n_objects;
@@ -50,7 +51,7 @@ static void *tick(void *arg)
 		nanosleep(&(struct timespec){0, TICK_NS}, NULL);
 		if (!__atomic_load_n(&quiet, __ATOMIC_RELAXED))
 			((char *)objects[next_random(&state) % n_objects])[15]++;
-		uint64_t at = now(), stall = at - last - TICK_NS;
+		uint64_t at = now(), stall = at - last;
 		last = at;
 		if (stall > __atomic_load_n(&longest, __ATOMIC_RELAXED) && stall < 1ull << 60)
 			__atomic_store_n(&longest, stall, __ATOMIC_RELAXED);
