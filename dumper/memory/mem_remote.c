@@ -18,9 +18,6 @@ enum {
 	N_BLOCKS = 1024, /* kept: 2 GiB of memory, in 72 KiB */
 };
 
-/* Documentation/admin-guide/mm/pagemap.rst of Linux */
-static const uint64_t PRESENT = 1ull << 63, SWAPPED = 1ull << 62, GUARD = 1ull << 58;
-
 struct block {
 	uint64_t tag; /* number of the block | private or shared << 63, + 1; 0: empty */
 	uint64_t bits[BLOCK_PAGES / 64];
@@ -47,11 +44,12 @@ static const struct block *load_block(struct mem_remote *m, uint64_t number, boo
 	if (block->tag == tag)
 		return block;
 	uint64_t entries[BLOCK_PAGES];
-	int64_t n = hf_sys_pread_full(shared ? m->target_pagemap : m->pagemap, entries,
-		sizeof(entries), number * sizeof(entries));
+	int64_t n = hf_pagemap_entries(shared ? m->target_pagemap : m->pagemap, true,
+		number * BLOCK_BYTES, BLOCK_PAGES, entries);
 	*block = (struct block){.tag = tag};
-	for (int64_t i = 0; i < n / 8; i++) {
-		if ((entries[i] & (PRESENT | SWAPPED)) && !(entries[i] & GUARD))
+	for (int64_t i = 0; i < n; i++) {
+		if ((entries[i] & (HF_PAGEMAP_PRESENT | HF_PAGEMAP_SWAPPED)) &&
+			!(entries[i] & HF_PAGEMAP_GUARD))
 			block->bits[i / 64] |= 1ull << (i % 64);
 	}
 	return block;

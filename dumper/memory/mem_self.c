@@ -1,8 +1,6 @@
 /*
- * This process's own memory. Residency comes from /proc/self/pagemap (Documentation/admin-guide/mm/
- * pagemap.rst of Linux): bit 63 present, bit 62 swapped, bit 58 guard region (Linux ≥ 6.15; before
- * that a guard page looks swapped). So a swapped page is only touched after process_vm_readv()
- * could read it.
+ * This process's own memory. Residency comes from /proc/self/pagemap (memory/pagemap.h). A swapped
+ * page may be a guard page: it is only touched after process_vm_readv() could read it.
  *
  * A process that is not dumpable any more (it has changed its user) may not open pagemap: then
  * mincore(2) tells, which does not know of swapped pages.
@@ -40,8 +38,6 @@ enum {
 	TRIAL_RUN = 4 * TRIAL_PAGES * HF_PAGE,
 };
 
-static const uint64_t PRESENT = 1ull << 63, SWAPPED = 1ull << 62, GUARD = 1ull << 58;
-
 struct block {
 	uint64_t number; /* address >> BLOCK_SHIFT, + 1; 0: empty */
 	uint64_t
@@ -57,6 +53,7 @@ struct mem_self {
 	uint64_t pipe_bytes; /* that it holds; 0: not tried yet */
 	long pid;
 	bool is_twin;         /* in pages of its own; the descriptors are not its own */
+	bool filtered;        /* a system call that the program does not make may end it */
 	struct block *blocks; /* N_BLOCKS, by number % N_BLOCKS; pages of their own, untouched until
 				 used */
 	uint64_t entries[BLOCK_PAGES];
@@ -73,12 +70,12 @@ static bool copy_from_self(struct mem_self *self, uint64_t addr, void *buf, size
 
 static bool usable(struct mem_self *self, uint64_t entry, uint64_t page)
 {
-	if (entry & GUARD)
+	if (entry & HF_PAGEMAP_GUARD)
 		return false;
-	if (entry & PRESENT)
+	if (entry & HF_PAGEMAP_PRESENT)
 		return true;
 	char byte;
-	return (entry & SWAPPED) && copy_from_self(self, page, &byte, 1);
+	return (entry & HF_PAGEMAP_SWAPPED) && copy_from_self(self, page, &byte, 1);
 }
 
 /* What pagemap would say of the pages of one private mapping in [start, end). Pages of files may
@@ -90,7 +87,9 @@ static void ask_mincore(struct mem_self *self, const struct hf_map *map, uint64_
 	bool known = hf_syscall3(SYS_mincore, start, end - start, resident) >= 0;
 	for (uint64_t i = 0; i < (end - start) / HF_PAGE; i++) {
 		bool is_file = map->inode != 0;
-		entries[i] = is_file ? SWAPPED : known && (resident[i] & 1) ? PRESENT : 0;
+		entries[i] = is_file                      ? HF_PAGEMAP_SWAPPED
+			     : known && (resident[i] & 1) ? HF_PAGEMAP_PRESENT
+							  : 0;
 	}
 }
 
@@ -102,10 +101,10 @@ static const struct block *block_of(struct mem_self *self, uint64_t addr)
 	if (block->number == number + 1)
 		return block;
 	*block = (struct block){.number = number + 1};
-	int64_t got = self->pagemap < 0 ? (int64_t)sizeof(self->entries)
-					: hf_sys_pread_full(self->pagemap, self->entries,
-						  sizeof(self->entries), start / HF_PAGE * 8);
-	const uint64_t end = start + (got > 0 ? (uint64_t)got / 8 * HF_PAGE : 0);
+	int64_t got = self->pagemap < 0 ? BLOCK_PAGES
+					: hf_pagemap_entries(self->pagemap, !self->filtered, start,
+						  BLOCK_PAGES, self->entries);
+	const uint64_t end = start + (got > 0 ? (uint64_t)got * HF_PAGE : 0);
 	const struct hf_maps *maps = self->mem.maps;
 	for (size_t i = hf_maps_lower(maps, start); i < hf_maps_count(maps); i++) {
 		const struct hf_map *map = hf_maps_at(maps, i);
@@ -159,19 +158,11 @@ static uint64_t time_in_place(uint64_t at)
 	return hf_sys_monotonic_ns() - since;
 }
 
-/* A system call that the program does not make itself may end a process with a filter of them. */
-static bool is_filtered(void)
-{
-	char status[4096];
-	return hf_sys_read_file("/proc/self/status", status, sizeof(status)) <= 0 ||
-	       !strstr(status, "\nSeccomp:\t0\n");
-}
-
 static void open_pipe(struct mem_self *self)
 {
 	self->pipe[0] = self->pipe[1] = -1;
 	self->pipe_bytes = HF_PAGE;
-	if (is_filtered() || hf_syscall2(SYS_pipe2, self->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (self->filtered || hf_syscall2(SYS_pipe2, self->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		return;
 	hf_syscall3(SYS_fcntl, self->pipe[1], F_SETPIPE_SZ, HF_WINDOW_MAX);
 	const long size = hf_syscall2(SYS_fcntl, self->pipe[1], F_GETPIPE_SZ);
@@ -347,6 +338,13 @@ static struct hf_mem *self_twin(struct hf_mem *mem)
 	return &twin->mem;
 }
 
+static bool is_filtered(void)
+{
+	char status[4096];
+	return hf_sys_read_file("/proc/self/status", status, sizeof(status)) <= 0 ||
+	       !strstr(status, "\nSeccomp:\t0\n");
+}
+
 static const struct hf_mem_ops self_ops = {self_read, self_window, self_destroy, self_twin};
 
 enum hf_status hf_mem_self(
@@ -368,6 +366,7 @@ enum hf_status hf_mem_self(
 	self->pagemap = fd;
 	self->memory = hf_sys_open_read("/proc/self/mem");
 	self->blocks = blocks;
+	self->filtered = is_filtered();
 	self->pid = hf_syscall0(SYS_getpid);
 	*ret = &self->mem;
 	return HF_OK;

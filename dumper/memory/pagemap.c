@@ -1,6 +1,6 @@
 #include "memory/pagemap.h"
 
-#include <stdbool.h>
+#include <string.h>
 
 #include "base/page_alloc.h"
 #include "base/sys.h"
@@ -45,6 +45,40 @@ uint64_t hf_pagemap_next(int pagemap, uint64_t start, uint64_t end)
 	return n && region.start >= start && region.start < end ? region.start : end;
 }
 
+/* False: there may be guard pages, or the kernel cannot tell. */
+static bool entries_by_scan(int pagemap, uint64_t start, uint64_t n, uint64_t *ret)
+{
+	const uint64_t end = start + n * HF_PAGE;
+	struct region regions[REGIONS];
+	memset(ret, 0, n * sizeof(*ret));
+	for (uint64_t at = start; at < end;) {
+		uint64_t walked;
+		const long found =
+			scan(pagemap, IS_PRESENT | IS_SWAPPED, at, end, regions, REGIONS, &walked);
+		if (found < 0 || walked <= at)
+			return false;
+		for (long i = 0; i < found; i++) {
+			if (regions[i].categories & IS_SWAPPED)
+				return false;
+			for (uint64_t page = regions[i].start; page < regions[i].end;
+				page += HF_PAGE)
+				ret[(page - start) / HF_PAGE] = HF_PAGEMAP_PRESENT;
+		}
+		at = walked;
+	}
+	return true;
+}
+
+int64_t hf_pagemap_entries(
+	int pagemap, bool scans, uint64_t start, uint64_t n, uint64_t *ret_entries)
+{
+	if (scans && entries_by_scan(pagemap, start, n, ret_entries))
+		return (int64_t)n;
+	const int64_t got = hf_sys_pread_full(
+		pagemap, ret_entries, n * sizeof(*ret_entries), start / HF_PAGE * 8);
+	return got < 0 ? got : got / 8;
+}
+
 static bool present_by_scan(int pagemap, uint64_t start, uint64_t end, uint64_t *ret)
 {
 	struct region regions[REGIONS];
@@ -61,7 +95,6 @@ static bool present_by_scan(int pagemap, uint64_t start, uint64_t end, uint64_t 
 	return true;
 }
 
-/* Bit 63 of an entry. */
 static uint64_t present_by_entries(int pagemap, uint64_t start, uint64_t end)
 {
 	uint64_t entries[ENTRIES], n = (end - start) / HF_PAGE, bytes = 0;
@@ -72,7 +105,7 @@ static uint64_t present_by_entries(int pagemap, uint64_t start, uint64_t end)
 		if (got < 8)
 			break;
 		for (int64_t i = 0; i < got / 8; i++)
-			bytes += entries[i] >> 63 ? HF_PAGE : 0;
+			bytes += entries[i] & HF_PAGEMAP_PRESENT ? HF_PAGE : 0;
 		at += (uint64_t)got / 8;
 	}
 	return bytes;
