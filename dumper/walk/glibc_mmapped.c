@@ -52,26 +52,40 @@ static bool try_moved(
 	       fits(g, start, chunk, &h, limit, ret);
 }
 
-/* The moved header of the mapping at `start`, before `end`, if there is one. With alignments up to
- * a page it is in the first page; with larger ones, 16 bytes before a later page. */
+/* Bytes of data, of n, before the first 16 that are not all `fill`. */
+static uint64_t filled(const uint8_t *data, uint64_t n, uint8_t fill)
+{
+	const uint64_t pattern = fill * 0x0101010101010101u;
+	uint64_t at = 0, words[2];
+	for (; at + sizeof(words) <= n; at += sizeof(words)) {
+		memcpy(words, data + at, sizeof(words));
+		if (words[0] != pattern || words[1] != pattern)
+			break;
+	}
+	return at;
+}
+
+/* The moved header of the mapping at `start`, before `end`, if there is one. Nobody has written
+ * between the old header and it: there is what mmap() gave, zeros, or what M_PERTURB fills memory
+ * with. So it is the first that is anything else. Pages that a core does not have count as either.
+ */
 static bool find_moved(
 	struct glibc *g, uint64_t start, uint64_t end, uint64_t limit, struct mmapped *ret)
 {
-	uint64_t first = glibc_min(start + HF_PAGE, end);
-	for (uint64_t at = start + GLIBC_HEADER; at < first; at += GLIBC_HEADER) {
-		if (try_moved(g, start, at, limit, ret))
-			return true;
-	}
-	for (uint64_t page = start + 2 * HF_PAGE; page < end; page += HF_PAGE) {
-		uint64_t at = page - GLIBC_HEADER;
+	uint8_t fill = 0;
+	glibc_peek(g, start + GLIBC_HEADER, &fill, 1);
+	for (uint64_t at = start + GLIBC_HEADER; at < end;) {
 		if (!hf_reader_seek(&g->probe, at)) {
-			/* What is missing may end within the page, in a core that was cut. */
-			uint64_t next = hf_align_down(g->probe.win.end, HF_PAGE);
-			page = next > page ? next : page;
+			/* What is missing may end within a page, in a core that was cut. */
+			at = hf_align_up(g->probe.win.end, GLIBC_HEADER);
 			continue;
 		}
-		if (try_moved(g, start, at, limit, ret))
-			return true;
+		const struct hf_window *win = &g->probe.win;
+		const uint64_t n = glibc_min(win->end, end) - at;
+		const uint64_t same = filled(win->data + (at - win->start), n, fill);
+		at += same;
+		if (same != n)
+			return try_moved(g, start, at, limit, ret);
 	}
 	return false;
 }

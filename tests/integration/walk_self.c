@@ -611,12 +611,6 @@ static void scenario_mxfast(void)
 	run_threads("mxfast=160", 2);
 }
 
-static void scenario_perturb(void)
-{
-	mallopt(M_PERTURB, 0x5a);
-	scenario_single();
-}
-
 static void scenario_trim(void)
 {
 	void **slots = new_slots(SLOTS);
@@ -653,6 +647,13 @@ static void mmapped_mix(size_t least, unsigned n, const char *label)
 		}
 	}
 	check(label);
+}
+
+static void scenario_perturb(void)
+{
+	mallopt(M_PERTURB, 0x5a);
+	scenario_single();
+	mmapped_mix(150000, 400, "perturbed and mmapped");
 }
 
 static void scenario_mmapped(void)
