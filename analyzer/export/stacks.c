@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "report/db.h"
 
 void hf_stacks_deinit(struct hf_stacks *s)
@@ -90,11 +91,10 @@ static const char *place(struct hf_stacks *s, const struct hf_stack_frame *f)
 	char text[512];
 	const struct hf_stack_module *m =
 		f->module && f->module <= s->n_modules ? &s->modules[f->module - 1] : NULL;
-	const char *slash = m ? strrchr(m->path, '/') : NULL;
 	if (!m || !*m->path)
 		snprintf(text, sizeof(text), "0x%llx", (unsigned long long)f->pc);
 	else
-		snprintf(text, sizeof(text), "%.400s+0x%llx", slash ? slash + 1 : m->path,
+		snprintf(text, sizeof(text), "%.400s+0x%llx", hf_base_name(m->path),
 			(unsigned long long)(f->pc - m->base));
 	return keep(s, text);
 }

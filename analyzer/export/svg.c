@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "emit/text.h"
 #include "export/file.h"
 #include "export/flame.h"
@@ -51,12 +52,6 @@ static void put_escaped(struct hf_text *out, const char *text)
 		else
 			hf_text_add(out, (const char *)s, 1);
 	}
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash && slash[1] ? slash + 1 : path;
 }
 
 /* Warm colours, one a function; libraries and bare types are cooler. */
@@ -108,7 +103,7 @@ static void node_name(struct hf_text *out, const struct hf_flame_node *node)
 {
 	hf_text_addf(out, "%s", node->function);
 	if (node->file && node->line)
-		hf_text_addf(out, " (%s:%u)", base_name(node->file), node->line);
+		hf_text_addf(out, " (%s:%u)", hf_base_name(node->file), node->line);
 }
 
 static void figures(struct hf_text *out, const struct drawing *d, const struct hf_flame_node *node)
@@ -206,7 +201,7 @@ static void put_head(
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
 		"<text id=\"title\" x=\"%d\" y=\"28\">",
 		WIDTH, height, WIDTH, height, style, MARGIN);
-	put_escaped(out, *stacks->program ? base_name(stacks->program) : base_name(input));
+	put_escaped(out, *stacks->program ? hf_base_name(stacks->program) : hf_base_name(input));
 	hf_text_addf(out, ": %s by where it was allocated</text>\n",
 		retained ? "memory retained" : "live memory");
 	hf_text_addf(out, "<text class=\"sub\" x=\"%d\" y=\"49\">%s%s. ", MARGIN,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "frames/locals.h"
 #include "frames/unwind.h"
 
@@ -164,9 +165,8 @@ static void function_text(
 	const struct hf_frames *f, const struct hf_names_frame *frame, char *ret, size_t size)
 {
 	const struct hf_heap_module *m = &f->heap->modules.at[frame->module - 1];
-	const char *slash = strrchr(m->path, '/');
 	if (!frame->function)
-		snprintf(ret, size, "%s+0x%llx", slash ? slash + 1 : m->path,
+		snprintf(ret, size, "%s+0x%llx", hf_base_name(m->path),
 			(unsigned long long)(frame->pc - m->base));
 	else if (strchr(frame->function, '('))
 		snprintf(ret, size, "%s", frame->function);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "report/also.h"
 #include "report/db.h"
 #include "report/group.h"

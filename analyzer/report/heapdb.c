@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/path.h"
 #include "field/field_sql.h"
 #include "report/db.h"
 
@@ -291,12 +292,6 @@ void hf_field_star(char *field)
 		return;
 	open[1] = '*';
 	memmove(open + 2, open + 1 + digits, strlen(open + 1 + digits) + 1);
-}
-
-const char *hf_base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash && slash[1] ? slash + 1 : path;
 }
 
 void hf_heapdb_root_name(struct hf_text *text, const struct hf_root *root)

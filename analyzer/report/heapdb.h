@@ -103,5 +103,3 @@ void hf_heapdb_object_what(struct hf_text *text, const struct hf_object *object)
  * the emitter's. A root that cannot be read is left out. */
 void hf_heapdb_object_place(struct hf_text *text, struct hf_heapdb *heap,
 	const struct hf_object *object, const char *dots);
-/* The last component of a path. */
-const char *hf_base_name(const char *path);

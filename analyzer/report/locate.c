@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/path.h"
 #include "report/db.h"
 
 static void copy(char *to, size_t size, const char *s)

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/fmt.h"
+#include "base/path.h"
 #include "report/also.h"
 #include "report/group.h"
 #include "report/report.h"

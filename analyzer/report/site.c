@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "symbolize/allocators.h"
 
 /* The end of the template arguments that start at s, or NULL. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "sites/frames.h"
 
 enum { MAX_SITE_FRAMES = 100000000, MESSAGE_SIZE = 1200 };
@@ -50,12 +51,6 @@ static void say(
 	options->message(options->ctx, text);
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 static void note(struct hf_heap *heap, const char *key, const char *value)
 {
 	const char *copy = hf_heap_string(heap, value, strlen(value));
@@ -74,7 +69,7 @@ static void note_number(struct hf_heap *heap, const char *key, uint64_t value)
 static void note_profile(
 	struct hf_heap *heap, const struct hf_profile *p, const char *path, bool tied)
 {
-	note(heap, "profile", base_name(path));
+	note(heap, "profile", hf_base_name(path));
 	note(heap, "profile_maker", p->maker);
 	note_number(heap, "profile_tied", tied);
 	note_number(heap, "profile_sampled", p->sampled);
@@ -120,7 +115,7 @@ static const char *place_name(
 		start = m->start - m->offset;
 	}
 	if (file && *file)
-		snprintf(text, sizeof(text), "%.400s+0x%" PRIx64, base_name(file),
+		snprintf(text, sizeof(text), "%.400s+0x%" PRIx64, hf_base_name(file),
 			l->address - start);
 	else
 		snprintf(text, sizeof(text), "0x%" PRIx64, l->address);

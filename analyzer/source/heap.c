@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/fmt.h"
+#include "base/path.h"
 
 enum {
 	STRING_CHUNK = 64 << 10,
@@ -314,7 +315,6 @@ bool hf_heap_is_loaders_own(const struct hf_heap *heap, const struct hf_heap_roo
 {
 	if (root->kind != HF_ROOT_STATIC || root->module == HF_NONE)
 		return false;
-	const char *path = heap->modules.at[root->module].path;
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *name = hf_base_name(heap->modules.at[root->module].path);
 	return strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "ld-2.", 5) == 0;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/path.h"
 
 const char *hf_root_kind_name(uint32_t kind)
 {
@@ -64,9 +65,8 @@ void hf_root_name(char ret[HF_ROOT_NAME_SIZE], const struct hf_heap *heap,
 	if (r->variable == HF_NONE && r->module != HF_NONE) {
 		/* No symbol covers it: the file and the offset in it are the same in each run. */
 		const struct hf_heap_module *m = &heap->modules.at[r->module];
-		const char *slash = strrchr(m->path, '/');
 		hf_fmt(ret, HF_ROOT_NAME_SIZE, "%.*s+0x%llx", HF_ROOT_NAME_SIZE - 26,
-			slash ? slash + 1 : m->path, (unsigned long long)(r->addr - m->base));
+			hf_base_name(m->path), (unsigned long long)(r->addr - m->base));
 		return;
 	}
 	if (r->variable == HF_NONE) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "symbolize/debug_dwp.h"
 #include "symbolize/debug_find.h"
 
@@ -153,8 +154,7 @@ static bool try_dir(const struct wanted *w, const char *dir, struct hf_debug_fil
 		return true;
 	if (!w->path)
 		return false;
-	const char *slash = strrchr(w->path, '/');
-	const char *name = slash ? slash + 1 : w->path;
+	const char *name = hf_base_name(w->path);
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), i ? "%s%s" : "%s%s.debug", dir, w->path);
 		if (try_path(w, path, false, ret))
@@ -163,9 +163,9 @@ static bool try_dir(const struct wanted *w, const char *dir, struct hf_debug_fil
 		if (try_path(w, path, false, ret))
 			return true;
 	}
-	if (!w->link || !slash)
+	if (!w->link || name == w->path)
 		return false;
-	snprintf(path, sizeof(path), "%s%.*s/%s", dir, (int)(slash - w->path), w->path, w->link);
+	snprintf(path, sizeof(path), "%s%.*s%s", dir, (int)(name - w->path), w->path, w->link);
 	if (try_path(w, path, true, ret))
 		return true;
 	snprintf(path, sizeof(path), "%s/%s", dir, w->link);
@@ -317,8 +317,7 @@ const char *hf_debug_advice(struct hf_debug_files *files, uint32_t module)
 	};
 	if (m->advice[0] || state == HF_DEBUG_OK || state == HF_DEBUG_NO_MODULE)
 		return m->advice;
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
+	const char *name = hf_base_name(path);
 	const char *what = states[state];
 	char package[128];
 	int n = snprintf(m->advice, sizeof(m->advice), "%.120s %s", name, what);
@@ -342,8 +341,7 @@ const char *hf_debug_advice(struct hf_debug_files *files, uint32_t module)
 const char *hf_debug_split_advice(struct hf_debug_files *files, uint32_t module)
 {
 	struct module *m = &files->modules[module];
-	const char *path = files->heap->modules.at[module].path, *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
+	const char *name = hf_base_name(files->heap->modules.at[module].path);
 	char types[96] = "";
 	if (!m->public.n_units_missing && !m->dwp.dwarf)
 		return "";

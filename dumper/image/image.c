@@ -7,12 +7,6 @@
 
 enum { MAX_PHDRS = 64, NOTE_MAX = 4096 };
 
-const char *hf_image_basename(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 static void read_build_id(struct hf_image *image, struct hf_mem *mem, uint64_t addr, uint64_t size)
 {
 	uint8_t notes[NOTE_MAX];

@@ -65,6 +65,3 @@ static inline struct hf_image *hf_images_at(const struct hf_images *images, size
 
 /* The image one of whose segments contains addr: its index, or -1. */
 int64_t hf_images_find(const struct hf_images *images, uint64_t addr);
-
-/* The last part of a path: "libc.so.6" of "/lib/x86_64-linux-gnu/libc.so.6". */
-const char *hf_image_basename(const char *path);

@@ -1,5 +1,7 @@
 #include "roots/tls.h"
 
+#include "base/path.h"
+
 #include <elf.h>
 #include <string.h>
 
@@ -131,7 +133,7 @@ bool hf_tls_stack_block(struct hf_mem *mem, uint64_t tp, struct hf_stack_block *
 static bool is_loader(const struct hf_image *image)
 {
 	static const char *const names[] = {"ld-", "ld.so", "libc.so", "libc-", "libpthread"};
-	const char *base = hf_image_basename(image->path);
+	const char *base = hf_base_name(image->path);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strncmp(base, names[i], strlen(names[i])) == 0)
 			return true;

@@ -11,6 +11,7 @@
 
 #include "base/checked.h"
 #include "base/fmt.h"
+#include "base/path.h"
 #include "walk/glibc.h"
 
 enum {
@@ -376,7 +377,7 @@ static uint64_t weight(struct glibc *g, const struct hit *hit)
 
 static bool is_libc(const struct hf_image *image)
 {
-	const char *name = hf_image_basename(image->path);
+	const char *name = hf_base_name(image->path);
 	return strncmp(name, "libc.so", 7) == 0 || strncmp(name, "libc-2.", 7) == 0;
 }
 

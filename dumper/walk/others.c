@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/path.h"
 #include "image/symbols.h"
 
 enum { N_NAMES = 2 };
@@ -128,7 +129,7 @@ static bool exports(struct hf_walk *walk, const struct dynamic *dyn, const char 
 static bool is_here(struct hf_walk *walk, const struct other *other, const struct hf_image *image,
 	const struct dynamic *dyn)
 {
-	const char *file = hf_image_basename(image->path);
+	const char *file = hf_base_name(image->path);
 	if (other->file && strncmp(file, other->file, strlen(other->file)) == 0)
 		return true;
 	for (unsigned i = 0; i < N_NAMES && dyn && other->symbol[i]; i++) {
@@ -190,7 +191,7 @@ static bool is_unknown_malloc(
 {
 	static const char *const harmless[] = {
 		"libholdfast", "ld-linux", "ld-2.", "libc.so", "libc-2."};
-	const char *file = hf_image_basename(image->path);
+	const char *file = hf_base_name(image->path);
 	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
 		if (strncmp(file, harmless[i], strlen(harmless[i])) == 0)
 			return false;

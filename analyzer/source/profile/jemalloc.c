@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "base/path.h"
 #include "profile/readers.h"
 #include "profile/text.h"
 
@@ -33,8 +34,7 @@ static bool is_own(const struct hf_profile *p, uint32_t location)
 	uint32_t mapping = p->locations[location].mapping;
 	if (mapping == HF_PROFILE_NONE)
 		return false;
-	const char *file = p->mappings[mapping].file, *slash = strrchr(file, '/');
-	return !strncmp(slash ? slash + 1 : file, "libjemalloc", 11);
+	return !strncmp(hf_base_name(p->mappings[mapping].file), "libjemalloc", 11);
 }
 
 static enum hf_status read_stack(struct jemalloc *j)
