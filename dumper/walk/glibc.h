@@ -70,6 +70,7 @@ struct glibc {
 		    * shape
 		    */
 	bool busy; /* a thread may be inside malloc */
+	bool lockless; /* the only thread, which takes no locks, may be inside malloc */
 };
 
 /* walk_glibc.c: the struct itself; nothing is read. */
@@ -79,6 +80,13 @@ void glibc_deinit(struct glibc *g);
 static inline struct glibc_arena *glibc_arena_at(struct glibc *g, size_t i)
 {
 	return hf_vec_at(&g->arenas, i);
+}
+
+/* Is a thread at work on the arena, as far as can be told? Then what does not fit together may be
+ * an operation under way. */
+static inline bool glibc_at_work(const struct glibc *g, const struct glibc_arena *arena)
+{
+	return arena->mutex || g->lockless;
 }
 
 static inline uint64_t glibc_max(uint64_t a, uint64_t b)
@@ -170,6 +178,6 @@ bool glibc_walk_mmapped(struct glibc *g);
 bool glibc_walk_caches(struct glibc *g);
 /* A live chunk of an arena at this user address? Its size, and the arena's index, else false. */
 bool glibc_live_chunk(struct glibc *g, uint64_t user, uint64_t *ret_size, uint32_t *ret_arena);
-/* glibc_check.c */
-bool glibc_busy(struct glibc *g);
+/* glibc_check.c: whether a thread may be inside malloc; once the arenas are listed. */
+void glibc_find_busy(struct glibc *g);
 void glibc_check(struct glibc *g);

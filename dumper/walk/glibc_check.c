@@ -20,7 +20,7 @@ static struct bins_sum sum_bins(struct glibc *g, const struct glibc_arena *arena
 		uint64_t prev_size, head, next, back;
 	} chunk;
 	struct bins_sum sum = {0};
-	const enum hf_severity severity = arena->mutex || g->busy ? HF_INFO : HF_WARNING;
+	const enum hf_severity severity = glibc_at_work(g, arena) ? HF_INFO : HF_WARNING;
 	uint64_t left = arena->n_free + GLIBC_BINS;
 	for (unsigned bin = 0; bin < GLIBC_BINS; bin++) {
 		const uint64_t head = arena->bins + 16ull * bin - 16;
@@ -72,14 +72,9 @@ static bool in_malloc_syscall(const uint8_t *before_pc)
 	return false;
 }
 
-bool glibc_busy(struct glibc *g)
+/* Is anybody in the code of libc, and not blocked in a system call that malloc does not make? */
+static bool in_libc(const struct glibc *g)
 {
-	for (size_t i = 0; i < g->arenas.n; i++) {
-		if (glibc_arena_at(g, i)->mutex)
-			return true;
-	}
-	/* A single-threaded process takes no lock: is anybody in the code of libc, and not blocked
-	 * in a system call that malloc does not make? */
 	for (size_t i = 0; i < g->walk->n_threads; i++) {
 		uint64_t pc = g->walk->threads[i].pc;
 		uint8_t before[7];
@@ -92,6 +87,15 @@ bool glibc_busy(struct glibc *g)
 			return true;
 	}
 	return false;
+}
+
+void glibc_find_busy(struct glibc *g)
+{
+	g->busy = in_libc(g);
+	/* A process with a single thread takes no lock. */
+	g->lockless = g->busy && g->walk->n_threads == 1;
+	for (size_t i = 0; i < g->arenas.n; i++)
+		g->busy |= glibc_arena_at(g, i)->mutex != 0;
 }
 
 static void check_arena(struct glibc *g, struct glibc_arena *arena, uint64_t *total_in_use,

@@ -294,6 +294,26 @@ static uint64_t find_chain(struct chunk_walk *w)
 	return limit;
 }
 
+/* A free chunk being split holds no object; other skipped memory may. */
+static void report_resync(
+	struct chunk_walk *w, uint64_t from, uint64_t head, uint64_t to, bool transient)
+{
+	const bool at_work = glibc_at_work(w->g, w->arena);
+	enum hf_severity severity = HF_PARTIAL;
+	const char *what = "damaged chunk header";
+	if (transient) {
+		severity = at_work ? HF_INFO : HF_WARNING;
+		what = at_work ? "a thread was inside malloc, splitting or merging a chunk"
+			       : "chunk being split or merged";
+	} else if (w->arena->mutex) {
+		severity = HF_WARNING;
+		what = "a thread was inside malloc, or damage: chunk header that cannot be";
+	}
+	if (severity == HF_PARTIAL)
+		w->g->incomplete = true;
+	finding(w, severity, from, what, head, to);
+}
+
 /* Find the chain again behind w->at. A footer is the surest sign; without one, the size of the
  * chunk before is doubted, then the header itself. */
 static void resync(struct chunk_walk *w, const struct glibc_header *bad)
@@ -307,12 +327,7 @@ static void resync(struct chunk_walk *w, const struct glibc_header *bad)
 		q = find_chain(w);
 	w->arena->n_resyncs++;
 	w->arena->skipped_bytes += q - from;
-	/* A free chunk being split holds no object; other skipped memory may. */
-	bool harmless = transient || w->arena->mutex;
-	if (!harmless)
-		w->g->incomplete = true;
-	finding(w, harmless ? HF_WARNING : HF_PARTIAL, from,
-		transient ? "chunk being split or merged" : "damaged chunk header", bad->head, q);
+	report_resync(w, from, bad->head, q, transient);
 	glibc_close_chunk(w, true);
 	mark_dead(w, from);
 	w->at = q;
@@ -441,7 +456,11 @@ bool glibc_walk_region(struct glibc *g, const struct glibc_region *region)
 	if (!w.ended) {
 		struct glibc_header h;
 		bool read = glibc_read_header(&g->probe, region->limit, &h);
-		glibc_close_chunk(&w, !read || (h.head & GLIBC_PREV_INUSE));
+		/* Before a top there is no free chunk; its header may be yet to be written. */
+		bool is_told =
+			read && (!region->ends_in_top ||
+					glibc_chunk_size(h.head) == region->end - region->limit);
+		glibc_close_chunk(&w, !is_told || (h.head & GLIBC_PREV_INUSE));
 	}
 	region->arena->n_chunks += w.counts.n_chunks;
 	region->arena->chunk_bytes += w.counts.chunk_bytes;

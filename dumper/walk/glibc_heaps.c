@@ -256,9 +256,12 @@ static bool walk_contiguous(struct glibc *g, struct glibc_arena *arena)
 			broken(g, arena, g->sbrk_base, "the start of the heap is nowhere:");
 	}
 	if (!top_is_sound(span, arena)) {
-		hf_walk_finding(g->walk, arena->mutex || g->busy ? HF_INFO : HF_WARNING, arena->top,
-			"glibc arena %u: damaged size of the top chunk at 0x%lx: %lu bytes",
-			arena->id, arena->top, arena->top_size);
+		bool at_work = glibc_at_work(g, arena);
+		hf_walk_finding(g->walk, at_work ? HF_INFO : HF_WARNING, arena->top,
+			"glibc arena %u: %s the top chunk at 0x%lx: %lu bytes", arena->id,
+			at_work ? "a thread was inside malloc, which had yet to set the size of"
+				: "damaged size of",
+			arena->top, arena->top_size);
 		arena->top_size = top_end(g, arena) - arena->top;
 	}
 	struct glibc_region region = {.arena = arena,
@@ -442,6 +445,7 @@ bool glibc_walk_heaps(struct glibc *g)
 		return walk_lost(g);
 	if (!list_arenas(g))
 		return false;
+	glibc_find_busy(g);
 	for (size_t i = 1; i < g->arenas.n; i++) {
 		if (!walk_thread_arena(g, glibc_arena_at(g, i)))
 			return false;

@@ -53,7 +53,6 @@ static bool walk_all(struct glibc *g)
 	hf_index_sort_regions(walk->index);
 	if (!glibc_walk_caches(g))
 		return false;
-	g->busy = glibc_busy(g);
 	glibc_check(g);
 	return true;
 }

@@ -622,6 +622,39 @@ static void test_lock_held(void **state)
 	process_deinit(p);
 }
 
+/* The only thread is in the code of libc, or only waits there in a system call (poll). */
+static void put_pc(struct process *p, bool waits)
+{
+	static const uint8_t poll[] = {0xb8, 7, 0, 0, 0, 0x0f, 0x05};
+	if (waits)
+		memcpy(fake_at(&p->mem, LIBC + 0x1000, sizeof(poll)), poll, sizeof(poll));
+	p->threads[0].pc = LIBC + 0x1000 + sizeof(poll);
+}
+
+/* A top chunk whose size is not written yet, and the rest of a free chunk that is being split: as a
+ * thread inside malloc leaves them, which is damage where no thread is there. */
+static void test_inside_malloc(void **state)
+{
+	(void)state;
+	for (int waits = 0; waits < 2; waits++) {
+		struct process *p = damaged_process();
+		put_pc(p, waits);
+		fake_put(&p->mem, fake_get(&p->mem, p->main_arena + 96) + 8, 0);
+		uint64_t split = fake_get(&p->mem, p->main_arena + 112 + 16);
+		fake_put(&p->mem, split + 8, 0x101);
+		fake_put(&p->mem, split + 0x108, 0);
+		fake_put(&p->mem, split + 0x500, 0x400);
+		run(p);
+		assert_int_equal(n_missing(p), 0);
+		assert_int_equal(n_findings(p, HF_PARTIAL, ""), 0);
+		assert_int_equal(n_findings(p, HF_WARNING, "damaged size of the top"), waits);
+		assert_int_equal(n_findings(p, HF_WARNING, "split"), waits);
+		assert_int_equal(n_findings(p, HF_INFO, "inside malloc"), waits ? 0 : 2);
+		assert_int_equal(n_findings(p, HF_INFO, "damaged"), waits);
+		process_deinit(p);
+	}
+}
+
 /* A counter that is wrong and nobody inside: it must show. */
 static void test_mismatch(void **state)
 {
@@ -657,6 +690,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_lock_held),
+		cmocka_unit_test(test_inside_malloc),
 		cmocka_unit_test(test_mismatch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
