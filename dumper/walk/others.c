@@ -29,6 +29,7 @@ static const struct other others[] = {
 	{"musl's malloc", "ld-musl-", {"__dls3", "__dls2b"},
 		{"__malloc_context", "__malloc_replaced"}},
 	{"musl's malloc", "libc.musl-", {NULL}, {NULL}},
+	{"Valgrind's malloc", NULL, {"_vgr10010ZU_libcZdsoZa_malloc", NULL}, {NULL}},
 	{"AddressSanitizer", "libasan", {"__asan_init", NULL}, {"_ZN6__asan", NULL}},
 	{"PartitionAlloc", NULL, {NULL}, {"_ZN14partition_alloc", "_ZN4base18PartitionRoot"}},
 	{"Go's runtime", NULL, {"runtime.mallocgc", NULL}, {"runtime.mheap_", NULL}},
@@ -196,8 +197,26 @@ static bool is_unknown_malloc(
 		if (strncmp(file, harmless[i], strlen(harmless[i])) == 0)
 			return false;
 	}
+	/* An allocator of a program's own may export __libc_malloc, too (Chromium's does). */
 	return exports(walk, dyn, "malloc") && exports(walk, dyn, "free") &&
-	       !exports(walk, dyn, "__libc_malloc");
+	       !exports(walk, dyn, "gnu_get_libc_version");
+}
+
+/* Beside glibc's malloc it may be a wrapper that hands on to it; where that has no heap, it
+ * is the allocator. */
+static size_t name_unknown(struct hf_walk *walk, const struct hf_image *image, bool is_only)
+{
+	if (is_only)
+		hf_walk_finding(walk, HF_PARTIAL, image->base,
+			"an allocator that is not known is in the process (%s defines malloc) and "
+			"cannot be walked: its objects are missing",
+			image->path);
+	else
+		hf_walk_finding(walk, HF_WARNING, image->base,
+			"%s defines malloc: if it is an allocator of its own and no wrapper, its "
+			"objects are missing",
+			image->path);
+	return is_only;
 }
 
 size_t hf_walk_name_others(struct hf_walk *walk)
@@ -222,11 +241,7 @@ size_t hf_walk_name_others(struct hf_walk *walk)
 				others[i].name, image->path);
 		}
 		if (has_dyn && !known && is_unknown_malloc(walk, image, &dyn))
-			hf_walk_finding(walk, HF_WARNING, image->base,
-				"%s defines malloc: if it is an allocator of its own and no "
-				"wrapper, its "
-				"objects are missing",
-				image->path);
+			n += name_unknown(walk, image, !walk->heaps.n && !n);
 	}
 	return n;
 }

@@ -3,7 +3,8 @@
  *
  * Recognised by the name of a module's file and, for what is linked into a program or carries
  * another name, by symbols that the module exports or, in the symbol table of its file, has data
- * of; Go by the mark that its linker leaves. Async-signal-safe.
+ * of; Go by the mark that its linker leaves. A malloc that is none of these is named by its module.
+ * Async-signal-safe.
  */
 #pragma once
 #include <stddef.h>

@@ -1,7 +1,7 @@
 """Programs whose allocator is not one that can be walked: it is named, and the dump is partial.
 
 usage: outside_allocator_test.py HOLDFAST KIND PLAIN_LIST
-KIND: the part of a library's name (jemalloc, tcmalloc, mimalloc), musl, go.
+KIND: the part of a library's name (jemalloc, tcmalloc, mimalloc), musl, go, valgrind, unknown.
 """
 import contextlib
 import os
@@ -101,5 +101,18 @@ def go(holdfast, folder, _):
             check(holdfast, folder, pid, "Go's runtime")
 
 
+def valgrind(holdfast, folder, target):
+    if not shutil.which("valgrind"):
+        raise Skip("no valgrind here (apt-get install valgrind)")
+    with started(["valgrind", "-q", target]) as pid:
+        check(holdfast, folder, pid, "Valgrind's malloc")
+
+
+def unknown(holdfast, folder, target):
+    library = str(pathlib.Path(target).parents[1] / "lib" / "libown_malloc.so")
+    with started([target], {**os.environ, "LD_PRELOAD": library}) as pid:
+        check(holdfast, folder, pid, "an allocator that is not known")
+
+
 if __name__ == "__main__":
-    run({"musl": musl, "go": go, **{kind: preloaded(kind) for kind in PRELOADED}}, __doc__)
+    run({"musl": musl, "go": go, "valgrind": valgrind, "unknown": unknown, **{kind: preloaded(kind) for kind in PRELOADED}}, __doc__)
