@@ -25,6 +25,30 @@ enum hf_status hf_diff_knows(
 	struct hf_diff *diff, enum hf_diff_by by, bool *ret, struct hf_err *err);
 enum hf_status hf_diff_groups(struct hf_diff *diff, enum hf_diff_by by, struct hf_err *err);
 
+/* Groups that grew, and whose holders are asked for. */
+enum { HF_DIFF_MAX_HOLDERS = 16 };
+struct hf_diff_of {
+	const char *sql, *rest_sql; /* key, id; -1: of what is of no group */
+	const char *table, *column; /* that the ids are of; of object, that has the id */
+	const char *size;           /* of object */
+	bool estimates;             /* objects of sampled heaps stand for others, too */
+	const char *keys[HF_DIFF_MAX_HOLDERS];
+	size_t n;
+};
+
+struct hf_diff_holder {
+	struct hf_text name;  /* of the root that holds most of the growth; "": there is none */
+	int64_t growth_bytes; /* of what it holds of the group */
+};
+
+/* The roots that hold the growth, from the first heap to the last, of each of the groups. Reads all
+ * objects of both. */
+enum hf_status hf_diff_holders(struct hf_diff *diff, const struct hf_diff_of *of,
+	struct hf_diff_holder *ret, struct hf_err *err);
+/* What a row of root_summary is called in every heap: columns 0, 4, 5, 6 are name, kind, thread,
+ * module. */
+void hf_diff_root_key(struct hf_text *text, sqlite3_stmt *q);
+
 /* Objects of the first and the last heap, matched. */
 struct hf_diff_object {
 	int64_t id;                    /* in the newest heap */

@@ -9,8 +9,7 @@
 enum { HOLDERS_FOR = 5 };
 
 struct group {
-	char *key;  /* owned */
-	int64_t id; /* in the newest heap; 0: not there */
+	char *key; /* owned */
 	uint64_t size[HF_DIFF_MAX_HEAPS], count[HF_DIFF_MAX_HEAPS];
 };
 
@@ -27,9 +26,9 @@ static void groups_deinit(struct groups *groups)
 }
 
 struct kind {
-	const char *sql;    /* key, id, size, count */
-	const char *rest;   /* the same of what is of no group (id -1), if a heap knows some */
-	const char *column; /* of object, that has the id; NULL: it is a root */
+	const char *sql;  /* key, id, size, count */
+	const char *rest; /* the same of what is of no group (id -1), if a heap knows some */
+	const char *table, *column; /* of the ids; of object, that has the id. NULL: it is a root */
 	const char *title;
 };
 
@@ -42,16 +41,16 @@ static const struct kind kinds[] = {
 		/* Estimates are of all objects, whether they have a site or not. */
 		"SELECT function, -1, size, count FROM site_summary WHERE site_id IS NULL "
 		"AND NOT EXISTS (SELECT 1 FROM meta WHERE key = 'profile_sampled' AND value = 1)",
-		"site_id", "SITE"},
+		"site", "site_id", "SITE"},
 	[HF_DIFF_TYPE] = {"SELECT name, type_id, size, count FROM type_summary "
 			  "WHERE type_id <> 0",
-		"SELECT name, -1, size, count FROM type_summary WHERE type_id IS NULL", "type_id",
-		"TYPE"},
+		"SELECT name, -1, size, count FROM type_summary WHERE type_id IS NULL", "type",
+		"type_id", "TYPE"},
 	[HF_DIFF_ROOT] = {"SELECT name, variable_id, held_size, held_count, kind, thread, module "
 			  "FROM root_summary",
 		"SELECT '(leaked)', 0, total(value) FILTER (WHERE key = 'leak_size'), "
 		"total(value) FILTER (WHERE key = 'leak_count') FROM meta",
-		NULL, "ROOT"},
+		NULL, NULL, "ROOT"},
 };
 
 static enum hf_status push(
@@ -75,7 +74,7 @@ static enum hf_status push(
 
 /* Numbers of threads and processes differ from run to run, so threads are told by name alone:
  * "registers of thread 12 (worker)" is "registers of thread (worker)". */
-static void root_key(struct hf_text *text, sqlite3_stmt *q)
+void hf_diff_root_key(struct hf_text *text, sqlite3_stmt *q)
 {
 	const char *name = hf_column_text(q, 0), *thread = hf_column_text(q, 5);
 	const char *of = strstr(name, "of thread ");
@@ -98,12 +97,10 @@ static enum hf_status read_groups(struct hf_diff *diff, size_t heap, const char 
 	while (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text key = HF_TEXT_INIT;
 		if (sql == kinds[HF_DIFF_ROOT].sql)
-			root_key(&key, q);
+			hf_diff_root_key(&key, q);
 		else
 			hf_text_addf(&key, "%s", hf_column_text(q, 0));
 		struct group group = {0};
-		if (heap + 1 == diff->n_heaps)
-			group.id = hf_column_int(q, 1);
 		group.size[heap] = (uint64_t)hf_column_int(q, 2);
 		group.count[heap] = (uint64_t)hf_column_int(q, 3);
 		status = push(groups, hf_text_get(&key), &group, err);
@@ -162,7 +159,6 @@ static void merge(struct groups *groups)
 			into->size[h] += from->size[h];
 			into->count[h] += from->count[h];
 		}
-		into->id = into->id ? into->id : from->id;
 		free(from->key);
 	}
 	groups->n = to;
@@ -171,28 +167,63 @@ static void merge(struct groups *groups)
 			groups->n_heaps > 2 ? by_steady_growth : by_growth, &groups->n_heaps);
 }
 
-/* Which root holds most of a group, by reading all objects: only asked for the first few. */
-static enum hf_status holder_of(struct hf_diff *diff, const struct kind *kind, int64_t id,
-	struct hf_text *ret, struct hf_err *err)
+struct holders {
+	struct hf_diff_holder at[HOLDERS_FOR];
+};
+
+static void holders_deinit(struct holders *holders)
 {
-	char sql[512];
-	snprintf(sql, sizeof(sql),
-		"SELECT v.name FROM object o JOIN root r ON r.id = o.holder_root_id "
-		"JOIN variable v ON v.id = r.variable_id WHERE o.%s IS nullif(?, -1) "
-		"GROUP BY v.id ORDER BY sum(o.size) DESC LIMIT 1",
-		kind->column);
-	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(diff->report->heap.db, &q, err, sql, "i", id);
-	if (hf_row(q, &status, err))
-		hf_text_addf(ret, "%s", hf_column_text(q, 0));
-	return status;
+	for (size_t i = 0; i < HOLDERS_FOR; i++)
+		hf_text_deinit(&holders->at[i].name);
 }
 
-enum { FIXED_COLUMNS = 9, MAX_COLUMNS = FIXED_COLUMNS + HF_DIFF_MAX_HEAPS };
+/* Does it have a row in the table? */
+static bool changed(const struct group *g, size_t n_heaps)
+{
+	return growth(g, n_heaps) || g->count[0] != g->count[n_heaps - 1];
+}
 
-static void emit_group(struct hf_diff *diff, const struct group *g, const char *holder)
+/* Of the first few groups that grew; the others are not worth the time. */
+static enum hf_status find_holders(struct hf_diff *diff, enum hf_diff_by by,
+	const struct groups *groups, struct holders *ret, struct hf_err *err)
+{
+	struct hf_diff_of of = {.sql = kinds[by].sql,
+		.rest_sql = kinds[by].rest,
+		.table = kinds[by].table,
+		.column = kinds[by].column,
+		.size = "size",
+		.estimates = by == HF_DIFF_SITE};
+	for (size_t i = 0; of.column && i < groups->n; i++) {
+		const struct group *g = &groups->at[i];
+		if (of.n == HOLDERS_FOR || (int64_t)of.n == diff->n ||
+			growth(g, diff->n_heaps) <= 0)
+			break;
+		of.keys[of.n++] = g->key;
+	}
+	return of.n ? hf_diff_holders(diff, &of, ret->at, err) : HF_OK;
+}
+
+/* "g_sessions", or "g_sessions (+1.2 KiB)" where that is not the growth of the group. */
+static void holder_text(struct hf_text *text, const struct hf_diff_holder *holder, int64_t grown)
+{
+	char size[HF_NUMBER_SIZE];
+	hf_text_addf(text, "%s", hf_text_get(&holder->name));
+	double part = (double)holder->growth_bytes / (double)grown;
+	if (text->len && (part < 0.9 || part > 1.1))
+		hf_text_addf(text, " (%s)", hf_human_size_delta(size, holder->growth_bytes));
+}
+
+enum { FIXED_COLUMNS = 10, MAX_COLUMNS = FIXED_COLUMNS + HF_DIFF_MAX_HEAPS };
+
+static void emit_group(
+	struct hf_diff *diff, const struct group *g, const struct hf_diff_holder *holder)
 {
 	size_t last = diff->n_heaps - 1;
+	bool human = hf_emit_form(diff->report->emit) == HF_EMIT_HUMAN,
+	     held = holder && holder->name.len;
+	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+	if (held)
+		holder_text(&text, holder, growth(g, diff->n_heaps));
 	struct hf_cell cells[MAX_COLUMNS] = {
 		hf_cell_int(growth(g, diff->n_heaps)),
 		hf_cell_int(least_step(g, diff->n_heaps)),
@@ -200,9 +231,10 @@ static void emit_group(struct hf_diff *diff, const struct group *g, const char *
 		hf_cell_int((int64_t)g->size[0]),
 		hf_cell_int((int64_t)g->size[last]),
 		hf_cell_text(g->key),
-		hf_cell_text(holder && *holder ? holder : NULL),
+		hf_cell_text(!held ? NULL : hf_text_get(human ? &text : &holder->name)),
 		hf_cell_int((int64_t)g->count[0]),
 		hf_cell_int((int64_t)g->count[last]),
+		held ? hf_cell_int(holder->growth_bytes) : hf_cell_null(),
 	};
 	for (size_t i = 0; i < diff->n_heaps; i++)
 		cells[FIXED_COLUMNS + i] = hf_cell_int((int64_t)g->size[i]);
@@ -224,6 +256,7 @@ static enum hf_status emit_groups(
 		{"held_by", "HELD BY", HF_VALUE_TEXT, kind->column ? 0 : HF_COLUMN_JSON},
 		{"old_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
 		{"new_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
+		{"held_by_growth", "", HF_VALUE_SIZE_DELTA, HF_COLUMN_JSON},
 	};
 	char names[HF_DIFF_MAX_HEAPS][32];
 	for (size_t i = 0; series && i < diff->n_heaps; i++) {
@@ -232,23 +265,21 @@ static enum hf_status emit_groups(
 			(struct hf_column){names[i], "", HF_VALUE_SIZE, HF_COLUMN_JSON};
 	}
 	int64_t shown = 0, left = 0, left_bytes = 0;
-	enum hf_status status = HF_OK;
+	_cleanup_(holders_deinit) struct holders holders = {0};
+	enum hf_status status = find_holders(diff, by, groups, &holders, err);
 	struct hf_emit *emit = diff->report->emit;
 	hf_emit_table_begin(emit, "rows", columns, FIXED_COLUMNS + (series ? diff->n_heaps : 0));
 	for (size_t i = 0; i < groups->n && status == HF_OK; i++) {
 		const struct group *g = &groups->at[i];
 		int64_t grown = growth(g, diff->n_heaps);
-		if (!grown && g->count[0] == g->count[diff->n_heaps - 1])
+		if (!changed(g, diff->n_heaps))
 			continue;
 		if (shown == diff->n) {
 			left++;
 			left_bytes += grown;
 			continue;
 		}
-		_cleanup_(hf_text_deinit) struct hf_text holder = HF_TEXT_INIT;
-		if (kind->column && g->id && grown > 0 && shown < HOLDERS_FOR)
-			status = holder_of(diff, kind, g->id, &holder, err);
-		emit_group(diff, g, hf_text_get(&holder));
+		emit_group(diff, g, i < HOLDERS_FOR ? &holders.at[i] : NULL);
 		shown++;
 	}
 	hf_emit_table_end(emit);
