@@ -121,20 +121,45 @@ int hf_cmd_refs(const struct hf_args *args)
 	return hf_session_close(&session, status, &err);
 }
 
+/* The verdict of --fail-over on what is leaked: none where it could be a false one. */
+static int leaks_verdict(
+	const struct hf_args *args, int code, const struct hf_leaks_found *found, uint64_t limit)
+{
+	char least[HF_NUMBER_SIZE], most[HF_NUMBER_SIZE], over[HF_NUMBER_SIZE],
+		about[HF_NUMBER_SIZE + 32];
+	if (code != HF_EXIT_OK || found->least > limit || found->most <= limit)
+		return hf_session_findings(args, code, "leaked", found->least, limit);
+	hf_human_size(over, limit);
+	hf_human_size(most, found->estimate);
+	if (found->estimate_is_over) {
+		fprintf(stderr,
+			"holdfast: leaks: ~%s leaked, by samples that leave no doubt: more than "
+			"the %s of --fail-over\n",
+			most, over);
+		return HF_EXIT_FINDINGS;
+	}
+	snprintf(about, sizeof(about), found->has_estimate ? " (by samples ~%s)" : "", most);
+	fprintf(stderr,
+		"holdfast: leaks: no verdict on --fail-over %s: %s to %s%s are leaked and that "
+		"old, not all ages are known; 'holdfast run --exact' records them\n",
+		over, hf_human_size(least, found->least), hf_human_size(most, found->most), about);
+	return HF_EXIT_PARTIAL;
+}
+
 int hf_cmd_leaks(const struct hf_args *args)
 {
 	struct hf_err err;
 	struct hf_leaks_options options = {
-		.n = 20, .n_given = hf_args_has(args, "n"), .older_s = -1};
-	uint64_t limit = UINT64_MAX, bytes = 0;
+		.n = 20, .n_given = hf_args_has(args, "n"), .older_s = -1, .limit = UINT64_MAX};
+	struct hf_leaks_found found = {0};
 	if (hf_args_number(args, "n", 1, 1000000, &options.n, &err) != HF_OK ||
 		hf_args_age(args, "older", &options.older_s, &err) != HF_OK ||
-		hf_args_size(args, "fail-over", &limit, &err) != HF_OK)
+		hf_args_size(args, "fail-over", &options.limit, &err) != HF_OK)
 		return hf_fail(&err);
 	struct hf_session session;
 	enum hf_status status = hf_session_open(&session, args, 0, &err);
 	if (status == HF_OK)
-		status = hf_report_leaks(&session.report, &options, &bytes, &err);
+		status = hf_report_leaks(&session.report, &options, &found, &err);
 	int code = hf_session_close(&session, status, &err);
-	return hf_session_findings(args, code, "leaked", bytes, limit);
+	return leaks_verdict(args, code, &found, options.limit);
 }

@@ -1,24 +1,11 @@
-#include <math.h>
 #include <string.h>
 
+#include "report/leak_ages.h"
 #include "report/report.h"
 #include "report/site.h"
 
 enum { SHOWN_HEADS = 10, SHOWN_CALLERS = 6 };
 
-/* Leaked objects of an age, as leak_summary has all of them. */
-static const char older_sql[] =
-	"SELECT sum(iif(o.holder_id IS NULL, o.held_size, 0)) AS held_size, "
-	"sum(o.holder_id IS NULL) AS head_count, count(*) AS count, sum(o.size) AS size, "
-	"iif(o.site_id IS NULL AND o.type_id IS NULL, o.size, NULL) AS object_size, "
-	"max(ty.name) AS type, max(s.function) AS site, max(s.file) AS site_file, "
-	"max(s.line) AS site_line, o.site_id, "
-	"cast(round(sum(o.size * stands_for(o.site_id, o.size))) AS INTEGER) AS est_size, "
-	"cast(round(sum(stands_for(o.site_id, o.size))) AS INTEGER) AS est_count, "
-	"min(o.age) AS youngest, max(o.age) AS oldest, min(o.id) AS id "
-	"FROM object o LEFT JOIN type ty ON ty.id = o.type_id LEFT JOIN site s ON s.id = o.site_id "
-	"WHERE o.reachable = 0 AND o.age >= ?1 "
-	"GROUP BY o.site_id, o.type_id, iif(o.site_id IS NULL AND o.type_id IS NULL, o.size, NULL)";
 static const char all_sql[] =
 	"SELECT held_size, head_count, count, size, object_size, type, site, site_file, site_line, "
 	"nullif(site_id, 0) AS site_id, est_size, est_count, youngest, oldest, id FROM "
@@ -40,15 +27,6 @@ enum column {
 	YOUNGEST,
 	OLDEST,
 };
-
-/* How many allocations a recorded one stands for. */
-static void stands_for(sqlite3_context *context, int n, sqlite3_value **args)
-{
-	double period = (double)*(const uint64_t *)sqlite3_user_data(context);
-	double size = sqlite3_value_double(args[1]);
-	bool known = sqlite3_value_type(args[0]) != SQLITE_NULL && period > 1;
-	sqlite3_result_double(context, known ? 1 / -expm1(-(size > 0 ? size : 1) / period) : 1);
-}
 
 static enum hf_status leak_name(
 	struct hf_report *report, sqlite3_stmt *q, struct hf_text *text, struct hf_err *err)
@@ -100,7 +78,7 @@ static enum hf_status group_table(struct hf_report *report, const struct part *p
 	char sql[2048], key[64];
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	int64_t total = 0, shown = 0;
-	const char *source = options->older_s < 0 ? all_sql : older_sql;
+	const char *source = options->older_s < 0 ? all_sql : hf_leak_ages_sql;
 	snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s) %s", source, part->where);
 	enum hf_status status =
 		hf_query_int(report->heap.db, &total, err, sql, "i", options->older_s);
@@ -232,46 +210,8 @@ static enum hf_status heads(struct hf_report *report, int64_t n, int64_t older_s
 	return status;
 }
 
-/* The leaked objects of at least that age. */
-static enum hf_status older(struct hf_report *report, int64_t older_s, uint64_t *ret_bytes,
-	uint64_t *ret_count, struct hf_err *err)
-{
-	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], age[HF_NUMBER_SIZE];
-	int64_t ages = 0, n = 0, bytes = 0;
-	sqlite3 *db = report->heap.db;
-	enum hf_status status = hf_query_int(
-		db, &ages, err, "SELECT EXISTS (SELECT 1 FROM object WHERE age IS NOT NULL)", "");
-	if (status == HF_OK && !ages)
-		return hf_err_set(err, HF_E_UNSUPPORTED,
-			"--older: this dump does not tell when objects were allocated; "
-			"'holdfast run --exact' or '--sample' records it");
-	if (status == HF_OK)
-		status = hf_query_int(db, &n, err,
-			"SELECT count(*) FROM object WHERE reachable = 0 AND age >= ?", "i",
-			older_s);
-	if (status == HF_OK)
-		status = hf_query_int(db, &bytes, err,
-			"SELECT coalesce(sum(size), 0) FROM object WHERE reachable = 0 AND "
-			"age >= ?",
-			"i", older_s);
-	if (status == HF_OK &&
-		sqlite3_create_function_v2(db, "stands_for", 2, SQLITE_UTF8,
-			&report->heap.profile_period, stands_for, NULL, NULL, NULL) != SQLITE_OK)
-		return hf_db_error(db, err, "preparing estimates");
-	*ret_bytes = (uint64_t)bytes;
-	*ret_count = (uint64_t)n;
-	hf_emit_fact(report->emit, "older", NULL, HF_VALUE_AGE, hf_cell_int(older_s));
-	hf_emit_fact(report->emit, "older_size", NULL, HF_VALUE_SIZE, hf_cell_int(bytes));
-	hf_emit_fact(report->emit, "older_count", NULL, HF_VALUE_COUNT, hf_cell_int(n));
-	hf_emit_line(report->emit, "of them %s in %s object%s older than %s%s",
-		hf_human_size(size, (uint64_t)bytes), hf_human_count(count, (uint64_t)n),
-		n == 1 ? " is" : "s are", hf_human_age(age, older_s),
-		report->heap.profile_sampled ? ", as far as they were sampled" : "");
-	return status;
-}
-
 enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_options *options,
-	uint64_t *ret_bytes, struct hf_err *err)
+	struct hf_leaks_found *ret, struct hf_err *err)
 {
 	const struct hf_heapdb *heap = &report->heap;
 	struct hf_emit *emit = report->emit;
@@ -281,7 +221,7 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 		emit, "leak_count", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)heap->leak_count));
 	hf_emit_fact(emit, "leak_share", NULL, HF_VALUE_SHARE,
 		hf_cell_real(hf_percent(heap->leak_size, heap->live_size)));
-	*ret_bytes = heap->leak_size;
+	*ret = (struct hf_leaks_found){.least = heap->leak_size, .most = heap->leak_size};
 	if (heap->leak_count)
 		hf_emit_title(emit, "%s leaked in %s objects: %s of the heap",
 			hf_human_size(size, heap->leak_size),
@@ -301,7 +241,7 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 	uint64_t first = 0, listed = heap->leak_count;
 	enum hf_status status = HF_OK;
 	if (options->older_s >= 0)
-		status = older(report, options->older_s, ret_bytes, &listed, err);
+		status = hf_leak_ages(report, options, ret, &listed, err);
 	if (status == HF_OK && (!human || listed)) {
 		if (!human || heap->profile_sampled)
 			hf_site_note(report);

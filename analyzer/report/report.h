@@ -77,10 +77,18 @@ struct hf_leaks_options {
 	int64_t n;
 	bool n_given; /* people asked for n: lists that would be shorter have as many rows, too */
 	int64_t older_s; /* only what was allocated so many seconds before the dump; < 0: all */
+	uint64_t limit;  /* of bytes, that the caller will hold them against; UINT64_MAX: none */
 };
-/* *ret_bytes: all that is leaked (of that age), whatever was listed. */
+/* Bytes that are leaked (of that age), whatever was listed. Where not all ages are known, there are
+ * certainly at least so many and at most so many. */
+struct hf_leaks_found {
+	uint64_t least, most;
+	bool has_estimate; /* ages are those of samples */
+	uint64_t estimate;
+	bool estimate_is_over; /* samples leave no doubt that it is more than the limit */
+};
 enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_options *options,
-	uint64_t *ret_bytes, struct hf_err *err);
+	struct hf_leaks_found *ret, struct hf_err *err);
 
 struct hf_diff_options {
 	const char *by; /* type, site, root, object; NULL: the finest group that all heaps know */

@@ -105,6 +105,8 @@ CASES = {
     "sampled_top_module": (0, "top sampled.hfdb --by module"),
     "sampled_leaks": (0, "leaks sampled.hfdb"),
     "sampled_leaks_older": (6, "leaks sampled.hfdb --older 1h --fail-over 10"),
+    "sampled_leaks_no_verdict": (4, "leaks sampled.hfdb --older 1h --fail-over 1K"),
+    "sampled_leaks_under": (0, "leaks sampled.hfdb --older 1h --fail-over 3K"),
     "leaks_no_ages": (3, "leaks sessions.hfdb --older 10m"),
 }
 SQL = "SELECT id, size, label, held_size * 1.0 / 3 AS third FROM object ORDER BY size DESC, id LIMIT 3"
@@ -222,6 +224,27 @@ def diff_with_itself(folder):
         value = json.loads(run(folder, ["diff", "twins.hfdb", "twins.hfdb", "--json"]).stdout)
         check(f"diff of {path.name} with itself", value["new_objects"] == value["gone_objects"] == 0, str(value))
         twins.unlink()
+
+
+def verdicts_on_samples(folder):
+    """Where ages are sampled --fail-over fails for sure, by many samples, or not at all; it passes for sure or not at all."""
+    leaky = folder / "leaky.hfdb"
+    leaky.write_bytes((folder / "sampled.hfdb").read_bytes())
+    with sqlite3.connect(leaky) as db:
+        db.execute("UPDATE object SET depth = NULL")
+        db.execute("UPDATE meta SET value = (SELECT sum(size) FROM object) WHERE key = 'leak_size'")
+        db.execute("UPDATE meta SET value = (SELECT count(*) FROM object) WHERE key = 'leak_count'")
+    db.close()
+    for limit, code, why in (("1K", 6, "1.8 KiB leaked, more"), ("2K", 6, "by samples"), ("90K", 4, "no verdict"), ("95K", 0, "")):
+        got = run(folder, ["leaks", "leaky.hfdb", "--older", "0s", "--fail-over", limit])
+        check(f"verdict on samples, {limit}: exit code {got.returncode}, not {code}", got.returncode == code, got.stderr)
+        check(f"verdict on samples, {limit}: {why}", why in got.stderr.decode() and bool(why) == bool(got.stderr), got.stderr)
+    with sqlite3.connect(leaky) as db:
+        db.execute("UPDATE site SET live_bytes = live_bytes / 2")  # the recorder's weights were others
+    db.close()
+    got = run(folder, ["leaks", "leaky.hfdb", "--older", "0s", "--fail-over", "2K"])
+    check("verdict on samples of other weights", got.returncode == 4, got.stderr)
+    leaky.unlink()
 
 
 def csv(folder):
@@ -356,6 +379,7 @@ def main():
         sql(folder)
         csv(folder)
         diff_with_itself(folder)
+        verdicts_on_samples(folder)
         figures_when_narrow(folder)
         verify_finds(folder)
         verify_finds_stale_indexes(folder)
