@@ -225,11 +225,14 @@ void hf_describe_mappings(const struct hf_describe *d)
 		hf_write_mapping(d->writer, map->start, map->end - map->start, map->perms, kind,
 			rss, map->offset, map->path);
 	}
-	if (d->in->proc_dir && (target < 0 || !target_lives(d)))
+	if (d->in->proc_dir && !target_lives(d))
 		hf_write_finding(d->writer, HF_WARNING, 0,
 			"the process ended before its resident file pages were counted: they show "
-			"as "
-			"unaccounted");
+			"as unaccounted");
+	else if (d->in->proc_dir && target < 0)
+		hf_write_finding(d->writer, HF_WARNING, 0,
+			"the process is not dumpable, its resident file pages could not be "
+			"counted: they show as unaccounted");
 	if (target >= 0)
 		hf_sys_close(target);
 	if (snapshot >= 0)

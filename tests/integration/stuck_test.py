@@ -86,6 +86,10 @@ def seccomp(holdfast, target):
             said = [f["text"] for f in holdfast.json("info", path)["findings"]]
             if not any("1 threads were stopped by a signal" in text and word in text for text in said):
                 raise Failure(f"no word about the threads, or the wrong one, in {said}")
+            ended = [text for text in said if "process ended" in text]
+            expect(f"{kind}: said to have ended", ended, [])
+            if kind == "user":
+                expect("user: file pages", len([text for text in said if "could not be counted" in text]), 1)
             check_whole(holdfast, path)
             expect(f"{kind}: once more", t.dump(holdfast.folder / f"{kind}.again.hfd"), 0)
             expect(f"{kind}: end", t.end(), (0, ""))
