@@ -6,7 +6,8 @@ void hf_trail_add(struct hf_trail *trail, const struct hf_word *word, bool direc
 {
 	struct hf_trail_run *last = trail->n ? &trail->runs[trail->n - 1] : NULL;
 	if (last && last->direct == direct && !last->of_root &&
-		last->word.src_offset == word->src_offset) {
+		last->word.src_offset == word->src_offset &&
+		!strcmp(last->word.field, word->field)) {
 		last->times++;
 		return;
 	}

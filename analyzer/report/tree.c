@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "report/chain.h"
 #include "report/group.h"
 #include "report/report.h"
 #include "report/trail.h"
@@ -304,17 +305,16 @@ static enum hf_status show_set(struct tree *t, struct pending *p, struct hf_err 
 	return queue_groups(t, row, p->level, &groups, err);
 }
 
-/* Where a way down ended. */
-struct drop {
-	struct hf_node node; /* the object that is shown */
-	uint64_t links; /* > 0: it heads a chain of so many equal links, none of which divides */
-	bool cut;       /* and more: the bound on steps was met */
-};
-
 static bool nearly_all(uint64_t part, uint64_t whole)
 {
 	return part >= whole / 100 * DROP_PERCENT;
 }
+
+/* Where a way down ended. */
+struct drop {
+	struct hf_node node;       /* the object that is shown */
+	struct hf_chain_sum chain; /* links: 0, or it heads a chain, none of which divides */
+};
 
 /* Go down from an object while one child has nearly all of what its parent has. Where that wears
  * off slowly, as along a list, the head of the list is where to look; else the last object that has
@@ -322,38 +322,51 @@ static bool nearly_all(uint64_t part, uint64_t whole)
 static enum hf_status descend(struct tree *t, const struct hf_child *first, struct hf_trail *trail,
 	struct below *c, struct drop *ret, struct hf_err *err)
 {
-	struct hf_node at = first->node, solid = at, run_head = at;
+	struct hf_chain chain;
 	struct hf_trail solid_trail = *trail;
 	bool cut = false;
+	hf_chain_start(&chain, first);
+	*ret = (struct drop){.node = first->node};
 	for (;;) {
+		struct hf_node at = chain.last.node;
 		enum hf_status status = read_below(t, &at, c, err);
 		if (status != HF_OK)
 			return status;
-		if (!c->n || !nearly_all(c->top[0].node.size, at.size))
+		const struct hf_child *next = &c->top[0];
+		if (!c->n || !nearly_all(next->node.size, at.size))
 			break;
 		if (t->steps++ >= MAX_STEPS) {
 			t->tired = cut = true;
 			break;
 		}
-		hf_trail_add(trail, &c->top[0].word, c->top[0].direct, c->top[0].of_root);
-		if (trail->runs[trail->n - 1].times == 1)
-			run_head = at;
-		at = c->top[0].node;
-		if (nearly_all(at.size, first->node.size)) {
-			solid = at;
+		hf_trail_add(trail, &next->word, next->direct, next->of_root);
+		hf_chain_add(&chain, next);
+		if (nearly_all(next->node.size, first->node.size)) {
+			ret->node = next->node;
 			solid_trail = *trail;
 		}
 	}
-	*ret = (struct drop){.node = solid};
-	if (solid.id == at.id)
-		return HF_OK;
-	uint64_t links = trail->runs[trail->n - 1].times;
-	if (links >= CHAIN_LINKS) {
-		*ret = (struct drop){.node = run_head, .links = links, .cut = cut};
-		return HF_OK;
+	bool wears_off = ret->node.id != chain.last.node.id;
+	if (chain.steps >= CHAIN_LINKS && chain.last.direct && (wears_off || cut)) {
+		ret->node = chain.head.node;
+		enum hf_status status = hf_chain_finish(
+			&chain, &t->children, trail, &t->steps, MAX_STEPS, &ret->chain, err);
+		t->tired |= ret->chain.cut;
+		return status;
 	}
+	if (!wears_off)
+		return HF_OK;
 	*trail = solid_trail;
-	return read_below(t, &solid, c, err);
+	return read_below(t, &ret->node, c, err);
+}
+
+/* What is shown below a chain: what hangs on one of its links and stands out. */
+static void queue_branch(struct tree *t, int row, int level, const struct hf_child *branch)
+{
+	struct pending p = {
+		.parent = row, .level = level + 1, .object_id = branch->node.id, .self = *branch};
+	if (p.object_id && level < t->options->depth && is_large(t, branch->node.size))
+		push(t, &p);
 }
 
 /* Of an object at the top that no root's name stands for. */
@@ -393,25 +406,27 @@ static enum hf_status show_object(struct tree *t, const struct pending *p, struc
 		if (status != HF_OK)
 			return status;
 	}
+	const struct hf_chain_sum *chain = &drop.chain;
+	if (chain->links && !chain->cut)
+		trail.runs[trail.n - 1].times = chain->links; /* its head is one of them */
 	hf_trail_text(&text, &trail, t->report->emit);
 	_cleanup_(hf_text_deinit) struct hf_text what = HF_TEXT_INIT;
 	hf_heapdb_object_what(&what, &object);
 	char each[HF_NUMBER_SIZE];
-	if (drop.cut)
+	if (chain->cut)
 		hf_text_addf(&text, " and more");
-	else if (drop.links)
-		hf_text_addf(
-			&text, ", %s a link", hf_human_size(each, p->self.node.size / drop.links));
+	else if (chain->links)
+		hf_text_addf(&text, ", %s a link", hf_human_size(each, chain->link_size));
 	else if (!what.len)
 		hf_text_addf(
 			&text, "%sof %s", text.len ? " " : "", hf_human_size(each, object.size));
 	hf_text_addf(&text, "%s%s", text.len && what.len ? "  " : "", hf_text_get(&what));
 	int row = emit_row(t, p, p->self.node.size, p->self.node.count, (int64_t)object.addr,
-		hf_text_get(&text), drop.links ? "chain" : "object", &object);
-	/* The links of a chain have nothing below them that is worth a row. */
-	if (!drop.links)
-		status = queue_children(t, row, p->level, &drop.node, &c, err);
-	return status;
+		hf_text_get(&text), chain->links ? "chain" : "object", &object);
+	if (!chain->links)
+		return queue_children(t, row, p->level, &drop.node, &c, err);
+	queue_branch(t, row, p->level, &chain->branch);
+	return HF_OK;
 }
 
 static enum hf_status show_variable(struct tree *t, const struct pending *p, struct hf_err *err)

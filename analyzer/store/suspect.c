@@ -103,21 +103,110 @@ static bool descend(struct search *s)
 	}
 }
 
+bool hf_suspect_same_word(const struct hf_suspect_input *input, uint64_t a, uint64_t b)
+{
+	const struct hf_heap *heap = input->objects->heap;
+	const struct hf_names *names = input->objects->names;
+	const uint32_t *field = names ? names->edge_field : NULL;
+	return hf_heap_src_off(heap, a) == hf_heap_src_off(heap, b) &&
+	       (!field || field[a] == field[b]);
+}
+
+/* Of one size, and of one type where types are known. */
+static bool alike(const struct hf_suspect_input *input, uint32_t a, uint32_t b)
+{
+	const struct hf_names *names = input->objects->names;
+	const uint32_t *type = names ? names->object_type : NULL;
+	return input->objects->size[a] == input->objects->size[b] && (!type || type[a] == type[b]);
+}
+
 size_t hf_suspect_chain(
 	const struct hf_suspect_input *input, const struct hf_suspect_path *path, size_t at)
 {
-	const struct hf_heap *heap = input->objects->heap;
 	size_t i = at + 1;
 	for (; i < path->n && path->edge[i] != UINT64_MAX; i++) {
-		uint32_t a = path->node[i - 1], b = path->node[i];
-		if (input->objects->size[a] != input->objects->size[b])
+		if (input->objects->size[path->node[i - 1]] != input->objects->size[path->node[i]])
 			break;
-		if (i > at + 1 && hf_heap_src_off(heap, path->edge[i]) !=
-					  hf_heap_src_off(heap, path->edge[i - 1]))
+		if (i > at + 1 && !hf_suspect_same_word(input, path->edge[i], path->edge[i - 1]))
 			break;
 	}
 	size_t steps = i - 1 - at;
 	return steps >= CHAIN ? steps : 0;
+}
+
+/* The object that hangs on another one by the same word as that hangs on its own parent; HF_NONE:
+ * there is none that is alike. *edge: the word. */
+static uint32_t next_link(const struct hf_suspect_input *input, const struct hf_suspect_path *path,
+	uint32_t object, uint64_t *edge)
+{
+	const struct hf_graph *g = input->graph;
+	for (uint64_t e = g->offset[object]; e < g->offset[object + 1]; e++) {
+		uint32_t to = g->dst[e];
+		if (!hf_suspect_same_word(input, e, *edge) ||
+			input->objects->size[to] != input->objects->size[object] ||
+			hf_rows_parent_in(input->objects, g, path->dominators, to) != object)
+			continue;
+		*edge = e;
+		return to;
+	}
+	return HF_NONE;
+}
+
+size_t hf_suspect_chain_length(
+	const struct hf_suspect_input *input, const struct hf_suspect_path *path, size_t at)
+{
+	size_t steps = hf_suspect_chain(input, path, at);
+	if (!steps)
+		return 0;
+	uint64_t edge = path->edge[at + steps];
+	/* Each object has one parent, so this ends. */
+	for (uint32_t object = path->node[at + steps];
+		(object = next_link(input, path, object, &edge)) != HF_NONE;)
+		steps++;
+	return steps + 1;
+}
+
+/* What hangs on an object through alike ones right below it, and the largest of these; HF_NONE:
+ * there is none. */
+static uint64_t alike_below(const struct search *s, uint32_t object, uint32_t *ret_largest)
+{
+	const struct hf_graph *g = s->in->graph;
+	bool dom = s->tree.dominators;
+	uint64_t sum = 0;
+	uint32_t last = *ret_largest = HF_NONE;
+	for (uint64_t e = g->offset[object]; e < g->offset[object + 1]; e++) {
+		uint32_t to = g->dst[e];
+		if (to == last || !alike(s->in, object, to) || parent_in(s, dom, to) != object)
+			continue;
+		sum += size_in(s, dom, to);
+		last = to;
+		if (*ret_largest == HF_NONE || size_in(s, dom, to) > size_in(s, dom, *ret_largest))
+			*ret_largest = to;
+	}
+	return sum;
+}
+
+/* Does most of what an object has hang on others that are alike, and which go on like that, as in a
+ * search tree? */
+static bool divides_alike(const struct search *s, uint32_t object)
+{
+	uint64_t below = size_in(s, s->tree.dominators, object) - s->in->objects->size[object];
+	uint32_t child, grandchild = HF_NONE;
+	if (alike_below(s, object, &child) > below / 2)
+		alike_below(s, child, &grandchild);
+	return grandchild != HF_NONE;
+}
+
+/* The topmost object on the path of a structure of alike ones. */
+static size_t top_of_alike(const struct search *s, size_t at)
+{
+	const struct hf_suspect_path *path = &s->path;
+	if (path->node[at] >= s->n_objects || !divides_alike(s, path->node[at]))
+		return at;
+	while (at && path->node[at - 1] < s->n_objects && path->edge[at] != UINT64_MAX &&
+		alike(s->in, path->node[at - 1], path->node[at]))
+		at--;
+	return at;
 }
 
 /* Index in the path of the accumulation point. */
@@ -135,7 +224,7 @@ static size_t find_point(const struct search *s)
 			return i;
 		i += steps;
 	}
-	return s->path.n - 1;
+	return top_of_alike(s, s->path.n - 1);
 }
 
 struct hf_suspect *hf_suspects_push(struct hf_suspects *f)
@@ -155,7 +244,7 @@ struct hf_suspect *hf_suspects_push(struct hf_suspects *f)
 static char *text_from_root(struct search *s, size_t point)
 {
 	const struct hf_graph_link *link = s->in->objects->held->link;
-	struct hf_suspect_path whole = {0};
+	struct hf_suspect_path whole = {.dominators = s->path.dominators};
 	uint32_t top = s->path.node[0], above = 0;
 	for (; link[top].parent != HF_GRAPH_NONE && above < MAX_CLIMB; above++)
 		top = link[top].parent;
@@ -187,6 +276,7 @@ static enum hf_status suspect(
 	const struct hf_graph_held *held = s->in->objects->held;
 	bool is_object = node < s->n_objects;
 	s->path.n = 0;
+	s->path.dominators = s->tree.dominators;
 	bool ok = path_push(&s->path, node, UINT64_MAX) && descend(s);
 	struct hf_suspect *f = ok ? hf_suspects_push(s->found) : NULL;
 	if (!f)

@@ -6,7 +6,9 @@
  * search goes down to the largest child while that keeps 0.7 of its parent. Where it stops is the
  * accumulation point: below it the memory spreads over many children. A chain (a linked list: eight
  * steps and more through the same offset of objects of the same size) loses its mass link by link
- * and would hide that; if it loses 0.3 of it or more, the point is the chain's first object.
+ * and would hide that; if it loses 0.3 of it or more, the point is the chain's first object. So
+ * does a structure of alike objects that divides (a search tree): then the point is its topmost
+ * object on the way.
  *
  * Besides, groups of alike objects that nothing dominates are looked for (suspect_groups.c).
  *
@@ -65,11 +67,17 @@ struct hf_suspect_path {
 	uint32_t *node;
 	uint64_t *edge; /* [i]: from node[i - 1] to node[i]; UINT64_MAX: not joined by one */
 	size_t n, cap;
+	bool dominators; /* the tree */
 };
 
-/* Is there a chain from node[at] on? The number of its steps, else 0. */
+/* Is there a chain from node[at] on? The number of its steps on the path, else 0. */
 size_t hf_suspect_chain(
 	const struct hf_suspect_input *input, const struct hf_suspect_path *path, size_t at);
+/* The number of its objects, from node[at] to its tail, beyond the path, too; 0: no chain. */
+size_t hf_suspect_chain_length(
+	const struct hf_suspect_input *input, const struct hf_suspect_path *path, size_t at);
+/* Do two edges of a path lead through the same word: the same offset, and field where known? */
+bool hf_suspect_same_word(const struct hf_suspect_input *input, uint64_t a, uint64_t b);
 
 /* Text of the path as far as node[point], with the chain below it: an allocated string or NULL (no
  * memory). */

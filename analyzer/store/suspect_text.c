@@ -35,9 +35,7 @@ static bool same_step(
 	const struct hf_suspect_input *in, const struct hf_suspect_path *path, size_t a, size_t b)
 {
 	uint64_t x = path->edge[a], y = path->edge[b];
-	const struct hf_heap *heap = in->objects->heap;
-	return x != UINT64_MAX && y != UINT64_MAX &&
-	       hf_heap_src_off(heap, x) == hf_heap_src_off(heap, y) &&
+	return x != UINT64_MAX && y != UINT64_MAX && hf_suspect_same_word(in, x, y) &&
 	       in->objects->size[path->node[a]] == in->objects->size[path->node[b]];
 }
 
@@ -89,7 +87,7 @@ char *hf_suspect_text(const struct hf_suspect_input *input, const struct hf_susp
 			break;
 		i += run;
 	}
-	size_t chain = hf_suspect_chain(input, path, point);
+	size_t chain = hf_suspect_chain_length(input, path, point);
 	if (chain) {
 		fputs(" [chain ", out);
 		step_text(input, path, point + 1, out);

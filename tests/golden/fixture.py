@@ -7,7 +7,7 @@ summaries) is worked out here in the plainest way, so that it can serve as an or
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
 findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `indexed`: with a second way to every session.
-`empty`: no objects. `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
+`empty`: no objects. `shaped`: lists and search trees, see shaped(). `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
 and a leak.
 """
 import math
@@ -25,6 +25,7 @@ class Heap:
         self.edges = {}  # (src, offset) -> (dst, dst_offset)
         self.variables = []  # dicts
         self.roots = []  # dicts
+        self.suspects = []  # variable, point, path; none: those of sessions()
 
     def alloc(self, size, label=None, gap=0):
         usable = max(24, (size + 8 + 15) // 16 * 16 - 8)
@@ -106,6 +107,54 @@ def sessions(n_sessions, spoilt=False, leak=0, indexed=False):
     h.alloc(16)
     if leak:
         h.alloc(leak)
+    return h
+
+
+def shaped():
+    """g_queue: its head, a word at the same offset as a list's links, and 50 of these. g_jobs: a list of 60, of which one
+    in the middle holds half. g_tree: a search tree of 60, with a value each. g_map: another of 40 as a container has it,
+    with words to its first and its last node beside that to the topmost one."""
+    h = Heap()
+    for i, (name, size) in enumerate((("g_queue", 8), ("g_jobs", 8), ("g_tree", 8), ("g_map", 48))):
+        h.variable("global", name, 0x555555760100 + 64 * i, size, module=1)
+
+    def chain(above, n, size):
+        nodes = [h.alloc(size) for _ in range(n)]
+        for src, dst in zip([above] + nodes, nodes):
+            if src:
+                h.point(src, 0, dst)
+        return nodes
+
+    queue = h.alloc(112)
+    h.root(1, 0, queue)
+    chain(queue, 50, 80)
+    jobs = chain(None, 60, 48)
+    h.root(2, 0, jobs[0])
+    h.point(jobs[20], 16, h.alloc(5000))
+
+    def search_tree(keys, value_size):
+        nodes = {}
+        for key in keys:
+            node = h.alloc(40)
+            at = next(iter(nodes), None)
+            while at is not None:
+                offset = 0 if key < at else 8
+                below = next((k for k, n in nodes.items() if h.edges.get((nodes[at], offset), (0,))[0] == n), None)
+                if below is None:
+                    h.point(nodes[at], offset, node)
+                at = below
+            nodes[key] = node
+            h.point(node, 24, h.alloc(value_size))
+        return nodes
+
+    # Most of it on the left side.
+    tree = search_tree([54] + [i * 23 % 54 for i in range(54)] + [55 + i for i in range(5)], 300)
+    h.root(3, 0, tree[54])
+    nodes = search_tree([20] + [i * 13 % 40 for i in range(40) if i * 13 % 40 != 20], 500)
+    for word, key in ((16, 20), (24, 0), (32, 39)):
+        h.root(4, word, nodes[key])
+    h.suspects = [(3, tree[54], "g_tree"), (4, nodes[20], "g_map"), (2, jobs[0], "g_jobs [chain ->[+0] ×60]"),
+                  (1, queue, "g_queue->[+0] [chain ->[+0] ×50]")]
     return h
 
 
@@ -235,8 +284,18 @@ def summaries(db, h, a):
                point_retained_size=retained[0][point], point_children=len(set(a["out"][point])),
                hops=hops, path=path)
 
+    for variable, point, path in h.suspects:
+        words = [r for r, root in enumerate(h.roots, 1) if root["variable"] == variable]
+        first = [o for o in range(1, len(h.objects) + 1) if a["best"][o][0] is None and a["best"][o][1] in words]
+        row = dict(held_size=sum(held[0][o] for o in first), held_count=sum(held[1][o] for o in first))
+        insert(db, "stat_suspect", basis="held", variable_id=variable, **row,
+               **{k.replace("held", "retained"): v for k, v in row.items()}, point_id=point, point_held_size=held[0][point],
+               point_retained_size=retained[0][point], point_children=len([o for o in a["best"] if a["best"][o][0] == point]),
+               hops=path.count("->"), path=path)
+    if h.suspects:
+        return live
     head = h.roots[1]["object"]
-    suspect(2, head, head, 1, "cache[+0x10] [chain ->[+0] ×298]")
+    suspect(2, head, head, 1, "cache[+0x10] [chain ->[+0] ×300]")
     suspect(1, 1, 2, 2, "g_sessions->[+16]")
     payloads = [o for o in range(1, len(h.objects) + 1) if h.objects[o - 1][1] == 1000]
     insert(db, "stat_suspect", basis="group", object_id=payloads[0], held_size=1000 * len(payloads),
@@ -421,7 +480,7 @@ def add_sites(path, sampled):
 def main():
     schema_dir, path = sys.argv[1:3]
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
-    h = Heap() if name == "empty" else sessions({"grown": 24, "more": 40, "typed_grown": 24}.get(name, 16), name == "spoilt",
+    h = Heap() if name == "empty" else shaped() if name == "shaped" else sessions({"grown": 24, "more": 40, "typed_grown": 24}.get(name, 16), name == "spoilt",
                                                 3000 if name == "typed_grown" else 0, name == "indexed")
     build(schema_dir, path, h, name == "partial")
     if name in ("sited", "sampled"):

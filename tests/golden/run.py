@@ -61,6 +61,8 @@ CASES = {
     "top_type": (0, "top sessions.hfdb --by type"),
     "top_site": (0, "top sessions.hfdb --by site"),
     "tree": (0, "tree sessions.hfdb"),
+    "tree_shaped": (0, "tree shaped.hfdb --min 1"),
+    "report_shaped": (0, "report shaped.hfdb"),
     "tree_addr": (0, "tree sessions.hfdb {table}"),
     "tree_dominators": (0, "tree sessions.hfdb --dominators"),
     "refs": (0, "refs sessions.hfdb {table} --limit 5"),
@@ -357,7 +359,7 @@ def terminal(folder):
         check(f"{line}: wider than the terminal", not wide, "\n".join(wide))
         check(f"{line}: NO_COLOR", "\033" not in on_a_terminal(folder, line.format(**words).split(), NO_COLOR="1"))
     ascii_only = run(folder, "tree sessions.hfdb".split(), LC_ALL="C")
-    check("tree in the C locale is ASCII", ascii_only.stdout.isascii() and b"x290" in ascii_only.stdout, ascii_only.stdout)
+    check("tree in the C locale is ASCII", ascii_only.stdout.isascii() and b"x300" in ascii_only.stdout, ascii_only.stdout)
 
 
 def pipes(folder):
@@ -372,7 +374,7 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "sited", "sampled", "typed", "typed_grown"):
+        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "shaped", "sited", "sampled", "typed", "typed_grown"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
         golden(folder)

@@ -247,7 +247,32 @@ static void test_suspect_chain(void **state)
 	const struct hf_suspect *held = &s.suspects.at[0];
 	assert_int_equal(held->point, 1);
 	assert_int_equal(held->point_children, 1);
-	assert_string_equal(held->path, "queue->[+0] [chain ->[+0] ×57]");
+	assert_string_equal(held->path, "queue->[+0] [chain ->[+0] ×60]");
+	search_done(&s);
+}
+
+/* A binary tree of alike objects, nearly all of which are on its left side: the point is its
+ * topmost object, not where it begins to divide. */
+static void test_suspect_tree(void **state)
+{
+	enum { N = 101 };
+	uint32_t edge[N][2];
+	uint32_t n = 0;
+	struct search s = {0};
+	draw(&s.heap, N, NULL);
+	/* 0: the top; its right child alone; 2 … 100 below its left one. */
+	edge[n][0] = 0, edge[n++][1] = 2;
+	edge[n][0] = 0, edge[n++][1] = 1;
+	for (uint32_t i = 3; i < N; i++)
+		edge[n][0] = 2 + (i - 3) / 2, edge[n++][1] = i;
+	edges(&s.heap, n, edge);
+	variable(&s.heap, "tree");
+	root(&s.heap, 0, 0);
+	search(&s);
+	assert_int_equal(s.suspects.n, 1);
+	assert_int_equal(s.suspects.at[0].point, 0);
+	assert_int_equal(s.suspects.at[0].point_children, 2);
+	assert_string_equal(s.suspects.at[0].path, "tree");
 	search_done(&s);
 }
 
@@ -356,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_account_bounds),
 		cmocka_unit_test(test_suspect_table),
 		cmocka_unit_test(test_suspect_chain),
+		cmocka_unit_test(test_suspect_tree),
 		cmocka_unit_test(test_suspect_leak),
 		cmocka_unit_test(test_suspect_group),
 		cmocka_unit_test(test_wide_offsets),
