@@ -108,6 +108,13 @@ static void check_arena(struct glibc *g, struct glibc_arena *arena, uint64_t *to
 	counter(g, arena->id, "system_mem", arena->system_mem, arena->spans, certain);
 	counter(g, arena->id, "in_use", in_use, walked, certain);
 	counter(g, arena->id, "free_chunks", bins.n, arena->n_free, certain);
+	bool differs =
+		arena->system_mem != arena->spans || in_use != walked || bins.n != arena->n_free;
+	if (differs && (g->busy || arena->mutex) && !arena->n_resyncs && !arena->broken)
+		hf_walk_finding(g->walk, HF_INFO, arena->addr,
+			"glibc arena %u: a thread was inside malloc at that moment: the figures "
+			"differ by what it had begun",
+			arena->id);
 	*total_in_use += in_use;
 	*total_walked += walked;
 	*all_certain &= certain;

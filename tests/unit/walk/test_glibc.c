@@ -619,6 +619,8 @@ static void test_lock_held(void **state)
 	assert_int_equal(c->walked, 0x8000);
 	assert_false(c->must_match);
 	assert_false(counter(p, "glibc.in_use_bytes")->must_match);
+	assert_int_equal(n_findings(p, HF_INFO, "arena 1: a thread was inside malloc"), 1);
+	assert_int_equal(n_findings(p, HF_INFO, "arena 0: a thread"), 0);
 	process_deinit(p);
 }
 
