@@ -130,22 +130,36 @@ static bool size_fits_bin(uint64_t size, unsigned bin)
 	return size > GLIBC_MIN_CHUNK + 16ull * (GLIBC_TCACHE_SMALL_BINS - 1);
 }
 
-/* Follow list `bin`; kill its chunks if told to. Returns how many are sound; *ret_broken is where
- * it stops being so, 0 if nowhere. The count may be off by one when an operation is under way. */
+/* Has the chain of chunks passed by this one, whose header fits the list all the same? It has where
+ * a chunk before it was in the middle of an operation, or has a damaged size. */
+static bool is_passed_by(struct glibc *g, uint64_t user, unsigned bin)
+{
+	uint64_t head;
+	return user % GLIBC_HEADER == 0 && glibc_peek(g, user - 8, &head, 8) &&
+	       !(head & (8 | GLIBC_MMAPPED)) && size_fits_bin(glibc_chunk_size(head), bin);
+}
+
+/* Follow list `bin`; kill its chunks if told to, also behind one that the chain passed by. Returns
+ * how many are sound; *ret_broken is where it stops being so, 0 if nowhere. The count may be off by
+ * one when an operation is under way. */
 static uint64_t follow_list(
 	struct glibc *g, const struct tcache *t, unsigned bin, bool kill, uint64_t *ret_broken)
 {
-	uint64_t at = t->entries[bin], n = 0, most = list_count(g, t, bin) + 1;
+	uint64_t at = t->entries[bin], n = 0, n_sound = 0, most = list_count(g, t, bin) + 1;
 	*ret_broken = 0;
 	for (; at; n++) {
 		uint64_t size, link;
 		uint32_t id;
-		if (n > most || !glibc_live_chunk(g, at, &size, &id) || !size_fits_bin(size, bin) ||
-			!glibc_peek(g, at, &link, 8)) {
+		bool sound = glibc_live_chunk(g, at, &size, &id) && size_fits_bin(size, bin);
+		if (!sound && !*ret_broken)
 			*ret_broken = at;
+		if (n > most || !glibc_peek(g, at, &link, 8) ||
+			(!sound && !(kill && is_passed_by(g, at, bin)))) {
+			*ret_broken = *ret_broken ? *ret_broken : at;
 			break;
 		}
-		if (kill) {
+		n_sound += !*ret_broken;
+		if (kill && sound) {
 			struct glibc_arena *arena = arena_by_id(g, id);
 			hf_index_kill_any(g->walk->index, at);
 			if (arena) {
@@ -160,7 +174,7 @@ static uint64_t follow_list(
 	}
 	if (!*ret_broken && !g->layout->tcache_counts_free_slots && n + 1 < t->counts[bin])
 		*ret_broken = t->addr;
-	return n;
+	return n_sound;
 }
 
 /* Number of lists that are sound and not empty, and of those that are not sound. */

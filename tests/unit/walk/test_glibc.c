@@ -511,6 +511,22 @@ static void test_tcache_cycle(void **state)
 	process_deinit(p);
 }
 
+/* A damaged size leads past the first chunk of a list: those behind it are free all the same. */
+static void test_tcache_passed_by(void **state)
+{
+	(void)state;
+	struct process *p = damaged_process();
+	uint64_t first = fake_get(&p->mem, p->tcache + 128 + 8);
+	fake_put(&p->mem, p->live[0] - 8, (0x410 + 48) | 1);
+	run(p);
+	assert_int_equal(n_missing(p), 0);
+	assert_false(is_object(p, first));
+	assert_false(is_object(p, first + 48));
+	assert_int_equal(p->index.n_objects, p->n_live);
+	assert_int_equal(n_findings(p, HF_WARNING, "thread cache"), 1);
+	process_deinit(p);
+}
+
 static void test_bin_cycle(void **state)
 {
 	(void)state;
@@ -685,6 +701,7 @@ int main(void)
 		cmocka_unit_test(test_second_libc),
 		cmocka_unit_test(test_fastbin_cycle),
 		cmocka_unit_test(test_tcache_cycle),
+		cmocka_unit_test(test_tcache_passed_by),
 		cmocka_unit_test(test_bin_cycle),
 		cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_heap_list),
