@@ -87,18 +87,28 @@ static bool claim_stacks(struct hf_layout *l, struct hf_vec *claims)
 	return ok;
 }
 
+/* What is not stale of ended threads. */
+static bool claim_ended(struct hf_layout *l, struct hf_vec *claims)
+{
+	bool ok = true;
+	for (size_t i = 0; i < l->ended.n; i++) {
+		const struct hf_ended_thread *ended = hf_vec_at(&l->ended, i);
+		const size_t map = hf_maps_lower(l->maps, ended->tp);
+		if (map >= hf_maps_count(l->maps))
+			continue;
+		const uint64_t area = hf_area(HF_AREA_MAPPING, 1, map);
+		ok &= ended->unjoined
+			      ? add(claims, ended->tp, ended->tp + HF_PTHREAD_SIZE, area)
+			      : add(claims, ended->tp + 8, ended->tp + 16, area); /* its dtv */
+	}
+	return ok;
+}
+
 static bool claim_dead_stacks(struct hf_layout *l, struct hf_vec *claims)
 {
-	struct hf_vec dead;
 	bool ok = true;
-	size_t n = hf_threads_count(l->threads);
-	uint64_t *tps = hf_pool_alloc(l->pool, (n + 1) * sizeof(*tps));
-	hf_vec_init(&dead, sizeof(struct hf_stack_block));
-	if (!tps)
-		return false;
-	for (size_t t = 0; t < n; t++) {
+	for (size_t t = 0; t < hf_threads_count(l->threads); t++) {
 		const struct hf_stack_layout *stack = &l->stacks[t];
-		tps[t] = stack->tp;
 		struct hf_stack_block block;
 		/* All of a live thread's block that is not TLS or live stack. */
 		if (stack->tp && hf_tls_stack_block(l->mem, stack->tp, &block))
@@ -109,12 +119,11 @@ static bool claim_dead_stacks(struct hf_layout *l, struct hf_vec *claims)
 			ok &= add(claims, map->start, stack->live_start,
 				hf_area(HF_AREA_DEAD_STACK, t, 0));
 	}
-	hf_tls_dead_stacks(l->mem, l->images, tps, n, &dead);
-	for (size_t i = 0; i < dead.n; i++) {
-		const struct hf_stack_block *block = hf_vec_at(&dead, i);
+	for (size_t i = 0; i < l->ended.n; i++) {
+		const struct hf_stack_block *block =
+			&((const struct hf_ended_thread *)hf_vec_at(&l->ended, i))->block;
 		ok &= add(claims, block->start, block->end, hf_area(HF_AREA_DEAD_STACK, 0, 0));
 	}
-	hf_vec_deinit(&dead);
 	return ok;
 }
 
@@ -237,12 +246,24 @@ static void find_stack(struct hf_layout *l, size_t t)
 	stack->live_end = own.end;
 }
 
+static bool find_ended(struct hf_layout *l)
+{
+	const size_t n = hf_threads_count(l->threads);
+	uint64_t *tps = hf_pool_alloc(l->pool, (n + 1) * sizeof(*tps));
+	for (size_t t = 0; tps && t < n; t++)
+		tps[t] = l->stacks[t].tp;
+	if (tps)
+		hf_tls_ended_threads(l->mem, l->images, tps, n, &l->ended);
+	return tps;
+}
+
 enum hf_status hf_layout_build(struct hf_layout *l, struct hf_err *err)
 {
 	static bool (*const claims[])(struct hf_layout *, struct hf_vec *) = {claim_skipped,
-		claim_heaps, claim_registered, claim_tls, claim_stacks, claim_dead_stacks,
-		claim_static, claim_mappings};
+		claim_heaps, claim_registered, claim_tls, claim_stacks, claim_ended,
+		claim_dead_stacks, claim_static, claim_mappings};
 	hf_rangeset_init(&l->areas);
+	hf_vec_init(&l->ended, sizeof(struct hf_ended_thread));
 	enum hf_status status = hf_tls_find(&l->tls, l->mem, l->images, l->pool, err);
 	if (status)
 		return status;
@@ -251,6 +272,7 @@ enum hf_status hf_layout_build(struct hf_layout *l, struct hf_err *err)
 	bool ok = l->stacks != NULL;
 	for (size_t t = 0; ok && t < n; t++)
 		find_stack(l, t);
+	ok = ok && find_ended(l);
 	for (size_t i = 0; ok && i < sizeof(claims) / sizeof(claims[0]); i++) {
 		struct hf_vec vec;
 		hf_vec_init(&vec, sizeof(struct hf_tagged_range));
@@ -263,6 +285,7 @@ enum hf_status hf_layout_build(struct hf_layout *l, struct hf_err *err)
 void hf_layout_deinit(struct hf_layout *l)
 {
 	hf_rangeset_deinit(&l->areas);
+	hf_vec_deinit(&l->ended);
 }
 
 bool hf_layout_in_stack(const struct hf_layout *l, uint64_t addr)

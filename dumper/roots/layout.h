@@ -4,8 +4,8 @@
  * scanned.
  *
  * Order of claims (rangeset.h): the dumper's own memory, allocator state, heaps, registered roots,
- * thread-local storage, live stacks, dead stacks, static data, and every other resident writable
- * page. Thread and signal safety: async-signal-safe; one thread.
+ * thread-local storage, live stacks, what libc keeps of ended threads, dead stacks, static data,
+ * and every other resident writable page. Thread and signal safety: async-signal-safe; one thread.
  */
 #pragma once
 #include "image/image.h"
@@ -23,7 +23,7 @@ enum hf_area_kind {
 	HF_AREA_STATIC,     /* index: image */
 	HF_AREA_TLS,        /* thread, index: image; or the control block: index NO_IMAGE */
 	HF_AREA_STACK,      /* thread */
-	HF_AREA_MAPPING,    /* index: map */
+	HF_AREA_MAPPING,    /* index: map; thread 1: what an ended thread left in it */
 	HF_AREA_REGISTERED, /* index: registered root */
 };
 
@@ -76,6 +76,7 @@ struct hf_layout {
 	/* out */
 	struct hf_tls tls;
 	struct hf_stack_layout *stacks; /* one a thread; in the pool */
+	struct hf_vec ended;            /* struct hf_ended_thread */
 	struct hf_rangeset areas;
 	int64_t own_image; /* the dumper's library, or -1: set by the caller, its data is skipped */
 };

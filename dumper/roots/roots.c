@@ -115,8 +115,10 @@ static const char *control_block_name(struct finder *f, uint64_t area)
 static const char *mapping_name(struct finder *f, uint64_t area)
 {
 	const struct hf_map *map = hf_maps_at(f->layout->maps, hf_area_index(area));
-	return pool_name(
-		f, "mapping 0x%lx %s", map->start, map->path[0] ? map->path : "(anonymous)");
+	const char *what = hf_area_thread(area) ? "(stack of an ended thread)"
+			   : map->path[0]       ? map->path
+						: "(anonymous)";
+	return pool_name(f, "mapping 0x%lx %s", map->start, what);
 }
 
 static const char *registered_name(struct finder *f, uint64_t area)

@@ -184,6 +184,20 @@ static bool learn_offset(struct dead_search *s, uint64_t addr)
 	return false;
 }
 
+/* Ended, and pthread_join() may still ask for its result? */
+static bool is_unjoined(struct dead_search *s, uint64_t tp)
+{
+	uint64_t tid;
+	if (!hf_reader_u64(&s->nodes, tp + s->list_offset + 16, &tid) || (uint32_t)tid)
+		return false;
+	for (uint64_t at = tp + s->list_offset + 16; at < tp + HF_PTHREAD_SIZE; at += 8) {
+		uint64_t word;
+		if (!hf_reader_u64(&s->nodes, at, &word) || word == tp)
+			return false;
+	}
+	return true;
+}
+
 static bool collect_list(struct dead_search *s, uint64_t addr)
 {
 	uint64_t node;
@@ -193,10 +207,11 @@ static bool collect_list(struct dead_search *s, uint64_t addr)
 		uint64_t tp = node - s->list_offset;
 		if (!is_thread(&s->nodes, tp))
 			break;
-		struct hf_stack_block block, *slot;
+		struct hf_stack_block block;
+		struct hf_ended_thread *slot;
 		if (!is_live(s, tp) && stack_block(&s->nodes, tp, &block) &&
 			(slot = hf_vec_push(s->ret)))
-			*slot = block;
+			*slot = (struct hf_ended_thread){block, tp, is_unjoined(s, tp)};
 		if (!hf_reader_u64(&s->nodes, node, &node))
 			break;
 	}
@@ -222,7 +237,7 @@ static void each_loader_word(struct dead_search *s, const struct hf_images *imag
 	}
 }
 
-void hf_tls_dead_stacks(struct hf_mem *mem, const struct hf_images *images, const uint64_t *tps,
+void hf_tls_ended_threads(struct hf_mem *mem, const struct hf_images *images, const uint64_t *tps,
 	size_t n_tps, struct hf_vec *ret)
 {
 	struct dead_search s = {.mem = mem, .tps = tps, .n_tps = n_tps, .ret = ret};

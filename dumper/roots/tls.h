@@ -11,7 +11,11 @@
  * - struct pthread (nptl/descr.h) starts at tp; stackblock, stackblock_size and guardsize are
  * neighbours in it, and self-consistent: the block contains tp.
  * - nptl/allocatestack.c keeps the stacks of ended threads in the list stack_cache, linked through
- *   struct pthread.list. They are dead memory full of stale pointers.
+ *   struct pthread.list. They are dead memory full of stale pointers, but for the dtv at tp + 8
+ *   (struct tcbhead_t), which the next thread on that stack gets. One that nobody has joined or
+ *   detached is in the list of those in use: pthread_join() will return its result. Behind `list`
+ *   comes tid: 0 when the kernel has seen the thread's end, -1 when it has been joined; joinid, the
+ *   struct itself if the thread is detached, is behind it (nptl/descr.h, 2.31 to 2.43).
  *
  * Thread and signal safety: async-signal-safe. All values are a stranger's.
  */
@@ -45,7 +49,13 @@ struct hf_stack_block {
  */
 bool hf_tls_stack_block(struct hf_mem *mem, uint64_t tp, struct hf_stack_block *ret);
 
-/* Stack blocks of ended threads that glibc keeps for reuse, appended to ret (struct
- * hf_stack_block). tps: the thread pointers of the live threads. */
-void hf_tls_dead_stacks(struct hf_mem *mem, const struct hf_images *images, const uint64_t *tps,
+struct hf_ended_thread {
+	struct hf_stack_block block;
+	uint64_t tp;
+	bool unjoined;
+};
+
+/* Ended threads whose stacks glibc keeps, appended to ret (struct hf_ended_thread). tps: the thread
+ * pointers of the live threads. */
+void hf_tls_ended_threads(struct hf_mem *mem, const struct hf_images *images, const uint64_t *tps,
 	size_t n_tps, struct hf_vec *ret);

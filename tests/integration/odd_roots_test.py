@@ -39,6 +39,10 @@ def problems_of(db, lines):
     found = db.execute("SELECT label FROM object WHERE addr = ?", (int(label[1], 16),)).fetchone()
     if found != ("my label",):
         problems.append(f"label: {found}")
+    # such as the thread vectors (dtv) of ended threads, which libc keeps for the next ones
+    wanted = {int(line.split()[1], 16) for line in lines if line.split()[2] == "leaked"}
+    leaked = db.execute("SELECT addr, size FROM object WHERE NOT reachable").fetchall()
+    problems += [f"leaked: {addr:#x}, {size} bytes" for addr, size in leaked if addr not in wanted]
     if len(lines) < 10:
         problems.append(f"only {len(lines)} lines from the target")
     return problems

@@ -14,6 +14,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +220,48 @@ static void make_memory_roots(void)
 	memset(o, 0, sizeof(o));
 }
 
+/* What a thread returns is kept for pthread_join(). */
+
+static atomic_int ending;
+
+static void *return_it(void *arg)
+{
+	const uintptr_t *masked = arg;
+	ending = gettid();
+	return (void *)(*masked ^ MASK);
+}
+
+static pthread_t end_one(uintptr_t *masked, bool detached)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	char path[64];
+	ending = 0;
+	pthread_attr_init(&attr);
+	if (detached)
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_create(&thread, &attr, return_it, masked);
+	while (!ending)
+		usleep(1000);
+	snprintf(path, sizeof(path), "/proc/self/task/%d", ending);
+	while (access(path, F_OK) == 0)
+		usleep(1000);
+	return thread;
+}
+
+static void make_results(void)
+{
+	static uintptr_t o[3];
+	for (int i = 0; i < 3; i++)
+		o[i] = masked_object();
+	end_one(&o[0], false);
+	announce("result_of_unjoined_thread", o[0], "mapping", "ended thread");
+	end_one(&o[1], true);
+	announce("result_of_detached_thread", o[1], "leaked", "-");
+	pthread_join(end_one(&o[2], false), NULL);
+	announce("result_of_joined_thread", o[2], "leaked", "-");
+}
+
 static void make_leaks(void)
 {
 	uintptr_t dead_stack = masked_object(), below_sp = masked_object();
@@ -251,6 +294,7 @@ int main(int argc, char **argv)
 	make_memory_roots();
 	t_wipe();
 	make_leaks();
+	make_results();
 	fflush(stdout);
 	int result = argc > 1 ? wait_for_end() : holdfast_dump(NULL);
 	stop = 1;
