@@ -335,6 +335,9 @@ static bool is_segment(struct glibc *g, struct glibc_arena *arena, uint64_t star
 
 static bool walk_segment(struct glibc *g, const struct glibc_region *region)
 {
+	/* The bytes that malloc left out to align its first chunk count as its memory. */
+	if (g->mp && region->start == hf_align_up(g->sbrk_base, GLIBC_HEADER))
+		region->arena->spans += region->start - g->sbrk_base;
 	glibc_claim(g, region->start, region->end);
 	hf_walk_range(&g->walk->heaps, region->start, region->end);
 	return glibc_walk_region(g, region);
