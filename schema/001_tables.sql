@@ -67,7 +67,8 @@ CREATE TABLE arena (
 	metadata_bytes INTEGER NOT NULL, -- all the rest
 	retained_size INTEGER NOT NULL,  -- of all its objects together
 	leak_bytes INTEGER NOT NULL,
-	leak_count INTEGER NOT NULL
+	leak_count INTEGER NOT NULL,
+	live_size INTEGER            -- of objects as object.size has it, as retained_size and leak_bytes do
 );
 
 CREATE TABLE type (

@@ -85,7 +85,7 @@ ORDER BY held_size DESC, word_count DESC, variable_id;
 
 CREATE VIEW arena_summary AS
 SELECT id AS arena_id, allocator, kind, addr, size AS system_size, live_count AS count,
-	live_bytes AS size, free_bytes, metadata_bytes, retained_size, leak_count, leak_bytes AS leak_size
+	coalesce(live_size, live_bytes) AS size, live_bytes AS usable, free_bytes, metadata_bytes, retained_size, leak_count, leak_bytes AS leak_size
 FROM arena
 ORDER BY live_bytes DESC, id;
 

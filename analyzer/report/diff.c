@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 
 enum { SHOWN_GROWN = 5, SHOWN_NEW = 5 };
 
@@ -12,6 +13,74 @@ static const char process_sql[] =
 	"coalesce((SELECT value FROM meta WHERE key = 'pid'), '') || ' ' || "
 	"coalesce((SELECT value FROM meta WHERE key = 'hostname'), '') || ' ' || "
 	"coalesce((SELECT base FROM module ORDER BY id LIMIT 1), 0)";
+
+/* What object.size is: usable bytes, those asked for, or either, where recording was a sample. */
+static int measure(const struct hf_heapdb *heap)
+{
+	return heap->sizes_requested + (heap->sizes_requested && heap->profile_sampled);
+}
+
+static enum hf_status measure_heaps(struct hf_diff *diff, struct hf_err *err)
+{
+	for (size_t i = 1; i < diff->n_heaps; i++)
+		diff->usable |= measure(diff->heaps[i]) != measure(diff->heaps[0]);
+	enum hf_status status = HF_OK;
+	for (size_t i = 0; i < diff->n_heaps && status == HF_OK; i++) {
+		int64_t leaked = (int64_t)diff->heaps[i]->leak_size;
+		diff->live[i] =
+			diff->usable ? diff->heaps[i]->live_usable : diff->heaps[i]->live_size;
+		if (diff->usable && leaked)
+			status = hf_query_int(diff->heaps[i]->db, &leaked, err,
+				"SELECT sum(usable) FROM object WHERE depth IS NULL", "");
+		diff->leaked[i] = (uint64_t)leaked;
+	}
+	return status;
+}
+
+/* The program of a heap: the name of its file, and the build id where it is known. */
+static const char program_sql[] =
+	"SELECT coalesce(p.value, ''), coalesce((SELECT build_id FROM module WHERE path = "
+	"p.value), "
+	"'') FROM (SELECT max(value) AS value FROM meta WHERE key = 'exe') p";
+
+static void program_name(struct hf_text *text, const char *exe)
+{
+	static const char deleted[] = " (deleted)";
+	const char *name = hf_base_name(exe);
+	size_t length = strlen(name), tail = sizeof(deleted) - 1;
+	if (length > tail && !strcmp(name + length - tail, deleted))
+		length -= tail;
+	hf_text_add(text, name, length);
+}
+
+/* Heaps of different programs are compared all the same, but it is not what people mean to do. */
+static enum hf_status other_programs(struct hf_diff *diff, struct hf_err *err)
+{
+	_cleanup_(hf_text_deinit) struct hf_text first = HF_TEXT_INIT, id = HF_TEXT_INIT;
+	enum hf_status status = HF_OK;
+	for (size_t i = 0; i < diff->n_heaps && status == HF_OK; i++) {
+		_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
+		_cleanup_stmt_ sqlite3_stmt *q = NULL;
+		status = hf_query(diff->heaps[i]->db, &q, err, program_sql, "");
+		if (!hf_row(q, &status, err))
+			break;
+		program_name(&name, hf_column_text(q, 0));
+		const char *build_id = hf_column_text(q, 1);
+		if (!i) {
+			hf_text_addf(&first, "%s", hf_text_get(&name));
+			hf_text_addf(&id, "%s", build_id);
+		} else if (first.len && name.len &&
+			   strcmp(hf_text_get(&first), hf_text_get(&name)) != 0 &&
+			   (!id.len || strcmp(hf_text_get(&id), build_id) != 0)) {
+			hf_emit_warning(diff->report->emit,
+				"different programs, %s and %s: what follows is a difference, "
+				"and no growth",
+				hf_text_get(&first), hf_text_get(&name));
+			break;
+		}
+	}
+	return status;
+}
 
 static enum hf_status same_process(struct hf_diff *diff, bool *ret, struct hf_err *err)
 {
@@ -33,22 +102,26 @@ static enum hf_status same_process(struct hf_diff *diff, bool *ret, struct hf_er
 static void totals(struct hf_diff *diff, const char *by, int64_t size)
 {
 	const struct hf_heapdb *old = diff->heaps[0], *new = &diff->report->heap;
+	uint64_t old_size = diff->live[0], new_size = diff->live[diff->n_heaps - 1];
+	int64_t leaked = (int64_t)(diff->leaked[diff->n_heaps - 1] - diff->leaked[0]);
 	struct hf_emit *emit = diff->report->emit;
 	int64_t count = (int64_t)(new->live_count - old->live_count);
 	char a[HF_NUMBER_SIZE], b[HF_NUMBER_SIZE], c[HF_NUMBER_SIZE], d[HF_NUMBER_SIZE];
 	hf_emit_fact(emit, "by", NULL, HF_VALUE_TEXT, hf_cell_text(by));
 	hf_emit_fact(emit, "growth", NULL, HF_VALUE_SIZE_DELTA, hf_cell_int(size));
 	hf_emit_fact(emit, "count_growth", NULL, HF_VALUE_COUNT_DELTA, hf_cell_int(count));
-	hf_emit_fact(emit, "old_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)old->live_size));
-	hf_emit_fact(emit, "new_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t) new->live_size));
-	hf_emit_fact(emit, "leak_growth", NULL, HF_VALUE_SIZE_DELTA,
-		hf_cell_int((int64_t)(new->leak_size - old->leak_size)));
-	hf_emit_title(emit, "Live heap: %s -> %s (%s), %s objects",
-		hf_human_size(c, old->live_size), hf_human_size(d, new->live_size),
-		hf_human_size_delta(a, size), hf_human_count_delta(b, count));
-	if (new->leak_size != old->leak_size)
-		hf_emit_line(emit, "%-14s %s", "leaked",
-			hf_human_size_delta(a, (int64_t)(new->leak_size - old->leak_size)));
+	hf_emit_fact(emit, "old_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)old_size));
+	hf_emit_fact(emit, "new_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)new_size));
+	hf_emit_fact(emit, "leak_growth", NULL, HF_VALUE_SIZE_DELTA, hf_cell_int(leaked));
+	hf_emit_fact(emit, "usable_sizes", NULL, HF_VALUE_BOOL, hf_cell_int(diff->usable));
+	hf_emit_title(emit, "Live heap: %s -> %s (%s), %s object%s", hf_human_size(c, old_size),
+		hf_human_size(d, new_size), hf_human_size_delta(a, size),
+		hf_human_count_delta(b, count), count == 1 || count == -1 ? "" : "s");
+	if (leaked)
+		hf_emit_line(emit, "%-14s %s", "leaked", hf_human_size_delta(a, leaked));
+	if (diff->usable)
+		hf_emit_line(emit, "%-14s %s", "compared",
+			"what malloc gave: not all of these heaps tell what was asked for");
 }
 
 /* Of three heaps and more: every size, and whether it only ever grew. */
@@ -59,9 +132,8 @@ static void series(struct hf_diff *diff)
 	size_t grew = 0;
 	for (size_t i = 0; i < diff->n_heaps; i++) {
 		char size[HF_NUMBER_SIZE];
-		hf_text_addf(&text, "%s%s", i ? " -> " : "",
-			hf_human_size(size, diff->heaps[i]->live_size));
-		grew += i && diff->heaps[i]->live_size > diff->heaps[i - 1]->live_size;
+		hf_text_addf(&text, "%s%s", i ? " -> " : "", hf_human_size(size, diff->live[i]));
+		grew += i && diff->live[i] > diff->live[i - 1];
 	}
 	hf_emit_fact(emit, "steps", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)diff->n_heaps - 1));
 	hf_emit_fact(emit, "steps_grown", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)grew));
@@ -88,8 +160,9 @@ static void match_totals(struct hf_diff *diff, const struct hf_diff_objects *obj
 			hf_cell_int((int64_t)rows[i].count));
 		hf_emit_fact(emit, rows[i].size_key, NULL, HF_VALUE_SIZE,
 			hf_cell_int((int64_t)rows[i].bytes));
-		hf_emit_line(emit, "%-14s %s objects, %s", rows[i].label,
-			hf_human_count(count, rows[i].count), hf_human_size(size, rows[i].bytes));
+		hf_emit_line(emit, "%-14s %s object%s, %s", rows[i].label,
+			hf_human_count(count, rows[i].count), rows[i].count == 1 ? "" : "s",
+			hf_human_size(size, rows[i].bytes));
 	}
 }
 
@@ -128,6 +201,9 @@ static enum hf_status objects(struct hf_diff *diff, bool alone, bool n_given,
 			hf_emit_title(diff->report->emit, "Where it grew");
 		status = hf_diff_objects_emit(diff, found, all ? diff->n : SHOWN_GROWN, err);
 	}
+	if (diff->usable)
+		hf_emit_line(diff->report->emit,
+			"(what single objects hold is not compared: sizes do not mean the same)");
 	if (status == HF_OK && found->n_new)
 		status = hf_diff_new_emit(diff, found, all ? diff->n : SHOWN_NEW, err);
 	return status;
@@ -161,12 +237,16 @@ enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *const 
 			"nothing of each other; try --by root");
 	if (status == HF_OK && !by_object)
 		status = choose(&diff, options->by, &kind, err);
+	if (status == HF_OK)
+		status = measure_heaps(&diff, err);
 	if (status == HF_OK && diff.same_process)
 		status = hf_diff_objects_match(&diff, &found, err);
+	if (status == HF_OK)
+		status = other_programs(&diff, err);
 	if (status != HF_OK)
 		return status;
 
-	*ret_growth = (int64_t)(report->heap.live_size - old[0]->live_size);
+	*ret_growth = (int64_t)(diff.live[n_old] - diff.live[0]);
 	totals(&diff, by_object ? "object" : kinds[kind].name, *ret_growth);
 	if (n_old > 1)
 		series(&diff);

@@ -16,6 +16,9 @@ struct hf_diff {
 	size_t n_heaps;
 	int64_t n; /* rows shown */
 	bool same_process;
+	/* Sizes are usable ones: object.size is not what was asked for in all of the heaps. */
+	bool usable;
+	uint64_t live[HF_DIFF_MAX_HEAPS], leaked[HF_DIFF_MAX_HEAPS]; /* bytes */
 };
 
 /* Growth of groups from the first heap to the last. */
@@ -47,7 +50,7 @@ enum hf_status hf_diff_holders(struct hf_diff *diff, const struct hf_diff_of *of
 	struct hf_diff_holder *ret, struct hf_err *err);
 /* What a row of root_summary is called in every heap: columns 0, 4, 5, 6 are name, kind, thread,
  * module. */
-void hf_diff_root_key(struct hf_text *text, sqlite3_stmt *q);
+void hf_diff_root_key(struct hf_text *text, sqlite3_stmt *q, bool same_process);
 
 /* Objects of the first and the last heap, matched. */
 struct hf_diff_object {

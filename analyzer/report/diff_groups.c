@@ -30,6 +30,8 @@ struct kind {
 	const char *rest; /* the same of what is of no group (id -1), if a heap knows some */
 	const char *table, *column; /* of the ids; of object, that has the id. NULL: it is a root */
 	const char *title;
+	/* The same by usable sizes; NULL: no difference. Read all objects. */
+	const char *usable_sql, *usable_rest;
 };
 
 static const struct kind kinds[] = {
@@ -41,16 +43,25 @@ static const struct kind kinds[] = {
 		/* Estimates are of all objects, whether they have a site or not. */
 		"SELECT function, -1, size, count FROM site_summary WHERE site_id IS NULL "
 		"AND NOT EXISTS (SELECT 1 FROM meta WHERE key = 'profile_sampled' AND value = 1)",
-		"site", "site_id", "SITE"},
+		"site", "site_id", "SITE", NULL, NULL},
 	[HF_DIFF_TYPE] = {"SELECT name, type_id, size, count FROM type_summary "
 			  "WHERE type_id <> 0",
 		"SELECT name, -1, size, count FROM type_summary WHERE type_id IS NULL", "type",
-		"type_id", "TYPE"},
+		"type_id", "TYPE",
+		"SELECT t.name, t.id, g.size, g.count FROM (SELECT type_id, sum(usable) AS size, "
+		"count(*) AS count FROM object GROUP BY 1) g JOIN type t ON t.id = g.type_id",
+		"SELECT '(no type)', -1, sum(usable), count(*) FROM object WHERE type_id IS NULL"},
 	[HF_DIFF_ROOT] = {"SELECT name, variable_id, held_size, held_count, kind, thread, module "
 			  "FROM root_summary",
 		"SELECT '(leaked)', 0, total(value) FILTER (WHERE key = 'leak_size'), "
 		"total(value) FILTER (WHERE key = 'leak_count') FROM meta",
-		NULL, NULL, "ROOT"},
+		NULL, NULL, "ROOT",
+		"SELECT s.name, s.variable_id, g.size, g.count, s.kind, s.thread, s.module FROM "
+		"root_summary s CROSS JOIN (SELECT coalesce(r.variable_id, r.kind) AS root, "
+		"sum(o.usable) AS size, count(*) AS count FROM object o JOIN root r ON r.id = "
+		"o.holder_root_id WHERE o.reachable GROUP BY 1) g ON g.root = "
+		"coalesce(s.variable_id, s.kind)",
+		"SELECT '(leaked)', 0, total(usable), count(*) FROM object WHERE depth IS NULL"},
 };
 
 static enum hf_status push(
@@ -73,8 +84,9 @@ static enum hf_status push(
 }
 
 /* Numbers of threads and processes differ from run to run, so threads are told by name alone:
- * "registers of thread 12 (worker)" is "registers of thread (worker)". */
-void hf_diff_root_key(struct hf_text *text, sqlite3_stmt *q)
+ * "registers of thread 12 (worker)" is "registers of thread (worker)". Of different processes
+ * addresses of mappings say nothing. */
+void hf_diff_root_key(struct hf_text *text, sqlite3_stmt *q, bool same_process)
 {
 	const char *name = hf_column_text(q, 0), *thread = hf_column_text(q, 5);
 	const char *of = strstr(name, "of thread ");
@@ -84,20 +96,26 @@ void hf_diff_root_key(struct hf_text *text, sqlite3_stmt *q)
 			number + strspn(number, "0123456789 "));
 		return;
 	}
+	static const char mapping[] = "mapping 0x";
+	if (!same_process && !strncmp(name, mapping, sizeof(mapping) - 1)) {
+		const char *after = strchr(name + sizeof(mapping) - 1, ' ');
+		hf_text_addf(text, "mapping%s", after ? after : "");
+		return;
+	}
 	hf_heapdb_root_label_of(text, name, hf_column_text(q, 4), hf_column_text(q, 6), 0, NULL);
 	if (*thread)
 		hf_text_addf(text, " of thread %s", thread);
 }
 
-static enum hf_status read_groups(struct hf_diff *diff, size_t heap, const char *sql,
+static enum hf_status read_groups(struct hf_diff *diff, size_t heap, const char *sql, bool roots,
 	struct groups *groups, struct hf_err *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(diff->heaps[heap]->db, &q, err, sql, "");
 	while (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text key = HF_TEXT_INIT;
-		if (sql == kinds[HF_DIFF_ROOT].sql)
-			hf_diff_root_key(&key, q);
+		if (roots)
+			hf_diff_root_key(&key, q, diff->same_process);
 		else
 			hf_text_addf(&key, "%s", hf_column_text(q, 0));
 		struct group group = {0};
@@ -191,7 +209,7 @@ static enum hf_status find_holders(struct hf_diff *diff, enum hf_diff_by by,
 		.rest_sql = kinds[by].rest,
 		.table = kinds[by].table,
 		.column = kinds[by].column,
-		.size = "size",
+		.size = diff->usable && kinds[by].usable_sql ? "usable" : "size",
 		.estimates = by == HF_DIFF_SITE};
 	for (size_t i = 0; of.column && i < groups->n; i++) {
 		const struct group *g = &groups->at[i];
@@ -316,12 +334,15 @@ enum hf_status hf_diff_knows(
 enum hf_status hf_diff_groups(struct hf_diff *diff, enum hf_diff_by by, struct hf_err *err)
 {
 	_cleanup_(groups_deinit) struct groups groups = {.n_heaps = diff->n_heaps};
+	bool usable = diff->usable && kinds[by].usable_sql;
+	const char *sql = usable ? kinds[by].usable_sql : kinds[by].sql;
+	const char *rest = usable ? kinds[by].usable_rest : kinds[by].rest;
 	enum hf_status status = HF_OK;
 	for (size_t i = 0; i < diff->n_heaps && status == HF_OK; i++)
-		status = read_groups(diff, i, kinds[by].sql, &groups, err);
+		status = read_groups(diff, i, sql, by == HF_DIFF_ROOT, &groups, err);
 	for (size_t i = 0; i < diff->n_heaps && status == HF_OK && (groups.n || by == HF_DIFF_ROOT);
 		i++)
-		status = read_groups(diff, i, kinds[by].rest, &groups, err);
+		status = read_groups(diff, i, rest, false, &groups, err);
 	if (status != HF_OK)
 		return status;
 	merge(&groups);

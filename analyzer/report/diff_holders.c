@@ -21,6 +21,7 @@ struct holdings {
 	size_t n_slots, cap_slots;
 	uint32_t bare[MAX_BARE]; /* those of no variable */
 	size_t n_bare;
+	bool same_process;      /* the heaps are of one */
 	uint32_t *slot_of_root; /* owned; by id */
 	size_t n_roots;
 	uint8_t *group_of; /* owned; by id of what groups: index + 1, 0: none of them */
@@ -85,7 +86,7 @@ static enum hf_status read_slots(
 			"");
 	while (hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text key = HF_TEXT_INIT;
-		hf_diff_root_key(&key, q);
+		hf_diff_root_key(&key, q, h->same_process);
 		size_t id = (size_t)hf_column_int(q, 1);
 		if (id && id <= n)
 			slot_of_variable[id] = (uint32_t)h->n_slots;
@@ -257,7 +258,8 @@ static size_t merge(struct entry *entries, size_t n, size_t n_groups)
 enum hf_status hf_diff_holders(struct hf_diff *diff, const struct hf_diff_of *of,
 	struct hf_diff_holder *ret, struct hf_err *err)
 {
-	_cleanup_(holdings_deinit) struct holdings old = {0}, new = {0};
+	_cleanup_(holdings_deinit) struct holdings old = {.same_process = diff->same_process},
+						   new = {.same_process = diff->same_process};
 	enum hf_status status = read_holdings(&old, diff->heaps[0], of, err);
 	if (status == HF_OK)
 		status = read_holdings(&new, &diff->report->heap, of, err);

@@ -163,12 +163,13 @@ static enum hf_status side_next(struct side *side, struct hf_err *err)
 	return HF_OK;
 }
 
-static enum hf_status side_init(struct side *side, sqlite3 *db, struct hf_err *err)
+static enum hf_status side_init(
+	struct side *side, const struct hf_diff *diff, size_t heap, struct hf_err *err)
 {
-	enum hf_status status = hf_query(db, &side->q, err,
-		"SELECT id, addr, size, type_id, site_id, held_size, held_count FROM object "
-		"ORDER BY id",
-		"");
+	enum hf_status status = hf_query(diff->heaps[heap]->db, &side->q, err,
+		"SELECT id, addr, iif(?, usable, size), type_id, site_id, held_size, held_count "
+		"FROM object ORDER BY id",
+		"i", (int64_t)diff->usable);
 	return status == HF_OK ? side_next(side, err) : status;
 }
 
@@ -216,11 +217,12 @@ static void take_gone(struct hf_diff_objects *objects, const struct side *old)
 }
 
 static enum hf_status take_kept(struct hf_diff_objects *objects, const struct side *old,
-	const struct side *new, struct hf_err *err)
+	const struct side *new, bool usable, struct hf_err *err)
 {
 	objects->kept_count++;
 	objects->kept_bytes += new->size;
-	if (new->held <= old->held)
+	/* Held sizes are sums of object.size. */
+	if (usable || new->held <= old->held)
 		return HF_OK;
 	struct hf_diff_object grown = {
 		new->id, (int64_t)(new->held - old->held), old->held, old->held_count};
@@ -290,9 +292,9 @@ enum hf_status hf_diff_objects_match(
 			"coalesce(line, 0) FROM site",
 			&sites, err);
 	if (status == HF_OK)
-		status = side_init(&old, diff->heaps[0]->db, err);
+		status = side_init(&old, diff, 0, err);
 	if (status == HF_OK)
-		status = side_init(&new, diff->report->heap.db, err);
+		status = side_init(&new, diff, diff->n_heaps - 1, err);
 	while (status == HF_OK && (!old.at_end || !new.at_end)) {
 		bool take_old = !old.at_end && (new.at_end || old.addr <= new.addr);
 		bool take_newer = !new.at_end && (old.at_end || new.addr <= old.addr);
@@ -300,7 +302,7 @@ enum hf_status hf_diff_objects_match(
 			    old.size == new.size &&may_be_same(&types, old.type, new.type) &&
 			    may_be_same(&sites, old.site, new.site);
 		if (same) {
-			status = take_kept(ret, &old, &new, err);
+			status = take_kept(ret, &old, &new, diff->usable, err);
 		} else {
 			if (take_old)
 				take_gone(ret, &old);
@@ -373,7 +375,6 @@ enum hf_status hf_diff_new_emit(
 		placed[n_placed++] = objects->new_ids[i];
 	struct hf_emit *emit = diff->report->emit;
 	_cleanup_(hf_set_paths_deinit) struct hf_set_paths paths = {0};
-	uint64_t example = 0;
 	enum hf_status status = hf_set_paths_init(&paths, diff->report, placed, n_placed, err);
 	if (status == HF_OK) {
 		char count[HF_NUMBER_SIZE];
@@ -383,7 +384,8 @@ enum hf_status hf_diff_new_emit(
 		if (every > 1)
 			hf_emit_line(emit, "(estimated from %s of them, one in %zu)",
 				hf_human_count(count, n_placed), every);
-		status = hf_set_paths_emit(&paths, "new_held_by", n, &example, err);
+		status = hf_set_paths_emit_members(
+			&paths, "new_held_by", n, objects->new_count, objects->new_bytes, err);
 	}
 	free(placed);
 	return status;

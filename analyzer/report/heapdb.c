@@ -19,6 +19,10 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 		uint64_t value = (uint64_t)hf_column_int(q, 1);
 		if (!strcmp(key, "live_size"))
 			heap->live_size = value;
+		else if (!strcmp(key, "live_usable"))
+			heap->live_usable = value;
+		else if (!strcmp(key, "sizes_requested"))
+			heap->sizes_requested = value != 0;
 		else if (!strcmp(key, "object_count"))
 			heap->live_count = value;
 		else if (!strcmp(key, "leak_size"))

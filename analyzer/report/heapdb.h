@@ -16,6 +16,8 @@
 struct hf_heapdb {
 	sqlite3 *db; /* the caller's */
 	uint64_t live_size, live_count, leak_size, leak_count;
+	uint64_t live_usable;   /* what the allocator gave for live_size; 0: not known */
+	bool sizes_requested;   /* sizes are what was asked for; of a sampled profile some are */
 	uint64_t doubtful_size; /* held only by words that are certainly no pointers */
 	bool partial;
 	bool has_wide; /* stat_wide is there: databases of older versions lack it */

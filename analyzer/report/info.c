@@ -13,7 +13,8 @@ static enum hf_status properties(struct hf_report *report, struct hf_err *err)
 		const char *key = hf_column_text(q, 0);
 		size_t n = strlen(key);
 		bool size = (n > 5 && !strcmp(key + n - 5, "_size")) ||
-			    (n > 6 && !strcmp(key + n - 6, "_bytes"));
+			    (n > 6 && !strcmp(key + n - 6, "_bytes")) ||
+			    !strcmp(key, "live_usable");
 		bool count = n > 6 && !strcmp(key + n - 6, "_count");
 		/* A number that was written as text is one. */
 		hf_emit_fact(report->emit, key, key,
@@ -41,8 +42,8 @@ static enum hf_status arenas(struct hf_report *report, struct hf_err *err)
 	};
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err,
-		"SELECT allocator, kind, addr, system_size, size, count, free_bytes, "
-		"metadata_bytes FROM arena_summary",
+		"SELECT allocator, kind, addr, size, live_bytes, live_count, free_bytes, "
+		"metadata_bytes FROM arena ORDER BY live_bytes DESC, id",
 		"");
 	hf_emit_title(report->emit, "Allocators");
 	hf_emit_table_begin(report->emit, "arenas", columns, sizeof(columns) / sizeof(columns[0]));

@@ -223,9 +223,9 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 		hf_cell_real(hf_percent(heap->leak_size, heap->live_size)));
 	*ret = (struct hf_leaks_found){.least = heap->leak_size, .most = heap->leak_size};
 	if (heap->leak_count)
-		hf_emit_title(emit, "%s leaked in %s objects: %s of the heap",
+		hf_emit_title(emit, "%s leaked in %s object%s: %s of the heap",
 			hf_human_size(size, heap->leak_size),
-			hf_human_count(count, heap->leak_count),
+			hf_human_count(count, heap->leak_count), heap->leak_count == 1 ? "" : "s",
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)));
 	else if (heap->partial)
 		hf_emit_line(emit, "No leak among what the dump holds, but it is partial: there is "

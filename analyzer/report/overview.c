@@ -106,6 +106,16 @@ static enum hf_status resident_bytes(sqlite3 *db, bool *ret_known, int64_t *ret,
 				"SELECT coalesce(sum(resident), 0) FROM memory_account", "");
 }
 
+/* What the objects take is more than was asked for, and that is what the account shows. */
+static void rounded_up(struct hf_text *text, const struct hf_heapdb *heap)
+{
+	char asked[HF_NUMBER_SIZE], given[HF_NUMBER_SIZE];
+	hf_human_size(asked, heap->live_size);
+	hf_human_size(given, heap->live_usable);
+	if (heap->live_usable > heap->live_size && strcmp(asked, given) != 0)
+		hf_text_addf(text, " (%s with malloc's rounding)", given);
+}
+
 static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 {
 	const struct hf_heapdb *heap = &report->heap;
@@ -116,6 +126,8 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 	if (status != HF_OK)
 		return status;
 	hf_emit_fact(emit, "live_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)heap->live_size));
+	hf_emit_fact(emit, "live_usable", NULL, HF_VALUE_SIZE,
+		heap->live_usable ? hf_cell_int((int64_t)heap->live_usable) : hf_cell_null());
 	hf_emit_fact(
 		emit, "live_count", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)heap->live_count));
 	hf_emit_fact(emit, "leak_size", NULL, HF_VALUE_SIZE, hf_cell_int((int64_t)heap->leak_size));
@@ -126,21 +138,24 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 	hf_emit_fact(emit, "doubtful_size", NULL, HF_VALUE_SIZE,
 		hf_cell_int((int64_t)heap->doubtful_size));
 	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
+	_cleanup_(hf_text_deinit) struct hf_text taken = HF_TEXT_INIT;
+	rounded_up(&taken, heap);
 	if (heap->partial && !heap->live_count)
 		hf_emit_line(emit, "%-14s %s", "heap", "not known: no object could be found");
 	else
-		hf_emit_line(emit, "%-14s %s in %s live objects", "heap",
+		hf_emit_line(emit, "%-14s %s in %s live object%s%s", "heap",
 			hf_human_size(size, heap->live_size),
-			hf_human_count(count, heap->live_count));
+			hf_human_count(count, heap->live_count), heap->live_count == 1 ? "" : "s",
+			hf_text_get(&taken));
 	if (heap->leak_count && heap->partial)
 		hf_emit_line(emit, "%-14s at most %s (%s): what is missing may hold it", "leaked",
 			hf_human_size(size, heap->leak_size),
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)));
 	else if (heap->leak_count)
-		hf_emit_line(emit, "%-14s %s (%s) in %s objects that nothing reaches", "leaked",
+		hf_emit_line(emit, "%-14s %s (%s) in %s object%s that nothing reaches", "leaked",
 			hf_human_size(size, heap->leak_size),
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)),
-			hf_human_count(count, heap->leak_count));
+			hf_human_count(count, heap->leak_count), heap->leak_count == 1 ? "" : "s");
 	else
 		hf_emit_line(emit, "%-14s %s", "leaked",
 			heap->partial ? "not known: the dump is partial" : "nothing");

@@ -15,6 +15,7 @@ struct hf_set_cell {
 	int64_t id; /* 0: empty */
 	uint32_t shape;
 	uint32_t run;        /* objects in a row of the shape up to it, it included */
+	uint32_t outer;      /* shape of the first member on the way to it, itself included */
 	bool member, inside; /* of the set; held by a member */
 };
 
@@ -101,8 +102,10 @@ static enum hf_status descend(struct hf_set_paths *set, const struct hf_set_cell
 	const struct hf_way *way, struct hf_set_cell *ret, struct hf_err *err)
 {
 	const char *name = hf_ways_name(&set->ways, way);
-	*ret = (struct hf_set_cell){
-		.id = way->id, .run = 1, .inside = above->inside || above->member};
+	*ret = (struct hf_set_cell){.id = way->id,
+		.run = 1,
+		.outer = above->outer,
+		.inside = above->inside || above->member};
 	/* How a container links its nodes is nobody's business. */
 	if (name[0] == '-' && name[2] == '(') {
 		ret->shape = above->shape;
@@ -162,6 +165,8 @@ static enum hf_status place(struct hf_set_paths *set, int64_t id, struct hf_err 
 			status = root_shape(set, way->reachable ? way->root_id : 0, way->size,
 				&next.shape, err);
 		next.member = status == HF_OK && is_member(set, way->id);
+		if (next.member && !next.inside)
+			next.outer = next.shape;
 		if (status == HF_OK)
 			status = remember(set, &next, err);
 		if (status != HF_OK)
@@ -171,6 +176,7 @@ static enum hf_status place(struct hf_set_paths *set, int64_t id, struct hf_err 
 			continue;
 		set->size_bytes += way->size;
 		set->nested += next.inside;
+		set->shapes.at[next.outer].members_bytes += way->size;
 		if (!next.inside)
 			set->held_bytes += way->held;
 		hf_shapes_add(
@@ -241,6 +247,14 @@ static int by_held(const void *a, const void *b, void *shapes)
 	return (x->example > y->example) - (x->example < y->example);
 }
 
+static int by_size(const void *a, const void *b, void *shapes)
+{
+	const struct hf_shape *at = shapes;
+	const struct hf_shape *x = &at[*(const uint32_t *)a], *y = &at[*(const uint32_t *)b];
+	return x->size_bytes != y->size_bytes ? (x->size_bytes < y->size_bytes ? 1 : -1)
+					      : by_held(a, b, shapes);
+}
+
 static const struct hf_column columns[] = {
 	{"held_size", "HELD", HF_VALUE_SIZE, 0},
 	{"share", "SHARE", HF_VALUE_SHARE, 0},
@@ -251,19 +265,29 @@ static const struct hf_column columns[] = {
 	{"example_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
 };
 
+/* Shapes that have members, in the order of the comparison. NULL: no memory. */
+static uint32_t *ordered(const struct hf_shapes *shapes,
+	int (*compare)(const void *, const void *, void *), uint32_t *ret_n)
+{
+	uint32_t *order = calloc(shapes->n, sizeof(*order)), n = 0;
+	for (uint32_t i = 1; order && i < shapes->n; i++) {
+		if (shapes->at[i].count && !shapes->at[i].merged_into)
+			order[n++] = i;
+	}
+	if (order)
+		qsort_r(order, n, sizeof(*order), compare, shapes->at);
+	*ret_n = n;
+	return order;
+}
+
 enum hf_status hf_set_paths_emit(struct hf_set_paths *set, const char *key, int64_t n,
 	uint64_t *ret_example, struct hf_err *err)
 {
 	const struct hf_shapes *shapes = &set->shapes;
-	_cleanup_(free_order) uint32_t *order = calloc(shapes->n, sizeof(*order));
+	uint32_t n_order = 0;
+	_cleanup_(free_order) uint32_t *order = ordered(shapes, by_held, &n_order);
 	if (!order)
 		return no_memory(err);
-	uint32_t n_order = 0;
-	for (uint32_t i = 1; i < shapes->n; i++) {
-		if (shapes->at[i].count && !shapes->at[i].merged_into)
-			order[n_order++] = i;
-	}
-	qsort_r(order, n_order, sizeof(*order), by_held, shapes->at);
 
 	struct hf_emit *emit = set->report->emit;
 	enum hf_status status = HF_OK;
@@ -303,5 +327,76 @@ enum hf_status hf_set_paths_emit(struct hf_set_paths *set, const char *key, int6
 		hf_emit_line(emit, "and %s more paths to %s objects, which hold %s (-n %u: all)",
 			hf_human_count(more, n_order - (uint64_t)n),
 			hf_human_count(count, left_count), hf_human_size(size, left), n_order);
+	return status;
+}
+
+static const struct hf_column member_columns[] = {
+	{"size", "SIZE", HF_VALUE_SIZE, 0},
+	{"share", "SHARE", HF_VALUE_SHARE, 0},
+	{"count", "OBJECTS", HF_VALUE_COUNT, 0},
+	{"path", "PATH", HF_VALUE_TEXT, HF_COLUMN_WRAP},
+	{"held_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
+	{"example_addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
+	{"example_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+};
+
+static struct hf_cell scaled(uint64_t value, double by)
+{
+	struct hf_cell cell = hf_cell_int((int64_t)((double)value * by + 0.5));
+	cell.estimate = by > 1 || by < 1;
+	return cell;
+}
+
+enum hf_status hf_set_paths_emit_members(struct hf_set_paths *set, const char *key, int64_t n,
+	uint64_t all_count, uint64_t all_bytes, struct hf_err *err)
+{
+	const struct hf_shapes *shapes = &set->shapes;
+	uint32_t n_order = 0;
+	_cleanup_(free_order) uint32_t *order = ordered(shapes, by_size, &n_order);
+	if (!order)
+		return no_memory(err);
+	double by_count = set->n_ids ? (double)all_count / (double)set->n_ids : 1;
+	double by_bytes = set->size_bytes ? (double)all_bytes / (double)set->size_bytes : by_count;
+	struct hf_emit *emit = set->report->emit;
+	enum hf_status status = HF_OK;
+	uint64_t left = 0, left_count = 0;
+	hf_emit_table_begin(
+		emit, key, member_columns, sizeof(member_columns) / sizeof(member_columns[0]));
+	for (uint32_t i = 0; i < n_order && status == HF_OK; i++) {
+		const struct hf_shape *s = &shapes->at[order[i]];
+		if (i >= n) {
+			left += s->size_bytes;
+			left_count += s->count;
+			continue;
+		}
+		struct hf_object example;
+		status = hf_heapdb_object(&set->report->heap, s->example, &example, err);
+		if (status != HF_OK)
+			break;
+		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
+		hf_shapes_text(&path, shapes, order[i], hf_emit_times(emit));
+		hf_emit_row(emit, HF_NO_ROW,
+			(struct hf_cell[]){
+				scaled(s->size_bytes, by_bytes),
+				hf_cell_real(hf_percent(s->size_bytes, set->size_bytes)),
+				scaled(s->count, by_count),
+				hf_cell_text(hf_text_get(&path)),
+				scaled(s->members_bytes, by_bytes),
+				hf_cell_int((int64_t)example.addr),
+				hf_cell_int(example.id),
+			});
+	}
+	hf_emit_table_end(emit);
+	hf_emit_fact(emit, "paths_left", NULL, HF_VALUE_COUNT,
+		hf_cell_int(n_order > n ? (int64_t)n_order - n : 0));
+	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], more[HF_NUMBER_SIZE];
+	const char *about = scaled(0, by_bytes).estimate ? "~" : "";
+	if (status == HF_OK && left_count)
+		hf_emit_line(emit, "and %s more path%s to %s%s object%s of %s%s (-n %u: all)",
+			hf_human_count(more, n_order - (uint64_t)n),
+			n_order - (uint64_t)n == 1 ? "" : "s", about,
+			hf_human_count(count, (uint64_t)((double)left_count * by_count + 0.5)),
+			left_count == 1 ? "" : "s", about,
+			hf_human_size(size, (uint64_t)((double)left * by_bytes + 0.5)), n_order);
 	return status;
 }

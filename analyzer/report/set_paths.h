@@ -33,3 +33,7 @@ void hf_set_paths_deinit(struct hf_set_paths *set);
  */
 enum hf_status hf_set_paths_emit(struct hf_set_paths *set, const char *key, int64_t n,
 	uint64_t *ret_example, struct hf_err *err);
+/* The same of what the members are, not of what they hold: the n paths whose members are largest.
+ * all_count, all_bytes: of the set that the members are a sample of, or of themselves. */
+enum hf_status hf_set_paths_emit_members(struct hf_set_paths *set, const char *key, int64_t n,
+	uint64_t all_count, uint64_t all_bytes, struct hf_err *err);

@@ -211,6 +211,7 @@ static void add_figures(struct hf_shape *into, const struct hf_shape *from)
 	into->count += from->count;
 	into->size_bytes += from->size_bytes;
 	into->held_bytes += from->held_bytes;
+	into->members_bytes += from->members_bytes;
 	if (from->longest_run > into->longest_run)
 		into->longest_run = from->longest_run;
 	if (from->object_size != into->object_size)

@@ -26,7 +26,8 @@ struct hf_shape {
 	uint64_t object_size; /* of the objects that are of the shape: a chain has one size */
 	uint64_t longest_run; /* objects in a row of the shape */
 	uint64_t count, size_bytes, held_bytes; /* of the members that are of the shape */
-	int64_t example;                        /* id of one: the one that holds most */
+	uint64_t members_bytes; /* of those that no other holds: them and all members they hold */
+	int64_t example;        /* id of one: the one that holds most */
 	uint64_t example_held_bytes;
 };
 

@@ -95,10 +95,10 @@ static enum hf_status run_group(struct hf_report *report, const struct by *by, c
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err, sql, "i", options->n);
 	int64_t shown = 0, whole = 0;
-	/* Of arenas only usable sizes are known, which are more than what was asked for. */
+	/* Older databases have usable sizes there, which are more than what was asked for. */
 	if (status == HF_OK && !strcmp(by->name, "arena"))
-		status = hf_query_int(report->heap.db, &whole, err,
-			"SELECT value FROM meta WHERE key = 'live_usable'", "");
+		status = hf_query_int(
+			report->heap.db, &whole, err, "SELECT sum(size) FROM arena_summary", "");
 	if (!whole)
 		whole = (int64_t)report->heap.live_size;
 	hf_emit_table_begin(report->emit, "rows", by->columns, by->n_columns);

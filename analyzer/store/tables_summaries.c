@@ -39,7 +39,7 @@ static enum hf_status insert_arenas(sqlite3 *db, const struct hf_store_input *in
 {
 	const struct hf_summary_group *group = groups->at;
 	_cleanup_(hf_insert_deinit) struct hf_insert ins;
-	enum hf_status status = hf_insert_init(&ins, db, "arena", 13, err);
+	enum hf_status status = hf_insert_init(&ins, db, "arena", 14, err);
 	static const char *const kinds[] = {[HF_ARENA_MAIN] = "main",
 		[HF_ARENA_THREAD] = "thread",
 		[HF_ARENA_MMAPPED] = "mmapped"};
@@ -58,6 +58,7 @@ static enum hf_status insert_arenas(sqlite3 *db, const struct hf_store_input *in
 		hf_insert_u64(&ins, group[i].retained_size);
 		hf_insert_u64(&ins, group[i].leak_size);
 		hf_insert_u64(&ins, group[i].leak_count);
+		hf_insert_u64(&ins, group[i].size);
 		status = hf_insert_row(&ins, err);
 	}
 	return status;

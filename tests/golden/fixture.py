@@ -8,7 +8,8 @@ NAME: `sessions` (default): a table of sessions, each with a list, a long list o
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
 findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `indexed`: with a second way to every session.
 `empty`: no objects. `shaped`: lists and search trees, see shaped(). `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
-and a leak.
+and a leak. `usable`: sessions as a dump has them that does not tell what was asked for. `other`: sessions of another program.
+`one`: one leaked object.
 """
 import math
 import os
@@ -273,7 +274,7 @@ def summaries(db, h, a):
             ("file mappings", "", 1 << 20, 3 << 20)):
         insert(db, "stat_memory", category=category, name=name, resident=resident,
                resident_min=resident, size=size)
-    if not h.objects:
+    if not h.roots:
         return live
     held, retained = a["held"], a["retained"]
 
@@ -310,7 +311,7 @@ def root_columns(root):
                 variable_id=root["variable"])
 
 
-def build(schema_dir, path, h, partial):
+def build(schema_dir, path, h, partial, which):
     if os.path.exists(path):
         os.unlink(path)
     db = sqlite3.connect(path)
@@ -341,7 +342,7 @@ def build(schema_dir, path, h, partial):
     insert(db, "arena", id=1, allocator="glibc 2.36", kind="main", addr=0x7ffff7f62c60, size=heap_size,
            live_bytes=usable, live_count=len(h.objects), free_bytes=40960, free_count=12,
            metadata_bytes=4096, retained_size=sum(o[1] for o in h.objects), leak_bytes=leak_size,
-           leak_count=len(dead))
+           leak_count=len(dead), live_size=sum(o[1] for o in h.objects))
     # What goes with a variable of several words, although with none of them alone.
     gone_with = {v: a["live"] - a["reach"]([root["object"] for root in h.roots if root["variable"] != v])
                  for v in range(1, len(h.variables) + 1)}
@@ -382,10 +383,10 @@ def build(schema_dir, path, h, partial):
                text="arena 0x7ffff0000030: its top chunk has a bad size; 1.2 MiB were not walked")
         insert(db, "counter", name="glibc arena 2 system bytes", expected=4096, found=2048, must_match=1)
     insert(db, "finding", severity="info", text="thread 4712 was inside malloc")
-    meta = dict(program="server", exe="/usr/bin/server", pid=4711, time=1795212903, hostname="db7",
+    meta = dict(program="server", exe="/usr/bin/client" if which == "other" else "/usr/bin/server", pid=4711, time=1795212903, hostname="db7",
                 trigger="signal SIGUSR2", partial=int(partial), live_size=live,
                 object_count=len(h.objects), leak_size=leak_size, leak_count=len(dead),
-                format_version="holdfast 1.0")
+                live_usable=usable, sizes_requested=int(which != "usable"), format_version="holdfast 1.0")
     db.executemany("INSERT INTO meta VALUES (?, ?)", sorted(meta.items()))
     db.commit()
     db.close()
@@ -482,7 +483,13 @@ def main():
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
     h = Heap() if name == "empty" else shaped() if name == "shaped" else sessions({"grown": 24, "more": 40, "typed_grown": 24}.get(name, 16), name == "spoilt",
                                                 3000 if name == "typed_grown" else 0, name == "indexed")
-    build(schema_dir, path, h, name == "partial")
+    if name == "one":
+        h = Heap()
+        h.alloc(100)
+    if name == "usable":
+        for o in h.objects:
+            o[1] = o[2]
+    build(schema_dir, path, h, name == "partial", name)
     if name in ("sited", "sampled"):
         add_sites(path, name == "sampled")
     if name.startswith("typed"):

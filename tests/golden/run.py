@@ -80,6 +80,13 @@ CASES = {
     "diff_partial": (4, "diff partial.hfdb sessions.hfdb"),
     "diff_type": (0, "diff sessions.hfdb grown.hfdb --by type"),
     "diff_short": (0, "diff sessions.hfdb grown.hfdb -n 1"),
+    "diff_usable": (0, "diff usable.hfdb sessions.hfdb"),
+    "diff_usable_grown": (0, "diff usable.hfdb grown.hfdb"),
+    "diff_usable_type": (0, "diff usable.hfdb typed.hfdb --by type"),
+    "diff_programs": (0, "diff sessions.hfdb other.hfdb"),
+    "diff_one": (0, "diff empty.hfdb one.hfdb"),
+    "leaks_one": (0, "leaks one.hfdb"),
+    "report_one": (0, "report one.hfdb"),
     "typed_diff": (0, "diff typed.hfdb typed_grown.hfdb"),
     "typed_diff_root": (0, "diff typed.hfdb typed_grown.hfdb --by root"),
     "typed_tree": (0, "tree typed.hfdb"),
@@ -180,6 +187,7 @@ def golden(folder):
         check(f"{name}: exit code {got.returncode}, not {code}", got.returncode == code, got.stderr.decode())
         wide = [l for l in text.splitlines() if len(l) > 80 and "holdfast " not in l]
         check(f"{name}: wider than 80 columns", not wide, "\n".join(wide))
+        check(f"{name}: one is not many", not re.search(r"(?<![\d,.])1 objects", text), text)
         check(f"{name}: blanks at the end of a line", not re.search(r" $", text, re.M), text)
         compare(HERE / "expected" / f"{name}.txt", text, name)
         if code == 6:
@@ -195,6 +203,10 @@ def golden(folder):
         check(f"{name} --json: says what it is", value.get("report") == args[0] and "warnings" in value)
         compare(HERE / "expected" / f"{name}.json", got.stdout.decode(), name + " --json")
         same_figures(name, text, value)
+        if value.get("new_held_by") and not value["paths_left"] and not value["usable_sizes"]:
+            for column in ("size", "held_size"):  # what was there before is no part of it
+                check(f"{name}: {column} of the new objects", sum(row[column] for row in value["new_held_by"]) ==
+                      value["new_bytes"], str(value["new_held_by"]))
 
 
 def sql(folder):
@@ -374,7 +386,8 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "shaped", "sited", "sampled", "typed", "typed_grown"):
+        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "shaped", "sited", "sampled", "typed", "typed_grown",
+                     "usable", "other", "one"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
         golden(folder)
