@@ -51,8 +51,8 @@ static enum hf_status find_objects(struct dump *d, struct hf_err *err)
 	for (size_t i = 0; i < n; i++) {
 		const struct hf_thread *t = hf_threads_at(&d->threads, i);
 		if (!(t->flags & HF_THREAD_NO_REGISTERS))
-			threads[i] =
-				(struct hf_walk_thread){t->regs.fs_base, t->regs.rsp, t->regs.rip};
+			threads[i] = (struct hf_walk_thread){t->regs.fs_base, t->regs.rsp,
+				t->regs.rip, t->flags & HF_THREAD_CRASHED};
 	}
 	hf_walk_init(&d->walk);
 	d->walk.mem = d->in->mem;

@@ -72,13 +72,15 @@ static bool in_malloc_syscall(const uint8_t *before_pc)
 	return false;
 }
 
-/* Is anybody in the code of libc, and not blocked in a system call that malloc does not make? */
+/* Is anybody in the code of libc, and not blocked in a system call that malloc does not make? One
+ * that has crashed there may have done so by damage: no excuse for it. */
 static bool in_libc(const struct glibc *g)
 {
 	for (size_t i = 0; i < g->walk->n_threads; i++) {
 		uint64_t pc = g->walk->threads[i].pc;
 		uint8_t before[7];
-		if (!pc || g->image < 0 || hf_images_find(g->walk->images, pc) != g->image)
+		if (!pc || g->walk->threads[i].crashed || g->image < 0 ||
+			hf_images_find(g->walk->images, pc) != g->image)
 			continue;
 		if (hf_mem_read(g->walk->mem, pc - sizeof(before), before, sizeof(before), NULL))
 			continue;

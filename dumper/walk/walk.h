@@ -55,6 +55,7 @@ struct hf_walk_range {
 struct hf_walk_thread {
 	uint64_t tp;     /* thread pointer (fs base), 0 if unknown */
 	uint64_t sp, pc; /* 0 if unknown */
+	bool crashed;    /* by a fatal signal, there */
 };
 
 struct hf_walk {

@@ -153,7 +153,7 @@ static int walk_once(pid_t pid, struct totals *t, unsigned n_before, unsigned *r
 		status = hf_mem_remote(&maps, pid, pid, &pool, &mem, &err);
 	if (!status)
 		status = hf_images_read(&images, mem, &pool, NULL, &err);
-	struct hf_walk_thread thread = {regs.fs_base, regs.rsp, regs.rip};
+	struct hf_walk_thread thread = {.tp = regs.fs_base, .sp = regs.rsp, .pc = regs.rip};
 	walk.mem = mem;
 	walk.maps = &maps;
 	walk.images = &images;

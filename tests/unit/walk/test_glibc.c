@@ -654,9 +654,11 @@ static void put_pc(struct process *p, bool waits)
 static void test_inside_malloc(void **state)
 {
 	(void)state;
-	for (int waits = 0; waits < 2; waits++) {
+	for (int how = 0; how < 3; how++) {
 		struct process *p = damaged_process();
-		put_pc(p, waits);
+		const bool waits = how != 0; /* or it crashed there */
+		put_pc(p, how == 1);
+		p->threads[0].crashed = how == 2;
 		fake_put(&p->mem, fake_get(&p->mem, p->main_arena + 96) + 8, 0);
 		uint64_t split = fake_get(&p->mem, p->main_arena + 112 + 16);
 		fake_put(&p->mem, split + 8, 0x101);
