@@ -376,7 +376,7 @@ void hf_describe_checks(const struct hf_describe *d, const struct hf_scan_totals
 			"%lu mapped files look like ELF modules but could not be read",
 			d->broken_images);
 	if (d->layout->tls.unknown)
-		finding(d, HF_WARNING,
+		finding(d, HF_INFO,
 			"%lu modules have thread-local variables whose place is not known (loaded "
 			"by dlopen): "
 			"they are found as objects, without names",
