@@ -111,7 +111,7 @@ static enum hf_status descend(struct hf_set_paths *set, const struct hf_set_cell
 		ret->shape = above->shape;
 		return HF_OK;
 	}
-	if (hf_shapes_continues(&set->shapes, above->shape, name, way->size)) {
+	if (hf_shapes_continues(&set->shapes, above->shape, name, way->usable)) {
 		ret->shape = above->shape;
 		ret->run = above->run + 1;
 		struct hf_shape *shape = &set->shapes.at[ret->shape];
@@ -119,7 +119,7 @@ static enum hf_status descend(struct hf_set_paths *set, const struct hf_set_cell
 			shape->longest_run = ret->run;
 		return HF_OK;
 	}
-	return hf_shapes_child(&set->shapes, above->shape, name, way->size, &ret->shape, err);
+	return hf_shapes_child(&set->shapes, above->shape, name, way->usable, &ret->shape, err);
 }
 
 /* *ret_n: how many of set->path, from the member on, are not known; ret_known: the holder of the
@@ -162,7 +162,7 @@ static enum hf_status place(struct hf_set_paths *set, int64_t id, struct hf_err 
 		if (known.id)
 			status = descend(set, &known, way, &next, err);
 		else
-			status = root_shape(set, way->reachable ? way->root_id : 0, way->size,
+			status = root_shape(set, way->reachable ? way->root_id : 0, way->usable,
 				&next.shape, err);
 		next.member = status == HF_OK && is_member(set, way->id);
 		if (next.member && !next.inside)

@@ -88,6 +88,7 @@ static enum hf_status add(struct hf_ways *ways, struct hf_err *err)
 		.holder_id = hf_column_int(q, 3),
 		.root_id = hf_column_int(q, 4),
 		.reachable = hf_column_int(q, 5) != 0,
+		.usable = (uint64_t)hf_column_int(q, 9),
 	};
 	*slot(ways, way->id) = (uint32_t)ways->n;
 	return set_name(ways, way, err);
@@ -109,7 +110,7 @@ static enum hf_status bind_wave(struct hf_ways *ways, struct hf_err *err)
 	return hf_query(ways->db, &ways->read, err,
 		"SELECT o.id, o.size, o.held_size, o.holder_id, o.holder_root_id, o.reachable, "
 		"e.src_offset, " HF_SQL_FIELD("f",
-			"e.src_offset") ", coalesce(f.pointer, 1) "
+			"e.src_offset") ", coalesce(f.pointer, 1), o.usable "
 					"FROM json_each(?) w CROSS JOIN object o ON o.id = w.value "
 					"LEFT JOIN edge e INDEXED BY edge_dst "
 					"ON e.dst_id = o.id AND e.src_id = o.holder_id "

@@ -16,7 +16,8 @@ struct hf_way {
 	int64_t id;
 	int64_t holder_id, root_id; /* 0: none */
 	uint64_t size, held;
-	size_t name; /* where it starts in names; "" without a holder */
+	uint64_t usable; /* the same for all objects of a kind, asked-for sizes known or not */
+	size_t name;     /* where it starts in names; "" without a holder */
 	bool reachable;
 };
 

@@ -261,6 +261,19 @@ def verdicts_on_samples(folder):
     leaky.unlink()
 
 
+def lists_of_sampled_heaps(folder):
+    """A list is one though it is known of some of its nodes only what was asked for them."""
+    path = folder / "some.hfdb"
+    path.write_bytes((folder / "sessions.hfdb").read_bytes())
+    args = ["--sql", "SELECT id FROM object WHERE usable = 40 AND id > 2", "--json"]
+    paths = lambda name: [row["path"] for row in json.loads(run(folder, ["who", name, *args]).stdout)["paths"]]
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE object SET size = size + usable_extra, usable_extra = 0 WHERE size = 32 AND id % 3 = 0")
+    db.close()
+    check("the list of a sampled heap", paths("some.hfdb") == paths("sessions.hfdb"), paths("some.hfdb"))
+    path.unlink()
+
+
 def csv(folder):
     got = run(folder, ["top", "sessions.hfdb", "--by", "root", "--csv"])
     lines = got.stdout.decode().splitlines()
@@ -393,6 +406,7 @@ def main():
         golden(folder)
         sql(folder)
         csv(folder)
+        lists_of_sampled_heaps(folder)
         diff_with_itself(folder)
         verdicts_on_samples(folder)
         figures_when_narrow(folder)
