@@ -186,6 +186,33 @@ enum hf_status hf_args_number(const struct hf_args *args, const char *name, int6
 		name[1] ? "--" : "-", name, text, (long long)min, (long long)max);
 }
 
+enum hf_status hf_args_percent(
+	const struct hf_args *args, const char *name, double *ret, struct hf_err *err)
+{
+	const char *text = hf_args_value(args, name), *s = text;
+	uint64_t whole = 0, fraction = 0;
+	if (!text)
+		return HF_OK;
+	bool ok = hf_parse_u64(&s, &whole) && whole <= 100;
+	double value = (double)whole;
+	if (ok && *s == '.') {
+		const char *digits = ++s;
+		ok = hf_parse_u64(&s, &fraction);
+		double part = (double)fraction;
+		while (digits++ < s)
+			part /= 10;
+		value += part;
+	}
+	if (ok && *s == '%')
+		s++;
+	if (ok && !*s && value <= 100) {
+		*ret = value;
+		return HF_OK;
+	}
+	return hf_err_set(
+		err, HF_E_USAGE, "--%s %s: no percentage; write 5, 0.1, up to 100", name, text);
+}
+
 enum hf_status hf_args_size(
 	const struct hf_args *args, const char *name, uint64_t *ret, struct hf_err *err)
 {

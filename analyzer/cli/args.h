@@ -69,6 +69,9 @@ size_t hf_args_values(const struct hf_args *args, const char *name, const char *
 /* The number of an option in [min, max], or what *ret holds if it was not given. */
 enum hf_status hf_args_number(const struct hf_args *args, const char *name, int64_t min,
 	int64_t max, int64_t *ret, struct hf_err *err);
+/* From 0 to 100, with a fraction. */
+enum hf_status hf_args_percent(
+	const struct hf_args *args, const char *name, double *ret, struct hf_err *err);
 enum hf_status hf_args_size(
 	const struct hf_args *args, const char *name, uint64_t *ret, struct hf_err *err);
 /* "90", "90s", "10m", "2h", "1d" in seconds. */

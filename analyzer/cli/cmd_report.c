@@ -96,7 +96,7 @@ int hf_cmd_tree(const struct hf_args *args)
 	if ((options.has_addr && hf_parse_address(args->args[1], &options.addr, &err) != HF_OK) ||
 		hf_args_number(args, "n", 1, 60, &options.n, &err) != HF_OK ||
 		hf_args_number(args, "depth", 0, 20, &options.depth, &err) != HF_OK ||
-		hf_args_number(args, "min", 0, 100, &options.min_percent, &err) != HF_OK)
+		hf_args_percent(args, "min", &options.min_percent, &err) != HF_OK)
 		return hf_fail(&err);
 	struct hf_session session;
 	enum hf_status status = hf_session_open(&session, args, 0, &err);

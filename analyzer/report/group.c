@@ -110,6 +110,20 @@ enum hf_status hf_group_of(struct hf_children *children, const struct hf_node *n
 	return HF_OK;
 }
 
+enum hf_status hf_group_one(
+	struct hf_group *ret, const struct hf_node *node, int64_t type_id, struct hf_err *err)
+{
+	struct hf_child self = {.node = *node, .type_id = type_id, .weight = 1};
+	_cleanup_(hf_group_deinit) struct hf_group group = {.any_word = true};
+	enum hf_status status = add(&group, &self, 1, err);
+	if (status != HF_OK)
+		return status;
+	hf_group_deinit(ret);
+	*ret = group;
+	group = (struct hf_group){0};
+	return HF_OK;
+}
+
 /* The group of a child's word; the last one takes what is too various. NULL: no memory. */
 static struct hf_group *group_of_word(struct hf_groups *groups, const struct hf_child *child)
 {
@@ -360,16 +374,23 @@ void hf_group_sizes(struct hf_text *text, const struct hf_group *group)
 enum { BULK_STEPS = 6 };
 
 enum hf_status hf_group_bulk(struct hf_children *children, struct hf_group *set, uint64_t max_steps,
-	struct hf_text *path, struct hf_err *err)
+	struct hf_text *path, struct hf_group *first, struct hf_err *err)
 {
 	double whole = set->size;
-	for (int step = 0; set->n_all > 1 && step < BULK_STEPS; step++) {
+	for (int step = 0; step < BULK_STEPS; step++) {
+		bool structure = first && !step;
+		if (set->n_all < 2 && !structure)
+			break;
 		_cleanup_(hf_groups_deinit) struct hf_groups below = {0};
 		enum hf_status status = hf_groups_below(children, set, max_steps, &below, err);
 		if (status != HF_OK)
 			return status;
 		set->n_all = below.n_members;
 		set->estimated |= below.estimated;
+		if (structure) {
+			first->n_all = set->n_all;
+			first->estimated = set->estimated;
+		}
 		/* Most of the whole. */
 		if (!below.n || below.at[0].any_word || below.at[0].n_all < 2 ||
 			below.at[0].size * 2 < whole)
@@ -380,4 +401,21 @@ enum hf_status hf_group_bulk(struct hf_children *children, struct hf_group *set,
 		hf_heapdb_word_name(path, &set->word);
 	}
 	return HF_OK;
+}
+
+void hf_group_alike(struct hf_group *group, uint64_t self_size, int64_t type_id)
+{
+	size_t n = 0;
+	group->n_all = group->size = group->count = 0;
+	for (size_t i = 0; i < group->n; i++) {
+		const struct hf_member *m = &group->at[i];
+		if (m->type_id != type_id || m->node.self_size != self_size)
+			continue;
+		group->n_all += m->weight;
+		group->size += m->weight * (double)m->node.size;
+		group->count += m->weight * (double)m->node.count;
+		group->at[n++] = *m;
+	}
+	group->n = n;
+	group->min_size = group->max_size = self_size;
 }

@@ -56,6 +56,9 @@ enum hf_status hf_group_join(
 /* What a node holds (or dominates) as one set. */
 enum hf_status hf_group_of(struct hf_children *children, const struct hf_node *node,
 	struct hf_group *ret, struct hf_err *err);
+/* A set of one. */
+enum hf_status hf_group_one(
+	struct hf_group *ret, const struct hf_node *node, int64_t type_id, struct hf_err *err);
 /* What hangs below a set, by word. About max_steps objects are looked at; in a small heap all,
  * unless children->sparing. */
 enum hf_status hf_groups_below(struct hf_children *children, const struct hf_group *set,
@@ -68,6 +71,11 @@ void hf_group_name(struct hf_text *text, const struct hf_group *group, bool of_v
 void hf_group_sizes(struct hf_text *text, const struct hf_group *group);
 
 /* Where most of what a set holds is: from set to set while one word leads to most of it, each step
- * added to path ("->[+32]->[+56]"). set becomes what the last step leads to. */
+ * added to path ("->[+32]->[+56]"). set becomes what the last step leads to.
+ * first: NULL, or set is a structure (see hf_group_alike), and gets its members, and whether their
+ * number is an estimate: n_all, estimated. */
 enum hf_status hf_group_bulk(struct hf_children *children, struct hf_group *set, uint64_t max_steps,
-	struct hf_text *path, struct hf_err *err);
+	struct hf_text *path, struct hf_group *first, struct hf_err *err);
+
+/* Keep the members that are like an object: of one type and size, a word leads to them. */
+void hf_group_alike(struct hf_group *group, uint64_t self_size, int64_t type_id);

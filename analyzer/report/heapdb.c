@@ -50,6 +50,10 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 		status = hf_query_int(db, &n, err,
 			"SELECT count(*) FROM sqlite_schema WHERE name = 'stat_wide'", "");
 	heap->has_wide = n > 0;
+	n = 0;
+	if (status == HF_OK)
+		status = hf_query_int(db, &n, err, "SELECT EXISTS (SELECT 1 FROM root)", "");
+	heap->has_roots = n > 0;
 	heap->small = heap->live_count <= SMALL_HEAP;
 	n = 0;
 	if (status == HF_OK && heap->has_profile)

@@ -20,8 +20,9 @@ struct hf_heapdb {
 	bool sizes_requested;   /* sizes are what was asked for; of a sampled profile some are */
 	uint64_t doubtful_size; /* held only by words that are certainly no pointers */
 	bool partial;
-	bool has_wide; /* stat_wide is there: databases of older versions lack it */
-	bool small;    /* so few objects that any number of them may be looked at */
+	bool has_roots; /* a dump that is cut may have none */
+	bool has_wide;  /* stat_wide is there: databases of older versions lack it */
+	bool small;     /* so few objects that any number of them may be looked at */
 	/* Of the heap profile with the allocation sites; see report/site.h. */
 	bool has_profile, profile_tied, profile_sampled;
 	char profile_maker[32];

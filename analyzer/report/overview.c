@@ -4,13 +4,12 @@
 
 #include "base/fmt.h"
 #include "base/path.h"
-#include "report/also.h"
-#include "report/group.h"
 #include "report/report.h"
 #include "report/site.h"
+#include "report/suspects.h"
 #include "report/top_site.h"
 
-enum { SHOWN_SUSPECTS = 3, SHOWN_ROOTS = 5, BULK_STEPS = 2000 };
+enum { SHOWN_ROOTS = 5 };
 
 static enum hf_status meta_text(
 	sqlite3 *db, const char *key, char *ret, size_t size, struct hf_err *err)
@@ -147,7 +146,9 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 			hf_human_size(size, heap->live_size),
 			hf_human_count(count, heap->live_count), heap->live_count == 1 ? "" : "s",
 			hf_text_get(&taken));
-	if (heap->leak_count && heap->partial)
+	if (heap->leak_count && heap->partial && !heap->has_roots)
+		hf_emit_line(emit, "%-14s %s", "leaked", "not known: the dump has no roots");
+	else if (heap->leak_count && heap->partial)
 		hf_emit_line(emit, "%-14s at most %s (%s): what is missing may hold it", "leaked",
 			hf_human_size(size, heap->leak_size),
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)));
@@ -235,336 +236,6 @@ static enum hf_status account(struct hf_report *report, struct hf_err *err)
 	return status;
 }
 
-enum suspect_column {
-	BASIS,
-	SIZE,
-	COUNT,
-	PATH,
-	ADDR,
-	POINT_ADDR,
-	POINT_SIZE,
-	POINT_TYPE,
-	POINT_BELOW,
-	POINT_CHILDREN,
-	HELD_SIZE,
-	RETAINED_SIZE,
-	HOPS,
-	POINT_ID,
-	VARIABLE_ID,
-	OBJECT_ID,
-};
-
-static const char suspect_sql[] =
-	"SELECT basis, CASE WHEN basis IN ('retained', 'group') THEN retained_size ELSE held_size "
-	"END, CASE WHEN basis IN ('retained', 'group') THEN retained_count ELSE held_count END, "
-	"path, addr, "
-	"point_addr, point_size, point_type, CASE basis WHEN 'retained' THEN point_retained_size "
-	"ELSE point_held_size END, point_children, held_size, retained_size, hops, point_id, "
-	"variable_id, object_id "
-	"FROM suspect ORDER BY id";
-
-/* Before the chain that goes on from a point, in a stored path. */
-static const char chain_mark[] = " [chain ";
-
-/* Numbers of equal hops, "×746170", as people read them. */
-static void add_with_separators(struct hf_text *text, const char *path)
-{
-	static const char times[] = "×";
-	char number[HF_NUMBER_SIZE];
-	for (const char *at; (at = strstr(path, times)); path = at) {
-		at += sizeof(times) - 1;
-		hf_text_add(text, path, (size_t)(at - path));
-		uint64_t n;
-		if (hf_parse_u64(&at, &n))
-			hf_text_addf(text, "%s", hf_human_count(number, n));
-	}
-	hf_text_addf(text, "%s", path);
-}
-
-/* The stored path ends at the point; what goes on from there is shown as part of it: a chain of
- * equal links, which is in brackets there, or all that the point points to (next: its name, if it
- * has one). */
-static bool suspect_path(struct hf_text *text, sqlite3_stmt *q, const char *next)
-{
-	const char *path = hf_column_text(q, PATH), *chain = strstr(path, chain_mark);
-	_cleanup_(hf_text_deinit) struct hf_text raw = HF_TEXT_INIT;
-	if (!strcmp(hf_column_text(q, BASIS), "group")) {
-		hf_text_addf(text, "%s", path);
-		return false;
-	}
-	if (chain) {
-		const char *links = chain + sizeof(chain_mark) - 1, *end = strrchr(links, ']');
-		hf_text_addf(&raw, "%.*s%.*s", (int)(chain - path), path,
-			end ? (int)(end - links) : (int)strlen(links), links);
-	} else {
-		hf_text_addf(&raw, "%s%s", path,
-			hf_column_int(q, POINT_CHILDREN) <= 1 ? ""
-			: next[0]                             ? next
-							      : "->[*]");
-	}
-	add_with_separators(text, hf_text_get(&raw));
-	return chain != NULL;
-}
-
-/* Where most of what a suspect holds is, beyond its point. */
-struct bulk {
-	struct hf_text path; /* empty: there is nothing to add */
-	struct hf_text next; /* the first step from the point: "->buckets[*]" */
-	uint64_t size, count;
-	bool estimated; /* the figures are, from a sample */
-	int64_t site;   /* where most of it was allocated; 0: not known */
-	double site_share;
-};
-
-static void bulk_deinit(struct bulk *bulk)
-{
-	hf_text_deinit(&bulk->path);
-	hf_text_deinit(&bulk->next);
-}
-
-static enum hf_status point_node(
-	struct hf_report *report, int64_t id, struct hf_node *ret, struct hf_err *err)
-{
-	struct hf_object point;
-	enum hf_status status = hf_heapdb_object(&report->heap, id, &point, err);
-	if (status == HF_E_NOTFOUND)
-		return hf_err_set(
-			err, HF_E_CORRUPT, "the database has no object %lld", (long long)id);
-	*ret = (struct hf_node){.id = id,
-		.size = point.held_size,
-		.count = point.held_count,
-		.self_size = point.size};
-	return status;
-}
-
-static enum hf_status bulk_read(
-	struct hf_report *report, sqlite3_stmt *q, struct bulk *ret, struct hf_err *err)
-{
-	bool variable = hf_column_null(q, POINT_ADDR);
-	int64_t id = hf_column_int(q, variable ? VARIABLE_ID : POINT_ID);
-	if (!id || strcmp(hf_column_text(q, BASIS), "held") != 0 ||
-		strstr(hf_column_text(q, PATH), chain_mark))
-		return HF_OK;
-	struct hf_node node = {.id = id,
-		.variable = variable,
-		.size = (uint64_t)hf_column_int(q, SIZE),
-		.count = (uint64_t)hf_column_int(q, COUNT)};
-	enum hf_status status = variable ? HF_OK : point_node(report, id, &node, err);
-	if (status != HF_OK)
-		return status;
-	_cleanup_(hf_children_deinit) struct hf_children children = {0};
-	_cleanup_(hf_text_deinit) struct hf_text steps = HF_TEXT_INIT;
-	_cleanup_(hf_group_deinit) struct hf_group set = {0};
-	hf_children_init(&children, &report->heap, false);
-	status = hf_group_of(&children, &node, &set, err);
-	if (status == HF_OK && set.n_all > 1)
-		hf_group_name(&ret->next, &set, variable);
-	hf_text_addf(&steps, "%s", hf_text_get(&ret->next));
-	if (status == HF_OK)
-		status = hf_group_bulk(&children, &set, BULK_STEPS, &steps, err);
-	/* One step says no more than the suspect's own path does. */
-	if (status != HF_OK || set.any_word || set.n_all < 2)
-		return status;
-	hf_text_addf(&ret->path, "%s%s", hf_column_text(q, PATH), hf_text_get(&steps));
-	ret->estimated = set.estimated;
-	ret->size = (uint64_t)(set.size + 0.5);
-	ret->count = hf_group_number(set.n_all, set.estimated);
-	if (report->heap.profile_tied)
-		return hf_site_of_set(report, set.at, set.n, &ret->site, &ret->site_share, err);
-	return HF_OK;
-}
-
-static void bulk_line(struct hf_report *report, const struct bulk *bulk)
-{
-	char count[HF_NUMBER_SIZE], size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
-	if (!bulk->path.len)
-		return;
-	const char *about = bulk->estimated ? "~" : "";
-	hf_emit_line(report->emit, "   mostly %s  %s%s (%s) in %s%s objects%s",
-		hf_text_get(&bulk->path), about, hf_human_size(size, bulk->size),
-		hf_human_share(share, hf_percent(bulk->size, report->heap.live_size)), about,
-		hf_human_count(count, bulk->count), bulk->estimated ? ", by a sample" : "");
-}
-
-static enum hf_status bulk_site_line(
-	struct hf_report *report, const struct bulk *bulk, struct hf_err *err)
-{
-	enum { CALLERS = 3 };
-	if (!bulk->site)
-		return HF_OK;
-	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
-	enum hf_status status = hf_site_text(report, bulk->site, CALLERS, &text, err);
-	hf_emit_line(report->emit, "   %sallocated at %s", bulk->site_share < 95 ? "mostly " : "",
-		hf_text_get(&text));
-	return status;
-}
-
-/* Many objects of a kind, none of which is a suspect alone. */
-static void group_lines(struct hf_report *report, sqlite3_stmt *q, int number)
-{
-	char size[HF_NUMBER_SIZE], held[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE],
-		count[HF_NUMBER_SIZE];
-	uint64_t bytes = (uint64_t)hf_column_int(q, SIZE);
-	hf_emit_line(report->emit, "%d. %s %s %s", number,
-		hf_human_count(count, (uint64_t)hf_column_int(q, POINT_CHILDREN)),
-		hf_emit_times(report->emit), hf_column_text(q, PATH));
-	hf_emit_line(report->emit, "   together retain %s (%s), hold %s; e.g. 0x%llx",
-		hf_human_size(size, bytes),
-		hf_human_share(share, hf_percent(bytes, report->heap.live_size)),
-		hf_human_size(held, (uint64_t)hf_column_int(q, HELD_SIZE)),
-		(unsigned long long)hf_column_int(q, ADDR));
-}
-
-static void suspect_lines(struct hf_report *report, sqlite3_stmt *q, int number, const char *next)
-{
-	char size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE];
-	struct hf_emit *emit = report->emit;
-	const char *basis = hf_column_text(q, BASIS);
-	uint64_t bytes = (uint64_t)hf_column_int(q, SIZE);
-	if (!strcmp(basis, "group")) {
-		group_lines(report, q, number);
-		return;
-	}
-	_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
-	bool chain = suspect_path(&path, q, next);
-	hf_emit_line(emit, "%d. %s  %s %s (%s)", number, hf_text_get(&path),
-		!strcmp(basis, "retained") ? "retains"
-		: !strcmp(basis, "leaked") ? "leaked, holds"
-					   : "holds",
-		hf_human_size(size, bytes),
-		hf_human_share(share, hf_percent(bytes, report->heap.live_size)));
-	if (hf_column_null(q, POINT_ADDR))
-		hf_emit_line(emit, "   spreads over %s objects right below it",
-			hf_human_count(count, (uint64_t)hf_column_int(q, POINT_CHILDREN)));
-	else if (chain)
-		hf_emit_line(emit, "   piles up along a chain that starts at 0x%llx",
-			(unsigned long long)hf_column_int(q, POINT_ADDR));
-	else {
-		int64_t below = hf_column_int(q, POINT_CHILDREN);
-		hf_emit_line(emit, "   piles up at 0x%llx (%s): %s object%s below it",
-			(unsigned long long)hf_column_int(q, POINT_ADDR),
-			hf_column_null(q, POINT_TYPE)
-				? hf_human_size(size, (uint64_t)hf_column_int(q, POINT_SIZE))
-				: hf_column_text(q, POINT_TYPE),
-			below ? hf_human_count(count, (uint64_t)below) : "no",
-			below == 1 ? "" : "s");
-	}
-}
-
-/* Where a suspect retains much less than it holds: which words spoil it, summed by what they are
- * in, with what they reach. */
-static enum hf_status spoil_lines(struct hf_report *report, sqlite3_stmt *q, struct hf_err *err)
-{
-	enum { SHOWN = 3, LITTLE_PERCENT = 85 };
-	struct hf_also_top top = {.variable_id = hf_column_int(q, VARIABLE_ID),
-		.thorough = true,
-		.held_size = (uint64_t)hf_column_int(q, HELD_SIZE),
-		.retained_size = (uint64_t)hf_column_int(q, RETAINED_SIZE)};
-	if (!top.variable_id)
-		top.object_id = hf_column_int(q, OBJECT_ID);
-	if (strcmp(hf_column_text(q, BASIS), "held") != 0 ||
-		hf_percent(top.retained_size, top.held_size) >= LITTLE_PERCENT)
-		return HF_OK;
-	_cleanup_(hf_also_deinit) struct hf_also also = {0};
-	_cleanup_(hf_also_sources_deinit) struct hf_also_sources sources = {0};
-	enum hf_status status = hf_also_find(&report->heap, &top, &also, err);
-	if (status == HF_OK)
-		status = hf_also_sum(&report->heap, &also, &sources, err);
-	char size[HF_NUMBER_SIZE];
-	if (status == HF_OK)
-		hf_emit_line(report->emit, "   retains %s of it: %s",
-			hf_human_size(size, top.retained_size),
-			also.n ? "these words reach in, too" : "other words reach in, too");
-	for (size_t i = 0; status == HF_OK && i < sources.n && i < SHOWN; i++) {
-		const struct hf_also_source *s = &sources.at[i];
-		_cleanup_(hf_text_deinit) struct hf_text from = HF_TEXT_INIT;
-		status = hf_also_source_text(
-			&from, &report->heap, &also, s, hf_emit_dots(report->emit), err);
-		hf_emit_line(report->emit, "     %s%s by %s", s->estimated ? "~" : "",
-			hf_human_size(size, hf_group_number(s->bytes, s->estimated)),
-			hf_text_get(&from));
-	}
-	if (status == HF_OK && sources.n > SHOWN)
-		hf_emit_line(report->emit, "     %s and %s%zu more", hf_emit_dots(report->emit),
-			also.complete ? "" : "at least ", sources.n - SHOWN);
-	return status;
-}
-
-static enum hf_status suspects(struct hf_report *report, uint64_t *ret_point, struct hf_err *err)
-{
-	static const struct hf_column columns[] = {
-		{"basis", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
-		{"size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
-		{"share", "", HF_VALUE_SHARE, HF_COLUMN_JSON},
-		{"count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
-		{"path", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
-		{"addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
-		{"point_addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
-		{"point_type", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
-		{"point_below", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
-		{"point_children", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
-		{"held_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
-		{"retained_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
-		{"hops", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
-		{"bulk_path", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
-		{"bulk_size", "", HF_VALUE_SIZE, HF_COLUMN_JSON},
-		{"bulk_count", "", HF_VALUE_COUNT, HF_COLUMN_JSON},
-		{"bulk_estimated", "", HF_VALUE_BOOL, HF_COLUMN_JSON},
-		{"bulk_site_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
-	};
-	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	enum hf_status status = hf_query(report->heap.db, &q, err, suspect_sql, "");
-	int n = 0;
-	hf_emit_title(report->emit, "Who holds most");
-	hf_emit_table_begin(
-		report->emit, "suspects", columns, sizeof(columns) / sizeof(columns[0]));
-	while (hf_row(q, &status, err)) {
-		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
-		_cleanup_(bulk_deinit) struct bulk bulk = {
-			.path = HF_TEXT_INIT, .next = HF_TEXT_INIT};
-		if (n++ < SHOWN_SUSPECTS) {
-			status = bulk_read(report, q, &bulk, err);
-			suspect_lines(report, q, n, hf_text_get(&bulk.next));
-			bulk_line(report, &bulk);
-			hf_report_keys_note(report, hf_text_get(&bulk.path));
-			if (status == HF_OK)
-				status = bulk_site_line(report, &bulk, err);
-			if (status == HF_OK)
-				status = spoil_lines(report, q, err);
-		}
-		suspect_path(&path, q, hf_text_get(&bulk.next));
-		if (n == 1)
-			*ret_point = (uint64_t)hf_column_int(
-				q, hf_column_null(q, POINT_ADDR) ? ADDR : POINT_ADDR);
-		hf_emit_row(report->emit, HF_NO_ROW,
-			(struct hf_cell[]){
-				hf_column_cell(q, BASIS),
-				hf_column_cell(q, SIZE),
-				hf_cell_real(hf_percent(
-					(uint64_t)hf_column_int(q, SIZE), report->heap.live_size)),
-				hf_column_cell(q, COUNT),
-				hf_cell_text(hf_text_get(&path)),
-				hf_column_cell(q, ADDR),
-				hf_column_cell(q, POINT_ADDR),
-				hf_column_cell(q, POINT_TYPE),
-				hf_column_cell(q, POINT_BELOW),
-				hf_column_cell(q, POINT_CHILDREN),
-				hf_column_cell(q, HELD_SIZE),
-				hf_column_cell(q, RETAINED_SIZE),
-				hf_column_cell(q, HOPS),
-				hf_cell_text(bulk.path.len ? hf_text_get(&bulk.path) : NULL),
-				bulk.path.len ? hf_cell_int((int64_t)bulk.size) : hf_cell_null(),
-				bulk.path.len ? hf_cell_int((int64_t)bulk.count) : hf_cell_null(),
-				bulk.path.len ? hf_cell_int(bulk.estimated) : hf_cell_null(),
-				bulk.site ? hf_cell_int(bulk.site) : hf_cell_null(),
-			});
-	}
-	hf_emit_table_end(report->emit);
-	if (status == HF_OK && !n)
-		hf_emit_line(report->emit, "nothing stands out: no root holds a tenth of the heap");
-	return status;
-}
-
 static enum hf_status roots(struct hf_report *report, struct hf_err *err)
 {
 	hf_emit_title(report->emit, "Largest roots");
@@ -595,6 +266,31 @@ static enum hf_status sites(struct hf_report *report, struct hf_err *err)
 	return status;
 }
 
+/* What to ask next: only what the dump can answer. */
+static void next(struct hf_report *report, uint64_t point)
+{
+	const struct hf_heapdb *heap = &report->heap;
+	char addr[HF_NUMBER_SIZE];
+	snprintf(addr, sizeof(addr), "0x%llx", (unsigned long long)point);
+	if (!heap->live_count && !heap->partial)
+		return;
+	hf_emit_title(report->emit, "Next");
+	if (point)
+		hf_report_hint(report, "who", addr, "the path, hop by hop");
+	if (heap->live_count && heap->has_roots)
+		hf_report_hint(report, "tree", NULL, "where it divides");
+	if (heap->leak_count && (heap->has_roots || !heap->partial))
+		hf_report_hint(report, "leaks", NULL, "what nothing reaches");
+	if (heap->partial)
+		hf_report_hint(report, "info", NULL, "what is missing");
+	if (heap->partial && !heap->has_roots && heap->live_count)
+		hf_report_hint(report, "top", "--by type", "what there is, by type");
+	if (heap->partial && !heap->live_count && heap->has_profile)
+		hf_report_hint(report, "top", "--by site", "what was allocated where");
+	else if (heap->partial && !heap->live_count)
+		hf_emit_hint(report->emit, "holdfast run -- CMD", "what is allocated where");
+}
+
 enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err)
 {
 	uint64_t point = 0;
@@ -606,7 +302,7 @@ enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err)
 	if (status == HF_OK)
 		status = warnings(report, err);
 	if (status == HF_OK)
-		status = suspects(report, &point, err);
+		status = hf_report_suspects(report, &point, err);
 	if (status == HF_OK)
 		status = roots(report, err);
 	if (status == HF_OK)
@@ -615,13 +311,6 @@ enum hf_status hf_report_overview(struct hf_report *report, struct hf_err *err)
 		status = account(report, err);
 	if (status != HF_OK)
 		return status;
-	char addr[HF_NUMBER_SIZE];
-	snprintf(addr, sizeof(addr), "0x%llx", (unsigned long long)point);
-	hf_emit_title(report->emit, "Next");
-	if (point)
-		hf_report_hint(report, "who", addr, "the path, hop by hop");
-	hf_report_hint(report, "tree", NULL, "where it divides");
-	if (report->heap.leak_count)
-		hf_report_hint(report, "leaks", NULL, "what nothing reaches");
+	next(report, point);
 	return HF_OK;
 }

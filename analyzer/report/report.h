@@ -59,9 +59,9 @@ enum hf_status hf_report_top(
 struct hf_tree_options {
 	bool has_addr, dominators;
 	uint64_t addr;
-	int64_t n;           /* children shown of a node */
-	int64_t depth;       /* drops shown below one another */
-	int64_t min_percent; /* children below this share of the whole are summed up */
+	int64_t n;          /* children shown of a node */
+	int64_t depth;      /* drops shown below one another */
+	double min_percent; /* children below this share of the whole are summed up */
 };
 enum hf_status hf_report_tree(
 	struct hf_report *report, const struct hf_tree_options *options, struct hf_err *err);

@@ -55,6 +55,15 @@ struct by {
 
 static const char no_sites[] = "This heap has no allocation sites.";
 
+static const char *none_text(const struct hf_heapdb *heap, const struct by *by)
+{
+	if (heap->partial && !heap->live_count)
+		return "Not known: the dump has no objects.";
+	if (heap->partial && !heap->has_roots && !strcmp(by->name, "root"))
+		return "Not known: the dump has no roots.";
+	return by->none;
+}
+
 static void more(struct hf_report *report, const struct by *by,
 	const struct hf_top_options *options, int64_t shown, int64_t all)
 {
@@ -69,7 +78,7 @@ static void more(struct hf_report *report, const struct by *by,
 			hf_human_count(number, (uint64_t)(all - shown)));
 	/* of a profile without samples a note has told */
 	if (!all && !(by->none == no_sites && report->heap.has_profile))
-		hf_emit_line(report->emit, "%s", by->none);
+		hf_emit_line(report->emit, "%s", none_text(&report->heap, by));
 }
 
 static enum hf_status count_more(struct hf_report *report, const struct by *by,

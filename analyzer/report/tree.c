@@ -110,7 +110,7 @@ static void add_child(struct below *b, const struct hf_child *child)
 
 static bool is_large(const struct tree *t, uint64_t size)
 {
-	return hf_percent(size, t->whole) >= (double)t->options->min_percent;
+	return hf_percent(size, t->whole) >= t->options->min_percent;
 }
 
 static enum hf_status read_below(
@@ -458,7 +458,7 @@ static enum hf_status show_variable(struct tree *t, const struct pending *p, str
 static bool is_large_root(const struct tree *t, uint64_t size)
 {
 	double percent = hf_percent(size, t->whole);
-	return percent * 5 >= (double)t->options->min_percent || !t->n_pending ||
+	return percent * 5 >= t->options->min_percent || !t->n_pending ||
 	       (t->n_pending < 3 && percent >= SMALLEST_PERCENT);
 }
 
@@ -572,7 +572,9 @@ static void other_roots(struct tree *t)
 			"rest", NULL);
 	if (heap->leak_count)
 		emit_row(t, &top, heap->leak_size, heap->leak_count, 0,
-			"(leaked: no root reaches it)", "leaked", NULL);
+			heap->partial && !heap->has_roots ? "(not known: the dump has no roots)"
+							  : "(leaked: no root reaches it)",
+			"leaked", NULL);
 }
 
 static void tree_destroy(struct tree **t)
@@ -641,6 +643,10 @@ enum hf_status hf_report_tree(
 	if (status == HF_OK && !options->has_addr)
 		other_roots(t);
 	hf_emit_table_end(report->emit);
+	if (!report->heap.live_count)
+		hf_emit_line(report->emit, "%s",
+			report->heap.partial ? "Not known: the dump has no objects."
+					     : "There are no objects.");
 	if (t->estimated)
 		hf_emit_line(report->emit,
 			"~ is estimated: of sets with very many members a sample is looked at.");

@@ -7,7 +7,7 @@ summaries) is worked out here in the plainest way, so that it can serve as an or
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
 findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `indexed`: with a second way to every session.
-`empty`: no objects. `shaped`: lists and search trees, see shaped(). `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
+`empty`: no objects. `hollow`, `rootless`: partial without objects, without roots. `shaped`: lists and search trees, see shaped(). `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
 and a leak. `usable`: sessions as a dump has them that does not tell what was asked for. `other`: sessions of another program.
 `one`: one leaked object.
 """
@@ -113,10 +113,10 @@ def sessions(n_sessions, spoilt=False, leak=0, indexed=False):
 
 def shaped():
     """g_queue: its head, a word at the same offset as a list's links, and 50 of these. g_jobs: a list of 60, of which one
-    in the middle holds half. g_tree: a search tree of 60, with a value each. g_map: another of 40 as a container has it,
+    in the middle holds half. g_tree: a search tree of 60, with a value each. g_conf: an array with most of what it holds, but not nearly all. g_map: another of 40 as a container has it,
     with words to its first and its last node beside that to the topmost one."""
     h = Heap()
-    for i, (name, size) in enumerate((("g_queue", 8), ("g_jobs", 8), ("g_tree", 8), ("g_map", 48))):
+    for i, (name, size) in enumerate((("g_queue", 8), ("g_jobs", 8), ("g_tree", 8), ("g_map", 48), ("g_conf", 8))):
         h.variable("global", name, 0x555555760100 + 64 * i, size, module=1)
 
     def chain(above, n, size):
@@ -154,8 +154,22 @@ def shaped():
     nodes = search_tree([20] + [i * 13 % 40 for i in range(40) if i * 13 % 40 != 20], 500)
     for word, key in ((16, 20), (24, 0), (32, 39)):
         h.root(4, word, nodes[key])
-    h.suspects = [(3, tree[54], "g_tree"), (4, nodes[20], "g_map"), (2, jobs[0], "g_jobs [chain ->[+0] ×60]"),
+    conf, hosts = h.alloc(200), h.alloc(240)
+    h.root(5, 0, conf)
+    h.point(conf, 8, hosts)
+    h.point(conf, 16, h.alloc(2000))
+    for i in range(30):
+        h.point(hosts, 8 * i, h.alloc(200))
+    h.suspects = [(5, hosts, "g_conf->[+8]"), (3, tree[54], "g_tree"), (4, nodes[20], "g_map"), (2, jobs[0], "g_jobs [chain ->[+0] ×60]"),
                   (1, queue, "g_queue->[+0] [chain ->[+0] ×50]")]
+    return h
+
+
+def rootless():
+    """A dump that was cut before its roots."""
+    h = Heap()
+    a, b, _ = h.alloc(100), h.alloc(200), h.alloc(300)
+    h.point(a, 0, b)
     return h
 
 
@@ -294,6 +308,8 @@ def summaries(db, h, a):
                point_retained_size=retained[0][point], point_children=len([o for o in a["best"] if a["best"][o][0] == point]),
                hops=path.count("->"), path=path)
     if h.suspects:
+        return live
+    if not h.roots:
         return live
     head = h.roots[1]["object"]
     suspect(2, head, head, 1, "cache[+0x10] [chain ->[+0] ×300]")
@@ -481,7 +497,8 @@ def add_sites(path, sampled):
 def main():
     schema_dir, path = sys.argv[1:3]
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
-    h = Heap() if name == "empty" else shaped() if name == "shaped" else sessions({"grown": 24, "more": 40, "typed_grown": 24}.get(name, 16), name == "spoilt",
+    drawn = {"empty": Heap, "hollow": Heap, "rootless": rootless, "shaped": shaped}.get(name)
+    h = drawn() if drawn else sessions({"grown": 24, "more": 40, "typed_grown": 24}.get(name, 16), name == "spoilt",
                                                 3000 if name == "typed_grown" else 0, name == "indexed")
     if name == "one":
         h = Heap()
@@ -489,7 +506,7 @@ def main():
     if name == "usable":
         for o in h.objects:
             o[1] = o[2]
-    build(schema_dir, path, h, name == "partial", name)
+    build(schema_dir, path, h, name in ("partial", "hollow", "rootless"), name)
     if name in ("sited", "sampled"):
         add_sites(path, name == "sampled")
     if name.startswith("typed"):

@@ -61,7 +61,12 @@ CASES = {
     "top_type": (0, "top sessions.hfdb --by type"),
     "top_site": (0, "top sessions.hfdb --by site"),
     "tree": (0, "tree sessions.hfdb"),
-    "tree_shaped": (0, "tree shaped.hfdb --min 1"),
+    "tree_shaped": (0, "tree shaped.hfdb --min 1.5"),
+    "report_hollow": (4, "report hollow.hfdb"),
+    "tree_hollow": (4, "tree hollow.hfdb"),
+    "top_root_hollow": (4, "top hollow.hfdb --by root"),
+    "report_rootless": (4, "report rootless.hfdb"),
+    "tree_rootless": (4, "tree rootless.hfdb"),
     "report_shaped": (0, "report shaped.hfdb"),
     "tree_addr": (0, "tree sessions.hfdb {table}"),
     "tree_dominators": (0, "tree sessions.hfdb --dominators"),
@@ -399,7 +404,7 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "shaped", "sited", "sampled", "typed", "typed_grown",
+        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "hollow", "rootless", "shaped", "sited", "sampled", "typed", "typed_grown",
                      "usable", "other", "one"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
