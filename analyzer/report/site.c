@@ -105,6 +105,48 @@ enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_caller
 		       : HF_OK;
 }
 
+/* "T" of "std::__new_allocator<T>::allocate"; its end, or NULL if it is no such function. */
+static const char *allocated_type(const char *function, const char **ret_end)
+{
+	static const char allocator[] = "allocator<", allocate[] = "::allocate";
+	const char *at = strstr(function, allocator);
+	const char *end = at ? end_of_arguments(at + sizeof(allocator) - 2) : NULL;
+	if (!end || strcmp(end, allocate) != 0)
+		return NULL;
+	*ret_end = end - 1 - (end[-2] == ' ');
+	return at + sizeof(allocator) - 1;
+}
+
+enum hf_status hf_site_detail(
+	struct hf_report *report, int64_t site, struct hf_text *text, struct hf_err *err)
+{
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	_cleanup_(hf_text_deinit) struct hf_text detail = HF_TEXT_INIT, type = HF_TEXT_INIT;
+	enum hf_status status = hf_query(report->heap.db, &q, err,
+		"SELECT f.function FROM site s JOIN site_frame f ON f.site_id = s.id "
+		"WHERE s.id = ? AND f.depth < s.depth ORDER BY f.depth",
+		"i", site);
+	const char *dots = hf_emit_dots(report->emit), *end;
+	while (hf_row(q, &status, err)) {
+		const char *function = hf_column_text(q, 0);
+		const char *of = allocated_type(function, &end);
+		hf_text_clear(&detail);
+		if (of) {
+			hf_text_add(&type, of, (size_t)(end - of));
+			hf_text_addf(&detail, ", for ");
+			add_short(&detail, hf_text_get(&type), dots);
+			break;
+		}
+		/* The outermost one says most; operator new says nothing. */
+		if (strstr(function, "::")) {
+			hf_text_addf(&detail, ", in ");
+			add_short(&detail, function, dots);
+		}
+	}
+	hf_text_addf(text, "%s", hf_text_get(&detail));
+	return status;
+}
+
 struct share {
 	int64_t site;
 	double size;

@@ -13,6 +13,11 @@
  * name. */
 enum hf_status hf_site_text(struct hf_report *report, int64_t site, int n_callers,
 	struct hf_text *text, struct hf_err *err);
+/* What tells it from others of the same line: ", for std::_List_node<Item>" by the type that an
+ * allocator was asked for, ", in std::string::reserve" by the library's function. Nothing where it
+ * is called without any. */
+enum hf_status hf_site_detail(
+	struct hf_report *report, int64_t site, struct hf_text *text, struct hf_err *err);
 /* The site that most bytes of a set of objects come from: 0 if none of them has one. *ret_share: of
  * the bytes of those that have one, percent. */
 enum hf_status hf_site_of_set(struct hf_report *report, const struct hf_member *members, size_t n,

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "report/also.h"
+#include "report/also_note.h"
 #include "report/place.h"
 #include "report/site.h"
 
@@ -209,6 +209,8 @@ static enum hf_status spoil_lines(struct hf_report *report, const struct hf_susp
 	if (status == HF_OK && sources.n > SHOWN)
 		hf_emit_line(report->emit, "     %s and %s%zu more", hf_emit_dots(report->emit),
 			also.complete ? "" : "at least ", sources.n - SHOWN);
+	if (status == HF_OK)
+		status = hf_also_note(report, &top, &also, "     ", err);
 	return status;
 }
 

@@ -1,5 +1,6 @@
 #include "report/top_site.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "report/site.h"
@@ -77,6 +78,21 @@ static const char *where(const struct hf_heapdb *heap)
 	return shows_estimates(heap) ? "WHERE live_bytes > 0" : "WHERE count > 0 OR live_bytes > 0";
 }
 
+/* The column that is sorted by is the first one mostly; else people are told. */
+static void note_order(
+	struct hf_report *report, const struct hf_column columns[N_COLUMNS], const char *order)
+{
+	const struct hf_column *first = NULL, *by = NULL;
+	for (int i = 0; i < N_COLUMNS; i++) {
+		if (columns[i].flags & HF_COLUMN_JSON)
+			continue;
+		first = first ? first : &columns[i];
+		by = by || strcmp(columns[i].key, order) != 0 ? by : &columns[i];
+	}
+	if (by && by != first)
+		hf_emit_line(report->emit, "Sorted by %s.", by->title);
+}
+
 /* Which figures people see: those of the objects where all are known, else the profile's. */
 static void choose_columns(
 	const struct hf_heapdb *heap, enum hf_site_by by, struct hf_column columns[N_COLUMNS])
@@ -115,14 +131,87 @@ static const char *order_by(const struct hf_heapdb *heap, enum hf_site_by by, co
 	return !order && by == HF_BY_SITE ? "retained_size" : "size";
 }
 
+enum { SITE_ID_AT = 9, FUNCTION_AT = 10, MODULE_AT = 13 };
+
 static enum hf_status name_of(struct hf_report *report, enum hf_site_by by, sqlite3_stmt *q,
 	struct hf_text *text, struct hf_err *err)
 {
-	enum { CALLERS = 4, SITE_ID_AT = 9, FUNCTION_AT = 10, MODULE_AT = 13 };
+	enum { CALLERS = 4 };
 	if (by == HF_BY_SITE && !hf_column_null(q, SITE_ID_AT))
 		return hf_site_text(report, hf_column_int(q, SITE_ID_AT), CALLERS, text, err);
 	const char *name = hf_column_text(q, by == HF_BY_MODULE ? MODULE_AT : FUNCTION_AT);
 	hf_text_addf(text, "%s", name);
+	return HF_OK;
+}
+
+/* Names of the rows, in their order. */
+struct names {
+	char **at; /* owned, as the names are */
+	size_t n, cap;
+};
+
+static void names_deinit(struct names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->at[i]);
+	free(names->at);
+}
+
+static enum hf_status names_push(struct names *names, const char *name, struct hf_err *err)
+{
+	if (names->n == names->cap) {
+		size_t cap = names->cap ? 2 * names->cap : 64;
+		char **at = reallocarray(names->at, cap, sizeof(*at));
+		if (!at)
+			return hf_err_set(err, HF_E_NOMEM, "no memory for names of sites");
+		names->at = at;
+		names->cap = cap;
+	}
+	names->at[names->n] = strdup(name);
+	return names->at[names->n] ? (names->n++, HF_OK)
+				   : hf_err_set(err, HF_E_NOMEM, "no memory for names of sites");
+}
+
+static void ids_deinit(int64_t **ids)
+{
+	free(*ids);
+}
+
+static bool is_twice(const struct names *names, size_t i)
+{
+	for (size_t k = 0; k < names->n; k++)
+		if (k != i && !strcmp(names->at[k], names->at[i]))
+			return true;
+	return false;
+}
+
+/* Sites that would read alike get what tells them apart: the type or function behind the line, and
+ * if that is the same, too, their numbers. */
+static enum hf_status tell_apart(
+	struct hf_report *report, struct names *names, const int64_t *sites, struct hf_err *err)
+{
+	enum { BY_DETAIL, BY_NUMBER, N_WAYS };
+	for (int way = 0; way < N_WAYS; way++) {
+		struct names told = {0};
+		enum hf_status status = HF_OK;
+		for (size_t i = 0; i < names->n && status == HF_OK; i++) {
+			_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
+			hf_text_addf(&text, "%s", names->at[i]);
+			bool twice = is_twice(names, i);
+			if (twice && way == BY_DETAIL)
+				status = hf_site_detail(report, sites[i], &text, err);
+			else if (twice)
+				hf_text_addf(&text, ", site %lld", (long long)sites[i]);
+			if (status == HF_OK)
+				status = names_push(&told, hf_text_get(&text), err);
+		}
+		if (status != HF_OK) {
+			names_deinit(&told);
+			return status;
+		}
+		names_deinit(names);
+		*names = told;
+	}
 	return HF_OK;
 }
 
@@ -160,23 +249,37 @@ enum hf_status hf_top_sites(struct hf_report *report, enum hf_site_by by, const 
 			"SELECT coalesce(sum(live_bytes), 0) FROM site", "");
 	if (status != HF_OK)
 		return status;
+	const char *sorted = order_by(&report->heap, by, order);
 	choose_columns(&report->heap, by, columns);
+	if (*ret_all)
+		note_order(report, columns, sorted);
 	snprintf(sql, sizeof(sql),
 		"SELECT * FROM (%s) %s ORDER BY %s DESC NULLS LAST, size DESC, site_id, "
 		"function, module LIMIT ?",
-		sources[by], where(&report->heap), order_by(&report->heap, by, order));
+		sources[by], where(&report->heap), sorted);
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	_cleanup_(names_deinit) struct names names = {0};
+	_cleanup_(ids_deinit) int64_t *ids = calloc((size_t)*ret_all + 1, sizeof(*ids));
+	if (!ids)
+		return hf_err_set(err, HF_E_NOMEM, "no memory for sites");
 	status = hf_query(db, &q, err, sql, "i", n);
-	*ret_shown = 0;
-	hf_emit_table_begin(report->emit, "rows", columns, N_COLUMNS);
-	while (hf_row(q, &status, err)) {
+	while (names.n < (size_t)*ret_all && hf_row(q, &status, err)) {
 		_cleanup_(hf_text_deinit) struct hf_text name = HF_TEXT_INIT;
+		ids[names.n] = hf_column_int(q, SITE_ID_AT);
 		status = name_of(report, by, q, &name, err);
-		if (status != HF_OK)
-			break;
-		emit_row(report, q, (uint64_t)profile_bytes, hf_text_get(&name));
-		++*ret_shown;
+		if (status == HF_OK)
+			status = names_push(&names, hf_text_get(&name), err);
 	}
+	if (status == HF_OK && by == HF_BY_SITE)
+		status = tell_apart(report, &names, ids, err);
+	if (status != HF_OK)
+		return status;
+	sqlite3_reset(q);
+	size_t shown = 0;
+	hf_emit_table_begin(report->emit, "rows", columns, N_COLUMNS);
+	while (shown < names.n && hf_row(q, &status, err))
+		emit_row(report, q, (uint64_t)profile_bytes, names.at[shown++]);
 	hf_emit_table_end(report->emit);
+	*ret_shown = (int64_t)shown;
 	return status;
 }

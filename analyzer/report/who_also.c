@@ -1,5 +1,5 @@
 #include "base/cleanup.h"
-#include "report/also.h"
+#include "report/also_note.h"
 #include "report/group.h"
 #include "report/who_all.h"
 
@@ -127,5 +127,7 @@ enum hf_status hf_who_also(
 	hf_emit_fact(emit, "also_holds_complete", NULL, HF_VALUE_BOOL, hf_cell_int(also.complete));
 	if (!also.complete)
 		hf_emit_line(emit, "(there is too much below it to look at all of it)");
+	if (status == HF_OK)
+		status = hf_also_note(report, &top, &also, "  ", err);
 	return status;
 }

@@ -7,7 +7,7 @@ summaries) is worked out here in the plainest way, so that it can serve as an or
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
 findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `indexed`: with a second way to every session.
-`empty`: no objects. `hollow`, `rootless`: partial without objects, without roots. `shaped`: lists and search trees, see shaped(). `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
+`empty`: no objects. `hollow`, `rootless`: partial without objects, without roots. `shaped`: lists and search trees, see shaped(). `threaded`: see there. `alike`: `sited` with more sites of one line. `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
 and a leak. `usable`: sessions as a dump has them that does not tell what was asked for. `other`: sessions of another program.
 `one`: one leaked object.
 """
@@ -170,6 +170,24 @@ def rootless():
     h = Heap()
     a, b, _ = h.alloc(100), h.alloc(200), h.alloc(300)
     h.point(a, 0, b)
+    return h
+
+
+def threaded():
+    """g_index: an array of 20 nodes, each of which points to the next one, too; a buffer of worker_buffer's points to the
+    first one by accident."""
+    h = Heap()
+    h.variable("global", "g_index", 0x555555760100, 8, module=1)
+    h.variable("tls", "worker_buffer", 0x7ffff7d8a6e0, 8, module=1, thread=2)
+    index, buffer = h.alloc(160), h.alloc(512)
+    h.root(1, 0, index)
+    h.root(2, 0, buffer)
+    nodes = [h.alloc(100) for _ in range(20)]
+    for i, node in enumerate(nodes):
+        h.point(index, 8 * i, node)
+        h.point(node, 0, nodes[i + 1] if i < 19 else index)
+    h.point(buffer, 64, nodes[0])
+    h.suspects = [(1, index, "g_index")]
     return h
 
 
@@ -450,6 +468,13 @@ SITES = {
 }
 
 
+# More, of the line of site 2.
+ALIKE_SITES = {size: (number, [("operator new", None, 0), *inner, *SITES[48][1][2:]], 1 + len(inner)) for size, number, inner in (
+    (512, 4, [("std::__new_allocator<std::_List_node<std::string> >::allocate", None, 0), ("std::list<std::string>::push_back", None, 0)]),
+    (40, 5, [("std::vector<Item, std::allocator<Item> >::reserve", None, 0)]),
+    (200, 6, [("std::vector<Item, std::allocator<Item> >::reserve", None, 0)]))}
+
+
 def add_sites(path, sampled):
     """What a heap profile adds: every object of the sizes above has a site, or every third one has."""
     db = sqlite3.connect(path)
@@ -497,7 +522,7 @@ def add_sites(path, sampled):
 def main():
     schema_dir, path = sys.argv[1:3]
     name = sys.argv[3] if len(sys.argv) > 3 else "sessions"
-    drawn = {"empty": Heap, "hollow": Heap, "rootless": rootless, "shaped": shaped}.get(name)
+    drawn = {"empty": Heap, "hollow": Heap, "rootless": rootless, "shaped": shaped, "threaded": threaded}.get(name)
     h = drawn() if drawn else sessions({"grown": 24, "more": 40, "typed_grown": 24}.get(name, 16), name == "spoilt",
                                                 3000 if name == "typed_grown" else 0, name == "indexed")
     if name == "one":
@@ -507,6 +532,16 @@ def main():
         for o in h.objects:
             o[1] = o[2]
     build(schema_dir, path, h, name in ("partial", "hollow", "rootless"), name)
+    if name == "alike":
+        SITES.update(ALIKE_SITES)
+        name = "sited"
+    if name == "threaded":
+        db = sqlite3.connect(path)
+        insert(db, "type", id=1, name="char[]", size=1, kind="array", origin="dwarf")
+        insert(db, "field", id=1, type_id=1, offset=0, name="[]", pointer=0, stride=1)
+        db.execute("UPDATE edge SET field_id = 1 WHERE src_id = 2")
+        db.commit()
+        db.close()
     if name in ("sited", "sampled"):
         add_sites(path, name == "sampled")
     if name.startswith("typed"):

@@ -62,6 +62,9 @@ CASES = {
     "top_site": (0, "top sessions.hfdb --by site"),
     "tree": (0, "tree sessions.hfdb"),
     "tree_shaped": (0, "tree shaped.hfdb --min 1.5"),
+    "report_threaded": (0, "report threaded.hfdb"),
+    "who_threaded": (0, "who threaded.hfdb 0x555555770010"),
+    "site_top_alike": (0, "top alike.hfdb --by site"),
     "report_hollow": (4, "report hollow.hfdb"),
     "tree_hollow": (4, "tree hollow.hfdb"),
     "top_root_hollow": (4, "top hollow.hfdb --by root"),
@@ -404,7 +407,7 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "hollow", "rootless", "shaped", "sited", "sampled", "typed", "typed_grown",
+        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "hollow", "rootless", "threaded", "alike", "shaped", "sited", "sampled", "typed", "typed_grown",
                      "usable", "other", "one"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
