@@ -324,9 +324,12 @@ enum hf_status hf_set_paths_emit(struct hf_set_paths *set, const char *key, int6
 		hf_cell_int(n_order > n ? (int64_t)n_order - n : 0));
 	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], more[HF_NUMBER_SIZE];
 	if (left_count)
-		hf_emit_line(emit, "and %s more paths to %s objects, which hold %s (-n %u: all)",
+		hf_emit_line(emit,
+			"and %s more path%s to %s object%s, which hold%s %s (-n %u: all)",
 			hf_human_count(more, n_order - (uint64_t)n),
-			hf_human_count(count, left_count), hf_human_size(size, left), n_order);
+			n_order - (uint64_t)n == 1 ? "" : "s", hf_human_count(count, left_count),
+			left_count == 1 ? "" : "s", left_count == 1 ? "s" : "",
+			hf_human_size(size, left), n_order);
 	return status;
 }
 
