@@ -295,24 +295,49 @@ static uint32_t untyped_module(struct load *load)
 	return found;
 }
 
-static void say_advice(struct load *load, const char *advice)
+/* The module that most of the frames without a name are in, those of one that is spared apart. */
+static uint32_t unnamed_module(struct load *load, uint32_t spared)
+{
+	const struct hf_heap *heap = &load->heap;
+	const struct hf_names *names = &load->names;
+	uint32_t *n = calloc(heap->modules.n + 1, sizeof(*n)), found = HF_NONE;
+	for (size_t i = 0; n && i < names->n_site_frames; i++) {
+		uint32_t module = names->site_frames[i].module;
+		if (module && module <= heap->modules.n && !names->site_frames[i].function)
+			n[module - 1]++;
+	}
+	for (uint32_t m = 0; n && m < heap->modules.n; m++) {
+		if (n[m] && m != spared && !is_system(heap->modules.at[m].path) &&
+			hf_debug_module(load->files, m)->state != HF_DEBUG_OK &&
+			(found == HF_NONE || n[m] > n[found]))
+			found = m;
+	}
+	free(n);
+	return found;
+}
+
+static void say_advice(struct load *load, const char *of, const char *advice)
 {
 	if (!advice[0])
 		return;
-	hf_heap_finding(&load->heap, HF_INFO, 0, "types and field names: %s", advice);
+	hf_heap_finding(&load->heap, HF_INFO, 0, "%s: %s", of, advice);
 	if (load->options->message)
 		load->options->message(load->options->ctx, advice);
 }
 
-/* One line where debug information is missing, and one of each module with split DWARF that is not
- * all read. */
+/* One line where debug information is missing, one where it is of frames of call stacks, and one of
+ * each module with split DWARF that is not all read. */
 static void advise(struct load *load)
 {
+	static const char types[] = "types and field names";
 	uint32_t module = untyped_module(load);
 	if (module != HF_NONE)
-		say_advice(load, hf_debug_advice(load->files, module));
+		say_advice(load, types, hf_debug_advice(load->files, module));
+	uint32_t unnamed = unnamed_module(load, module);
+	if (unnamed != HF_NONE)
+		say_advice(load, "functions of call stacks", hf_debug_advice(load->files, unnamed));
 	for (uint32_t m = 0; m < load->heap.modules.n; m++)
-		say_advice(load, hf_debug_split_advice(load->files, m));
+		say_advice(load, types, hf_debug_split_advice(load->files, m));
 }
 
 /* Names of variables, types, fields and allocation sites. */

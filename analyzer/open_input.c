@@ -74,11 +74,14 @@ static enum hf_status open_database(const char *path, sqlite3 **ret, struct hf_e
 	return status;
 }
 
+/* value NULL: whatever it is. */
 static bool meta_is(sqlite3 *db, const char *key, const char *value)
 {
 	sqlite3_stmt *stmt = NULL;
 	bool same = false;
-	if (sqlite3_prepare_v2(db, "SELECT 1 FROM meta WHERE key = ?1 AND CAST(value AS TEXT) = ?2",
+	if (sqlite3_prepare_v2(db,
+		    "SELECT 1 FROM meta WHERE key = ?1 AND (?2 IS NULL OR CAST(value AS TEXT) = "
+		    "?2)",
 		    -1, &stmt, NULL) == SQLITE_OK) {
 		sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
 		sqlite3_bind_text(stmt, 2, value, -1, SQLITE_STATIC);
@@ -118,6 +121,13 @@ static bool older_than_profile(const struct stat *db, const char *dump_path)
 	return path && !stat(path, &profile) && older(db, &profile);
 }
 
+/* Is it there, whatever its time, and was not when the database was made? */
+static bool lacked_profile(sqlite3 *db, const char *dump_path)
+{
+	_cleanup_(free_str) char *path = hf_profile_path_of(dump_path);
+	return path && !access(path, R_OK) && meta_is(db, "profile_missing", NULL);
+}
+
 /* The cached database, or NULL if there is none that can be used. */
 static sqlite3 *open_cached(const char *path, const char *cache)
 {
@@ -127,7 +137,7 @@ static sqlite3 *open_cached(const char *path, const char *cache)
 		older_than_profile(&db_stat, path) || !is_database(cache) ||
 		open_database(cache, &db, NULL))
 		return NULL;
-	if (same_dump(db, path, &dump))
+	if (same_dump(db, path, &dump) && !lacked_profile(db, path))
 		return db;
 	sqlite3_close(db);
 	return NULL;

@@ -275,6 +275,15 @@ CREATE TABLE stat_site (
 	oldest INTEGER               -- age of its oldest object
 );
 
+-- Where sites are sampled: what the recorded objects of a site stand for, as far as there can be so
+-- many: not more than the heap has, or than there are objects of the type or size of all of them.
+CREATE TABLE stat_estimate (
+	site_id INTEGER PRIMARY KEY,
+	samples INTEGER NOT NULL,    -- recorded objects
+	count INTEGER NOT NULL,
+	size INTEGER NOT NULL
+);
+
 -- Unreachable objects; those with neither site nor type are grouped by object_size.
 CREATE TABLE stat_leak (
 	id INTEGER PRIMARY KEY,
@@ -285,7 +294,7 @@ CREATE TABLE stat_leak (
 	size INTEGER NOT NULL,
 	head_count INTEGER NOT NULL, -- of them, heads of components
 	held_size INTEGER NOT NULL,  -- all that those heads hold
-	est_count INTEGER NOT NULL DEFAULT 0,  -- leaked objects that the recorded ones stand for
+	est_count INTEGER NOT NULL DEFAULT 0,  -- leaked objects that the recorded ones stand for, bounded alike
 	est_size INTEGER NOT NULL DEFAULT 0,
 	youngest INTEGER,            -- ages, where known
 	oldest INTEGER

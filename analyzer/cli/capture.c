@@ -128,6 +128,11 @@ static enum hf_status check_timeout(const char *value, struct hf_err *err)
 static enum hf_status check_sample(const char *value, struct hf_err *err)
 {
 	uint64_t bytes;
+	if (hf_parse_size(value, &bytes) && !bytes)
+		return hf_err_set(err, HF_E_USAGE,
+			"--sample %s: nothing would be recorded, which --no-sites says; for every "
+			"allocation: --exact",
+			value);
 	return hf_parse_size(value, &bytes) && bytes <= MAX_SAMPLE
 		       ? HF_OK
 		       : hf_err_set(err, HF_E_USAGE,

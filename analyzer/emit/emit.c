@@ -245,6 +245,9 @@ static const char *exact_value(
 		return cell->i ? "yes" : "no";
 	case HF_VALUE_AGE:
 		return hf_human_age(buf, cell->i);
+	case HF_VALUE_SAMPLES:
+		hf_human_count(buf, (uint64_t)cell->i);
+		return cell->i <= HF_ROUGH_SAMPLES ? strcat(buf, " rough") : buf;
 	case HF_VALUE_SIZE_ESTIMATE:
 	case HF_VALUE_COUNT_ESTIMATE: /* see human_value() */
 	case HF_VALUE_TEXT:

@@ -65,6 +65,8 @@ void hf_emit_warning(struct hf_emit *emit, const char *format, ...)
 /* Why the result is not what was asked for: the JSON form's "error"; people are told elsewhere. */
 void hf_emit_error(struct hf_emit *emit, const char *message);
 
+enum { HF_ROUGH_SAMPLES = 2 };
+
 enum hf_value_kind {
 	HF_VALUE_TEXT,
 	HF_VALUE_COUNT,
@@ -78,6 +80,7 @@ enum hf_value_kind {
 	HF_VALUE_AGE,           /* seconds */
 	HF_VALUE_SIZE_ESTIMATE, /* people see a ~ before them */
 	HF_VALUE_COUNT_ESTIMATE,
+	HF_VALUE_SAMPLES, /* how many; people see that an estimate by one or two is rough */
 };
 
 struct hf_cell {

@@ -3,7 +3,7 @@
 #include "report/locate.h"
 #include "report/report.h"
 
-enum { MAX_REASONS = 3 };
+enum { MAX_REASONS = 3, NEAR = 1 << 30 };
 
 enum hf_status hf_report_begin(struct hf_report *report, sqlite3 *db, struct hf_emit *emit,
 	const char *input, struct hf_err *err)
@@ -48,7 +48,8 @@ static void neighbour(struct hf_report *report, const char *key, const char *lab
 {
 	hf_emit_fact(report->emit, key, NULL, HF_VALUE_ADDRESS,
 		has ? hf_cell_int((int64_t)object->addr) : hf_cell_null());
-	if (!has)
+	/* What is further away says nothing. */
+	if (!has || distance >= NEAR)
 		return;
 	char size[HF_NUMBER_SIZE], away[HF_NUMBER_SIZE];
 	hf_emit_line(report->emit, "%-14s 0x%llx, %s, %s %s", label,
@@ -66,7 +67,8 @@ static enum hf_status not_an_object(struct hf_report *report, uint64_t addr, str
 	_cleanup_(hf_text_deinit) struct hf_text text = HF_TEXT_INIT;
 	hf_location_text(&text, &where);
 	struct hf_emit *emit = report->emit;
-	hf_emit_line(emit, "0x%llx is %s.", (unsigned long long)addr, hf_text_get(&text));
+	hf_emit_line(emit, "0x%llx is %s.", (unsigned long long)addr,
+		addr ? hf_text_get(&text) : "the null pointer, which points to nothing");
 	hf_emit_fact(emit, "address", NULL, HF_VALUE_ADDRESS, hf_cell_int((int64_t)addr));
 	hf_emit_fact(emit, "object", NULL, HF_VALUE_ADDRESS, hf_cell_null());
 	hf_emit_fact(emit, "place", NULL, HF_VALUE_TEXT, hf_cell_text(where.name));

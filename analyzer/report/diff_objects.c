@@ -128,10 +128,10 @@ static enum hf_status map_init(
 /* What has no type, or no site, in one of the heaps may be the same all the same. */
 static bool may_be_same(const struct map *map, int64_t old, int64_t new)
 {
-	if (old <= 0 || new <= 0)
+	/* Sites have no names either where the heap profile is missing. */
+	if (old <= 0 || new <= 0 || (uint64_t)old >= map->n_old || (uint64_t) new >= map->n_new)
 		return true;
-	return (uint64_t)old < map->n_old && (uint64_t) new < map->n_new && map->old[old] &&
-	       map->old[old] == map->new[new];
+	return map->old[old] && map->old[old] == map->new[new];
 }
 
 /* One heap, read in address order. */

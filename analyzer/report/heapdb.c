@@ -41,6 +41,9 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 			heap->profile_sampled = value != 0;
 		else if (!strcmp(key, "profile_period"))
 			heap->profile_period = value;
+		else if (!strcmp(key, "profile_missing"))
+			snprintf(heap->profile_missing, sizeof(heap->profile_missing), "%s",
+				hf_column_text(q, 1));
 		else if (!strcmp(key, "profile_maker"))
 			snprintf(heap->profile_maker, sizeof(heap->profile_maker), "%s",
 				hf_column_text(q, 1));
@@ -54,6 +57,15 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 	if (status == HF_OK)
 		status = hf_query_int(db, &n, err, "SELECT EXISTS (SELECT 1 FROM root)", "");
 	heap->has_roots = n > 0;
+	if (status == HF_OK) /* databases of older versions lack it */
+		status = hf_query_int(db, &n, err,
+			"SELECT count(*) FROM sqlite_schema WHERE name = 'stat_estimate'", "");
+	if (status == HF_OK && !n &&
+		sqlite3_exec(db,
+			"CREATE TEMP TABLE IF NOT EXISTS stat_estimate (site_id INTEGER PRIMARY "
+			"KEY, samples, count, size)",
+			NULL, NULL, NULL) != SQLITE_OK)
+		return hf_db_error(db, err, "preparing estimates");
 	heap->small = heap->live_count <= SMALL_HEAP;
 	n = 0;
 	if (status == HF_OK && heap->has_profile)

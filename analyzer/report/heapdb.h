@@ -26,6 +26,7 @@ struct hf_heapdb {
 	/* Of the heap profile with the allocation sites; see report/site.h. */
 	bool has_profile, profile_tied, profile_sampled;
 	char profile_maker[32];
+	char profile_missing[256]; /* its file's name, where it was not there: "" */
 	uint64_t profile_period;
 	uint64_t profile_lost; /* allocations that could not be recorded */
 	uint64_t n_with_site;  /* objects whose site is known */

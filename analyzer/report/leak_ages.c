@@ -144,9 +144,10 @@ static void say(struct hf_report *report, int64_t older_s, const struct ages *a,
 		hf_human_size(size, found->least), hf_human_size(most, found->most));
 	if (found->has_estimate)
 		hf_emit_line(emit,
-			"by %s sample%s ~%s in ~%s objects; the ages of the others are not known",
+			"by %s sample%s ~%s in ~%s object%s; the ages of the others are not known",
 			hf_human_count(n, a->old_count), a->old_count == 1 ? "" : "s",
-			hf_human_size(size, a->est_size), hf_human_count(count, a->est_count));
+			hf_human_size(size, a->est_size), hf_human_count(count, a->est_count),
+			a->est_count == 1 ? "" : "s");
 	else
 		hf_emit_line(emit, "%s object%s known; the ages of the others are not",
 			hf_human_count(n, a->old_count), a->old_count == 1 ? " is" : "s are");

@@ -63,7 +63,8 @@ static enum hf_status group_table(struct hf_report *report, const struct part *p
 		{"head_count", "HEADS", HF_VALUE_COUNT, part->estimates ? HF_COLUMN_JSON : 0},
 		{"est_count", "COUNT", HF_VALUE_COUNT_ESTIMATE,
 			part->estimates ? 0 : HF_COLUMN_JSON},
-		{"count", part->estimates ? "SAMPLES" : "COUNT", HF_VALUE_COUNT, 0},
+		{"count", part->estimates ? "SAMPLES" : "COUNT",
+			part->estimates ? HF_VALUE_SAMPLES : HF_VALUE_COUNT, 0},
 		{"size", "SIZE", HF_VALUE_SIZE, part->estimates ? HF_COLUMN_JSON : 0},
 		{"oldest", "OLDEST", HF_VALUE_AGE, with_sites ? 0 : HF_COLUMN_JSON},
 		{"name", with_sites ? "ALLOCATED AT" : "WHAT", HF_VALUE_TEXT, HF_COLUMN_WRAP},
@@ -135,8 +136,8 @@ static enum hf_status groups(
 			by_size, false},
 		sampled = {"groups", "Where they were allocated (~: estimates from samples)",
 			"WHERE site_id IS NOT NULL", by_estimate, true},
-		others = {"others", "Those without a sample (exact)", "WHERE site_id IS NULL",
-			by_size, false};
+		others = {"others", "The same leaks without the samples, by type or size (exact)",
+			"WHERE site_id IS NULL", by_size, false};
 	if (!report->heap.profile_tied || !report->heap.profile_sampled)
 		return group_table(report, &exact, options, err);
 	enum hf_status status = group_table(report, &sampled, options, err);
@@ -243,7 +244,7 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 	if (options->older_s >= 0)
 		status = hf_leak_ages(report, options, ret, &listed, err);
 	if (status == HF_OK && (!human || listed)) {
-		if (!human || heap->profile_sampled)
+		if (!human || heap->profile_sampled || *heap->profile_missing)
 			hf_site_note(report);
 		status = groups(report, options, err);
 		if (status == HF_OK)
@@ -257,6 +258,9 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 		hf_emit_title(emit, "Next");
 		hf_report_hint(report, "tree", addr, "what hangs on the first");
 		hf_report_hint(report, "refs", addr, "what it points to");
+		if (!heap->has_profile && !*heap->profile_missing)
+			hf_emit_hint(
+				emit, "holdfast run --exact -- CMD", "where such are allocated");
 	}
 	return status;
 }

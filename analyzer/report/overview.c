@@ -252,7 +252,7 @@ static enum hf_status sites(struct hf_report *report, struct hf_err *err)
 	enum { SHOWN = 4 };
 	int64_t shown = 0, all = 0;
 	char number[HF_NUMBER_SIZE];
-	if (!report->heap.has_profile)
+	if (!report->heap.has_profile && !*report->heap.profile_missing)
 		return HF_OK;
 	hf_emit_title(report->emit, "Where it was allocated");
 	hf_emit_object_begin(report->emit, "allocated");

@@ -47,6 +47,19 @@ static void add_place(struct hf_text *text, const char *function, const char *fi
 		hf_text_addf(text, " (%s)", hf_base_name(file));
 }
 
+/* Where code without a symbol is: "libfoo.so+0x1234". */
+static void unnamed_place(struct hf_text *text, sqlite3_stmt *q)
+{
+	enum { PATH = 3, OFFSET, PC };
+	if (!hf_column_null(q, OFFSET) && *hf_column_text(q, PATH))
+		hf_text_addf(text, "%s+0x%llx", hf_base_name(hf_column_text(q, PATH)),
+			(unsigned long long)hf_column_int(q, OFFSET));
+	else if (hf_column_int(q, PC))
+		hf_text_addf(text, "0x%llx", (unsigned long long)hf_column_int(q, PC));
+	else
+		hf_text_addf(text, "??");
+}
+
 /* A caller: "load_user:96" where it is in the file that was named last, else with its file. */
 static void add_caller(struct hf_report *report, struct hf_text *text, struct hf_text *last,
 	const char *function, const char *file, int64_t line)
@@ -54,7 +67,7 @@ static void add_caller(struct hf_report *report, struct hf_text *text, struct hf
 	const char *dots = hf_emit_dots(report->emit);
 	hf_text_addf(text, " %s ", hf_emit_from(report->emit));
 	bool same = *file && line && !strcmp(hf_text_get(last), file);
-	add_place(text, *function ? function : "??", same || !line ? "" : file, line, dots);
+	add_place(text, function, same || !line ? "" : file, line, dots);
 	if (same)
 		hf_text_addf(text, ":%lld", (long long)line);
 	if (*file && line && !same) {
@@ -68,8 +81,9 @@ static enum hf_status add_callers(struct hf_report *report, int64_t site, int64_
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status = hf_query(report->heap.db, &q, err,
-		"SELECT function, file, line FROM site_frame WHERE site_id = ? AND depth > ? "
-		"ORDER BY depth",
+		"SELECT f.function, f.file, f.line, m.path, f.pc - m.base, f.pc FROM site_frame f "
+		"LEFT JOIN module m ON m.id = f.module_id WHERE f.site_id = ? AND f.depth > ? "
+		"ORDER BY f.depth",
 		"ii", site, depth);
 	while (n > 0 && hf_row(q, &status, err)) {
 		const char *function = hf_column_text(q, 0);
@@ -77,7 +91,13 @@ static enum hf_status add_callers(struct hf_report *report, int64_t site, int64_
 			break;
 		if (hf_is_standard_library(function))
 			continue;
-		add_caller(report, text, last, function, hf_column_text(q, 1), hf_column_int(q, 2));
+		_cleanup_(hf_text_deinit) struct hf_text place = HF_TEXT_INIT;
+		if (*function)
+			hf_text_addf(&place, "%s", function);
+		else
+			unnamed_place(&place, q);
+		add_caller(report, text, last, hf_text_get(&place), hf_column_text(q, 1),
+			hf_column_int(q, 2));
 		n--;
 	}
 	return status;
@@ -254,6 +274,17 @@ static void note_sampled(struct hf_report *report)
 		hf_human_count(count, heap->n_with_site), heap->n_with_site == 1 ? "" : "s");
 }
 
+/* Sites are numbers then. */
+static void note_missing(struct hf_report *report)
+{
+	hf_emit_line(report->emit, "The heap profile %s is not beside the dump: sites",
+		report->heap.profile_missing);
+	hf_emit_line(report->emit, "have no names, and whether all allocations were recorded or a "
+				   "sample of them");
+	hf_emit_line(report->emit, "is not known. Copy it to where the dump is, or: holdfast load "
+				   "--profile.");
+}
+
 void hf_site_note(struct hf_report *report)
 {
 	const struct hf_heapdb *heap = &report->heap;
@@ -268,7 +299,11 @@ void hf_site_note(struct hf_report *report)
 	hf_emit_fact(emit, "samples", NULL, HF_VALUE_COUNT,
 		heap->profile_tied ? hf_cell_int((int64_t)heap->n_with_site) : hf_cell_null());
 	hf_emit_fact(emit, "lost", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)heap->profile_lost));
+	hf_emit_fact(emit, "missing_profile", NULL, HF_VALUE_TEXT,
+		hf_cell_text(*heap->profile_missing ? heap->profile_missing : NULL));
 	hf_emit_object_end(emit);
+	if (*heap->profile_missing)
+		note_missing(report);
 	if (heap->has_profile && !heap->profile_tied)
 		hf_emit_line(emit, "These sites cannot be tied to objects: heap profile of %s, %s.",
 			heap->profile_maker, heap->profile_sampled ? "estimates" : "exact");

@@ -14,6 +14,9 @@ enum column {
 	LIVE_BYTES,
 	LIVE_SHARE,
 	LIVE_COUNT,
+	EST_BYTES,
+	EST_SHARE,
+	EST_COUNT,
 	SAMPLES,
 	TOTAL_BYTES,
 	TOTAL_COUNT,
@@ -36,7 +39,10 @@ static const struct hf_column all_columns[N_COLUMNS] = {
 	[LIVE_BYTES] = {"live_bytes", "LIVE", HF_VALUE_SIZE, HF_COLUMN_JSON},
 	[LIVE_SHARE] = {"live_share", "SHARE", HF_VALUE_SHARE, HF_COLUMN_JSON},
 	[LIVE_COUNT] = {"live_count", "COUNT", HF_VALUE_COUNT, HF_COLUMN_JSON},
-	[SAMPLES] = {"samples", "SAMPLES", HF_VALUE_COUNT, HF_COLUMN_JSON},
+	[EST_BYTES] = {"est_size", "LIVE", HF_VALUE_SIZE_ESTIMATE, HF_COLUMN_JSON},
+	[EST_SHARE] = {"est_share", "SHARE", HF_VALUE_SHARE, HF_COLUMN_JSON},
+	[EST_COUNT] = {"est_count", "COUNT", HF_VALUE_COUNT_ESTIMATE, HF_COLUMN_JSON},
+	[SAMPLES] = {"samples", "SAMPLES", HF_VALUE_SAMPLES, HF_COLUMN_JSON},
 	[TOTAL_BYTES] = {"total_bytes", "ALLOCATED", HF_VALUE_SIZE, HF_COLUMN_JSON},
 	[TOTAL_COUNT] = {"total_count", "TIMES", HF_VALUE_COUNT, HF_COLUMN_JSON},
 	[OLDEST] = {"oldest", "OLDEST", HF_VALUE_AGE, HF_COLUMN_JSON},
@@ -48,21 +54,36 @@ static const struct hf_column all_columns[N_COLUMNS] = {
 	[MODULE] = {"module", "", HF_VALUE_TEXT, HF_COLUMN_JSON},
 };
 
+/* What a site has, bounded by what there can be where that is known; see stat_estimate. */
+#define ESTIMATES                                                                                  \
+	"coalesce(e.size, s.live_bytes) AS est_size, coalesce(e.count, s.live_count) AS est_count"
+#define SUMS_OF_ESTIMATES                                                                          \
+	"sum(coalesce(e.size, s.live_bytes)) AS est_size, "                                        \
+	"sum(coalesce(e.count, s.live_count)) AS est_count FROM site_summary s "                   \
+	"LEFT JOIN stat_estimate e ON e.site_id = s.site_id "
+
 /* The columns of each view in the order of `enum column`, but for shares, samples and the name. */
 static const char *const sources[] = {
 	[HF_BY_SITE] =
 		"SELECT s.size, s.count, s.retained_size, s.leak_size, s.live_bytes, "
 		"s.live_count, s.total_bytes, s.total_count, s.oldest, s.site_id, s.function, "
-		"s.file, s.line, m.path AS module FROM site_summary s "
+		"s.file, s.line, m.path AS module, " ESTIMATES " FROM site_summary s "
+		"LEFT JOIN stat_estimate e ON e.site_id = s.site_id "
 		"LEFT JOIN module m ON m.id = s.module_id",
 	[HF_BY_FUNCTION] =
 		"SELECT size, count, NULL AS retained_size, leak_size, live_bytes, "
 		"live_count, total_bytes, total_count, oldest, NULL AS site_id, function, "
-		"NULL AS file, NULL AS line, NULL AS module FROM function_summary",
+		"NULL AS file, NULL AS line, NULL AS module, est_size, est_count "
+		"FROM function_summary JOIN (SELECT function, " SUMS_OF_ESTIMATES
+		"GROUP BY 1) USING (function)",
 	[HF_BY_MODULE] = "SELECT size, count, NULL AS retained_size, leak_size, live_bytes, "
 			 "live_count, NULL AS total_bytes, NULL AS total_count, NULL AS oldest, "
 			 "NULL AS site_id, NULL AS function, "
-			 "NULL AS file, NULL AS line, module FROM module_summary",
+			 "NULL AS file, NULL AS line, module, est_size, est_count "
+			 "FROM module_summary JOIN (SELECT m.id AS m, s.site_id IS NULL AS "
+			 "none, " SUMS_OF_ESTIMATES
+			 "LEFT JOIN module m ON m.id = s.module_id GROUP BY 1, 2) "
+			 "ON m IS module_id AND none = (module = '(no site)')",
 };
 
 static bool shows_estimates(const struct hf_heapdb *heap)
@@ -98,7 +119,7 @@ static void choose_columns(
 	const struct hf_heapdb *heap, enum hf_site_by by, struct hf_column columns[N_COLUMNS])
 {
 	static const enum column exact[] = {SIZE, SHARE, COUNT, RETAINED, LEAKED, OLDEST},
-				 sampled[] = {LIVE_BYTES, LIVE_SHARE, LIVE_COUNT, SAMPLES, OLDEST},
+				 sampled[] = {EST_BYTES, EST_SHARE, EST_COUNT, SAMPLES, OLDEST},
 				 untied[] = {LIVE_BYTES, LIVE_SHARE, LIVE_COUNT, TOTAL_BYTES};
 	bool alone = heap->has_profile && !heap->profile_tied;
 	const enum column *shown = alone ? untied : heap->profile_sampled ? sampled : exact;
@@ -123,11 +144,11 @@ static const char *order_by(const struct hf_heapdb *heap, enum hf_site_by by, co
 {
 	bool estimates = shows_estimates(heap);
 	if (order && !strcmp(order, "count"))
-		return estimates ? "live_count" : "count";
+		return estimates ? "est_count" : "count";
 	if (order && !strcmp(order, "retained") && by == HF_BY_SITE)
 		return "retained_size";
 	if (estimates)
-		return "live_bytes";
+		return "est_size";
 	return !order && by == HF_BY_SITE ? "retained_size" : "size";
 }
 
@@ -220,7 +241,8 @@ static void emit_row(
 {
 	struct hf_cell cells[N_COLUMNS];
 	static const enum column read[] = {SIZE, COUNT, RETAINED, LEAKED, LIVE_BYTES, LIVE_COUNT,
-		TOTAL_BYTES, TOTAL_COUNT, OLDEST, SITE_ID, FUNCTION, FILE_NAME, LINE, MODULE};
+		TOTAL_BYTES, TOTAL_COUNT, OLDEST, SITE_ID, FUNCTION, FILE_NAME, LINE, MODULE,
+		EST_BYTES, EST_COUNT};
 	for (int i = 0; i < (int)(sizeof(read) / sizeof(read[0])); i++)
 		cells[read[i]] = hf_column_cell(q, i);
 	cells[SHARE] =
@@ -229,6 +251,10 @@ static void emit_row(
 		hf_column_null(q, 4)
 			? hf_cell_null()
 			: hf_cell_real(hf_percent((uint64_t)hf_column_int(q, 4), profile_bytes));
+	cells[EST_SHARE] = cells[EST_BYTES].type == HF_CELL_NULL
+				   ? hf_cell_null()
+				   : hf_cell_real(hf_percent(
+					     (uint64_t)cells[EST_BYTES].i, report->heap.live_size));
 	cells[SAMPLES] = cells[COUNT];
 	cells[NAME] = hf_cell_text(name);
 	hf_emit_row(report->emit, HF_NO_ROW, cells);
@@ -237,7 +263,7 @@ static void emit_row(
 enum hf_status hf_top_sites(struct hf_report *report, enum hf_site_by by, const char *order,
 	int64_t n, int64_t *ret_shown, int64_t *ret_all, struct hf_err *err)
 {
-	char sql[1024];
+	char sql[1536];
 	struct hf_column columns[N_COLUMNS];
 	sqlite3 *db = report->heap.db;
 	int64_t profile_bytes = 0;

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "report/report.h"
 #include "report/set_paths.h"
+#include "report/site.h"
 
 /* Who holds a set of objects: the ids that a query gives, and their paths. */
 
@@ -119,18 +120,22 @@ static enum hf_status say_kinds(
 	return status;
 }
 
+#define IS_SITE                                                                                    \
+	"(function = ?1 OR function GLOB ?1 OR CAST(id AS TEXT) = ?1 OR file || ':' || line = ?1 " \
+	"OR (?1 GLOB '*:*' AND file || ':' || line GLOB '*/' || ?1))"
+
 static enum hf_status query_set(
-	sqlite3 *db, const struct hf_who_set *of, struct set *set, struct hf_err *err)
+	sqlite3 *db, const struct hf_who_set *of, bool named, struct set *set, struct hf_err *err)
 {
 	/* A tag is enough: "session" is "struct session", too. */
 	static const char type_sql[] =
 		"SELECT o.id FROM object o WHERE o.type_id IN (SELECT id FROM type WHERE " IS_TYPE
 		")";
 	static const char site_sql[] =
-		"SELECT o.id FROM object o WHERE o.site_id IN (SELECT id FROM site WHERE "
-		"function = ?1 OR function GLOB ?1 OR CAST(id AS TEXT) = ?1 OR "
-		"file || ':' || line = ?1 OR (?1 GLOB '*:*' AND file || ':' || line GLOB '*/' || "
-		"?1))";
+		"SELECT o.id FROM object o WHERE o.site_id IN (SELECT id FROM site WHERE " IS_SITE
+		")";
+	static const char number_sql[] =
+		"SELECT o.id FROM object o WHERE CAST(o.site_id AS TEXT) = ?1";
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	enum hf_status status;
 	if (of->sql) {
@@ -140,8 +145,8 @@ static enum hf_status query_set(
 		if (status == HF_OK && (!q || sqlite3_column_count(q) == 0))
 			return hf_err_set(err, HF_E_USAGE, "--sql: it selects nothing");
 	} else {
-		status = hf_query(db, &q, err, of->type ? type_sql : site_sql, "s",
-			of->type ? of->type : of->site);
+		const char *sql = of->type ? type_sql : named ? site_sql : number_sql;
+		status = hf_query(db, &q, err, sql, "s", of->type ? of->type : of->site);
 	}
 	return status == HF_OK ? collect(set, q, err) : status;
 }
@@ -167,6 +172,39 @@ static void totals(struct hf_set_paths *set)
 			hf_human_count(count, set->nested));
 }
 
+/* Where sites are sampled: what the objects stand for. */
+static enum hf_status by_samples(
+	struct hf_report *report, const char *site, size_t samples, struct hf_err *err)
+{
+	const struct hf_heapdb *heap = &report->heap;
+	struct hf_emit *emit = report->emit;
+	char n[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], size[HF_NUMBER_SIZE], share[HF_NUMBER_SIZE];
+	_cleanup_stmt_ sqlite3_stmt *q = NULL;
+	if (*heap->profile_missing)
+		hf_site_note(report);
+	if (!heap->profile_tied || !heap->profile_sampled)
+		return HF_OK;
+	enum hf_status status = hf_query(heap->db, &q, err,
+		"SELECT sum(coalesce(e.count, live_count)), sum(coalesce(e.size, live_bytes)) "
+		"FROM site LEFT JOIN stat_estimate e ON e.site_id = site.id WHERE " IS_SITE,
+		"s", site);
+	if (!hf_row(q, &status, err))
+		return status;
+	double percent = hf_percent((uint64_t)hf_column_int(q, 1), heap->live_size);
+	hf_emit_fact(emit, "samples", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)samples));
+	hf_emit_fact(emit, "est_count", NULL, HF_VALUE_COUNT, hf_column_cell(q, 0));
+	hf_emit_fact(emit, "est_size", NULL, HF_VALUE_SIZE, hf_column_cell(q, 1));
+	hf_emit_fact(emit, "est_share", NULL, HF_VALUE_SHARE, hf_cell_real(percent));
+	hf_emit_line(emit, "Sites are sampled: %s sample%s for ~%s object%s of ~%s (~%s)%s.",
+		hf_human_count(n, samples), samples == 1 ? " stands" : "s stand",
+		hf_human_count(count, (uint64_t)hf_column_int(q, 0)),
+		hf_column_int(q, 0) == 1 ? "" : "s",
+		hf_human_size(size, (uint64_t)hf_column_int(q, 1)), hf_human_share(share, percent),
+		samples <= HF_ROUGH_SAMPLES ? ", roughly" : "");
+	hf_emit_line(emit, "All else here is of the samples alone.");
+	return status;
+}
+
 static enum hf_status nothing(
 	const struct hf_report *report, const struct hf_who_set *of, struct hf_err *err)
 {
@@ -174,6 +212,16 @@ static enum hf_status nothing(
 		return hf_err_set(err, HF_E_NOTFOUND,
 			"no object is selected by %s: look at it with 'holdfast sql %s'", of->sql,
 			report->input);
+	if (of->site && *report->heap.profile_missing)
+		return hf_err_set(err, HF_E_NOTFOUND,
+			"where objects were allocated is not known: the heap profile %s is not "
+			"beside the dump",
+			report->heap.profile_missing);
+	if (of->site && report->heap.profile_sampled)
+		return hf_err_set(err, HF_E_NOTFOUND,
+			"no sample of what is live was allocated at %s, and only samples have "
+			"sites: 'holdfast top %s --by site' lists them",
+			of->site, report->input);
 	return hf_err_set(err, HF_E_NOTFOUND,
 		"no object %s %s: 'holdfast top %s --by %s' lists the %ss",
 		of->type ? "has the type" : "was allocated at", of->type ? of->type : of->site,
@@ -188,7 +236,7 @@ static enum hf_status set_of_type(
 	if (sqlite3_create_function_v2(db, "kind_of", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
 		    kind_of, NULL, NULL, NULL) != SQLITE_OK)
 		return hf_db_error(db, err, "preparing names of types");
-	enum hf_status status = query_set(db, of, set, err);
+	enum hf_status status = query_set(db, of, true, set, err);
 	bool taken = !set->n;
 	if (status == HF_OK && taken) {
 		char sql[512];
@@ -210,7 +258,8 @@ enum hf_status hf_report_who_set(
 	_cleanup_(set_deinit) struct set set = {0};
 	_cleanup_(hf_set_paths_deinit) struct hf_set_paths paths = {0};
 	enum hf_status status = of->type ? set_of_type(report, of, &set, err)
-					 : query_set(report->heap.db, of, &set, err);
+					 : query_set(report->heap.db, of,
+						   !*report->heap.profile_missing, &set, err);
 	if (status == HF_OK && !set.n)
 		return nothing(report, of, err);
 	if (status == HF_OK)
@@ -218,6 +267,10 @@ enum hf_status hf_report_who_set(
 	if (status != HF_OK)
 		return status;
 	totals(&paths);
+	if (of->site)
+		status = by_samples(report, of->site, set.n, err);
+	if (status != HF_OK)
+		return status;
 	hf_emit_title(report->emit, "Held by (best paths, merged where they read the same)");
 	uint64_t example = 0;
 	status = hf_set_paths_emit(&paths, "paths", of->n, &example, err);

@@ -264,11 +264,13 @@ static enum hf_status read_profile(struct hf_sites *s, struct hf_heap *heap,
 	if (!path)
 		return hf_err_set(err, HF_E_NOMEM, "no memory");
 	if (!options->profile_path && access(path, F_OK)) {
-		if (heap->site)
+		if (heap->site) {
+			note(heap, "profile_missing", hf_base_name(path));
 			say(options,
 				"%s, the heap profile with the names of the sites, is not there: "
 				"sites are numbers%s",
 				path, "");
+		}
 		return HF_OK;
 	}
 	enum hf_status status = hf_profile_read(path, &s->profile, &mine);

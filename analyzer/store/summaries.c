@@ -120,6 +120,12 @@ enum hf_status hf_summaries_init(
 	if (!status)
 		status = hf_summary_leaks(&ret->leaks, &ret->n_leaks, &objects, in->heads, err);
 	if (!status)
+		status = hf_estimates_of_leaks(
+			ret->leaks, ret->n_leaks, &objects, ret->types.at, ret->types.n, err);
+	if (!status)
+		status = hf_estimates_of_sites(&ret->estimates, &ret->n_estimates, &objects,
+			ret->types.at, ret->types.n, ret->sites.n, err);
+	if (!status)
 		status = hf_suspects_init(&ret->suspects, &suspects, err);
 	if (!status)
 		status = hf_wide_init(&ret->wide, &objects, in->graph, &ret->far_idom, err);
@@ -138,6 +144,7 @@ void hf_summaries_deinit(struct hf_summaries *s)
 	free(s->size.at);
 	free(s->heads.at);
 	free(s->leaks);
+	free(s->estimates);
 	hf_suspects_deinit(&s->suspects);
 	hf_wide_deinit(&s->wide);
 	hf_rows_pairs_deinit(&s->far_idom);

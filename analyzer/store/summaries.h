@@ -7,6 +7,7 @@
  * Thread rule: pure functions over read-only arrays.
  */
 #pragma once
+#include "store/estimates.h"
 #include "store/store.h"
 #include "store/summary.h"
 #include "store/suspect.h"
@@ -28,6 +29,8 @@ struct hf_summaries {
 	struct hf_summaries_top retained, held, size;
 	struct hf_summaries_top
 		heads; /* of leaks, by held size; their places in the list of heads */
+	struct hf_estimate *estimates; /* of sites, if they are sampled */
+	size_t n_estimates;
 	struct hf_summary_leak *leaks;
 	size_t n_leaks;
 	struct hf_suspects suspects;

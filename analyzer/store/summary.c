@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "store/estimates.h"
 
 static inline bool ranks_before(struct hf_summary_ranked a, struct hf_summary_ranked b)
 {
@@ -284,6 +285,9 @@ enum hf_status hf_summary_leaks(struct hf_summary_leak **ret, size_t *ret_n,
 			ok = false;
 			break;
 		}
+		uint32_t unit =
+			o->heap->usable ? hf_estimate_unit(o->heap->usable[i]) : HF_ESTIMATE_MIXED;
+		leak->unit = leak->count && leak->unit != unit ? HF_ESTIMATE_MIXED : unit;
 		leak->count++;
 		leak->size += o->size[i];
 		count_leak(leak, o, i);

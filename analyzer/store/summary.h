@@ -45,7 +45,9 @@ struct hf_summary_leak {
 	uint64_t object_size; /* of each, where there is neither site nor type; else 0 */
 	uint64_t count, size, head_count, held_size;
 	double est_count, est_size; /* what the recorded objects stand for, if not all were */
-	uint32_t youngest, oldest;  /* age + 1 s; 0: not known */
+	uint32_t unit; /* usable size of all in units of 8 bytes; UINT32_MAX: several; see
+			  estimates.h */
+	uint32_t youngest, oldest; /* age + 1 s; 0: not known */
 };
 
 /* Leaked objects by site and type, or by size; most held first. An array for free(). */

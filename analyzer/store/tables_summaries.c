@@ -124,6 +124,22 @@ static enum hf_status insert_leaks(
 	return status;
 }
 
+static enum hf_status insert_estimates(
+	sqlite3 *db, const struct hf_summaries *summaries, struct hf_err *err)
+{
+	_cleanup_(hf_insert_deinit) struct hf_insert ins;
+	enum hf_status status = hf_insert_init(&ins, db, "stat_estimate", 4, err);
+	for (size_t i = 0; !status && i < summaries->n_estimates; i++) {
+		const struct hf_estimate *e = &summaries->estimates[i];
+		hf_insert_u64(&ins, e->site);
+		hf_insert_u64(&ins, e->samples);
+		hf_insert_u64(&ins, (uint64_t)(e->count + 0.5));
+		hf_insert_u64(&ins, (uint64_t)(e->size + 0.5));
+		status = hf_insert_row(&ins, err);
+	}
+	return status;
+}
+
 static void insert_known(struct hf_insert *ins, bool known, uint64_t value)
 {
 	if (known)
@@ -262,6 +278,8 @@ enum hf_status hf_tables_summaries(sqlite3 *db, const struct hf_store_input *inp
 		status = insert_tops(db, input, summaries, err);
 	if (!status)
 		status = insert_leaks(db, summaries, err);
+	if (!status)
+		status = insert_estimates(db, summaries, err);
 	if (!status)
 		status = insert_account(db, input, err);
 	if (!status)

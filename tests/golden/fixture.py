@@ -7,7 +7,7 @@ summaries) is worked out here in the plainest way, so that it can serve as an or
 NAME: `sessions` (default): a table of sessions, each with a list, a long list of its own, words
 that spoil dominance, leaks. `grown`, `more`: the same after more sessions came. `partial`: the same with
 findings that make it partial. `spoilt`: with words that leave the largest holders next to nothing. `indexed`: with a second way to every session.
-`empty`: no objects. `hollow`, `rootless`: partial without objects, without roots. `shaped`: lists and search trees, see shaped(). `threaded`: see there. `alike`: `sited` with more sites of one line. `sited`: sessions with allocation sites. `sampled`: with those of some. `typed`: sessions with types; `typed_grown`: with more of them,
+`empty`: no objects. `hollow`, `rootless`: partial without objects, without roots. `shaped`: lists and search trees, see shaped(). `threaded`: see there. `alike`: `sited` with more sites of one line. `sited`: sessions with allocation sites. `sampled`: with those of some. `orphan`: with those of all, and without the profile that has their names. `typed`: sessions with types; `typed_grown`: with more of them,
 and a leak. `usable`: sessions as a dump has them that does not tell what was asked for. `other`: sessions of another program.
 `one`: one leaked object.
 """
@@ -494,6 +494,10 @@ def add_sites(path, sampled):
         for depth, (function, file, line) in enumerate(frames):
             insert(db, "site_frame", site_id=site, depth=depth, function=function, file=file, line=line or None,
                    module_id=1, pc=0x555555555000 + 16 * depth)
+        if sampled:
+            insert(db, "stat_estimate", site_id=site, samples=len(own), count=min(
+                round(sum(weight(o[1]) for o in own)), sum(o[1] == size for o in objects)), size=min(
+                round(sum(o[1] * weight(o[1]) for o in own)), sum(o[1] for o in objects if o[1] == size)))
     groups = {}
     for o in objects:
         groups.setdefault(SITES[o[1]][0] if o in known else 0, []).append(o)
@@ -509,7 +513,7 @@ def add_sites(path, sampled):
         heads = [o for o in own if o[5] is None]
         insert(db, "stat_leak", site_id=site, object_size=size, count=len(own), size=sum(o[1] for o in own),
                head_count=len(heads), held_size=sum(o[4] for o in heads),
-               est_count=round(sum(weight(o[1]) if site else 1 for o in own)),
+               est_count=min(sum(not o[2] for o in objects), round(sum(weight(o[1]) if site else 1 for o in own))),
                est_size=round(sum(o[1] * (weight(o[1]) if site else 1) for o in own)),
                youngest=min(o[0] for o in own) * 7 if site else None, oldest=max(o[0] for o in own) * 7 if site else None)
     db.executemany("INSERT INTO meta VALUES (?, ?)", dict(
@@ -542,8 +546,13 @@ def main():
         db.execute("UPDATE edge SET field_id = 1 WHERE src_id = 2")
         db.commit()
         db.close()
-    if name in ("sited", "sampled"):
+    if name in ("sited", "sampled", "orphan"):
         add_sites(path, name == "sampled")
+    if name == "orphan":
+        db = sqlite3.connect(path)
+        db.executescript("DELETE FROM site; DELETE FROM site_frame; DELETE FROM meta WHERE key GLOB 'profile*' OR key = 'sites'; "
+                         "INSERT INTO meta VALUES ('profile_missing', 'server.hfp.pb.gz')")
+        db.close()
     if name.startswith("typed"):
         add_types(path)
 

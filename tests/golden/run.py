@@ -49,6 +49,7 @@ CASES = {
     "who_stack": (3, "who sessions.hfdb 0x7ffff6e00000"),
     "who_mapping": (3, "who sessions.hfdb 0x7ffff8000010"),
     "who_unmapped": (3, "who sessions.hfdb 4096"),
+    "who_null": (3, "who sessions.hfdb 0x0"),
     "who_set": (0, "who sessions.hfdb --sql 'SELECT id FROM object WHERE size = 1000'"),
     "who_set_list": (0, "who sessions.hfdb --sql 'SELECT id FROM object WHERE size = 200'"),
     "who_set_all_but_one": (0, "who sessions.hfdb --sql 'SELECT id FROM object WHERE size IN (40, 4096)' -n 1"),
@@ -125,6 +126,14 @@ CASES = {
     "sampled_leaks_older": (6, "leaks sampled.hfdb --older 1h --fail-over 10"),
     "sampled_leaks_no_verdict": (4, "leaks sampled.hfdb --older 1h --fail-over 1K"),
     "sampled_leaks_under": (0, "leaks sampled.hfdb --older 1h --fail-over 3K"),
+    "sampled_who_site": (0, "who sampled.hfdb --site session_open"),
+    "sampled_who_site_rough": (0, "who sampled.hfdb --site 7"),
+    "sampled_who_site_none": (3, "who sampled.hfdb --site load_avatar"),
+    "orphan_report": (0, "report orphan.hfdb"),
+    "orphan_leaks": (0, "leaks orphan.hfdb"),
+    "orphan_top": (0, "top orphan.hfdb --by site"),
+    "orphan_who_site": (3, "who orphan.hfdb --site load_avatar"),
+    "orphan_who_site_number": (0, "who orphan.hfdb --site 3"),
     "leaks_no_ages": (3, "leaks sessions.hfdb --older 10m"),
 }
 SQL = "SELECT id, size, label, held_size * 1.0 / 3 AS third FROM object ORDER BY size DESC, id LIMIT 3"
@@ -283,6 +292,20 @@ def lists_of_sampled_heaps(folder):
     path.unlink()
 
 
+def older_database(folder):
+    """One that was made before there were bounds of estimates: they are the profile's."""
+    old = folder / "old.hfdb"
+    old.write_bytes((folder / "sampled.hfdb").read_bytes())
+    with sqlite3.connect(old) as db:
+        db.execute("DROP TABLE stat_estimate")
+    db.close()
+    for by in ("site", "function", "module"):
+        got = run(folder, ["top", "old.hfdb", "--by", by, "--json"])
+        rows = json.loads(got.stdout)["rows"]
+        check(f"top of an older database by {by}", rows and all(r["est_size"] == r["live_bytes"] for r in rows), got.stderr)
+    old.unlink()
+
+
 def csv(folder):
     got = run(folder, ["top", "sessions.hfdb", "--by", "root", "--csv"])
     lines = got.stdout.decode().splitlines()
@@ -408,7 +431,7 @@ def pipes(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "hollow", "rootless", "threaded", "alike", "shaped", "sited", "sampled", "typed", "typed_grown",
+        for kind in ("sessions", "grown", "more", "partial", "spoilt", "indexed", "empty", "hollow", "rootless", "threaded", "alike", "shaped", "sited", "sampled", "orphan", "typed", "typed_grown",
                      "usable", "other", "one"):
             subprocess.run([sys.executable, HERE / "fixture.py", schema, folder / f"{kind}.hfdb", kind], check=True)
         (HERE / "expected").mkdir(exist_ok=True)
@@ -418,6 +441,7 @@ def main():
         lists_of_sampled_heaps(folder)
         diff_with_itself(folder)
         verdicts_on_samples(folder)
+        older_database(folder)
         figures_when_narrow(folder)
         verify_finds(folder)
         verify_finds_stale_indexes(folder)

@@ -80,8 +80,14 @@ add_test(NAME site_unwalked COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_
 	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c> libjemalloc.so.2)
 set_tests_properties(site_unwalked PROPERTIES LABELS quick TIMEOUT 120 SKIP_RETURN_CODE 77)
 
+add_library(site_unnamed SHARED site_unnamed.c)
+target_compile_options(site_unnamed PRIVATE -O2 -g0)
+target_link_options(site_unnamed PRIVATE -s)
+add_executable(site_unnamed_main site_unnamed.c)
+target_compile_definitions(site_unnamed_main PRIVATE MAIN)
+target_link_libraries(site_unnamed_main PRIVATE site_unnamed)
 add_test(NAME site_default COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/site_default.py
-	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c>)
+	$<TARGET_FILE:holdfast_so> $<TARGET_FILE:holdfast> $<TARGET_FILE:site_target_c> $<TARGET_FILE:site_unnamed_main>)
 set_tests_properties(site_default PROPERTIES LABELS quick TIMEOUT 120)
 
 # Names of sites.
