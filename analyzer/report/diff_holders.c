@@ -1,9 +1,9 @@
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "report/diff.h"
+#include "source/sampling.h"
 
 /* Who holds the growth: of each group, what every root holds of it in the first heap and in the
  * last, and the root of which that grew most. */
@@ -171,12 +171,6 @@ static enum hf_status read_ids(
 	return HF_OK;
 }
 
-/* How many allocations a recorded one stands for. */
-static double weight(const struct hf_heapdb *heap, double size)
-{
-	return 1 / -expm1(-(size > 0 ? size : 1) / (double)heap->profile_period);
-}
-
 static enum hf_status read_holdings(struct holdings *h, const struct hf_heapdb *heap,
 	const struct hf_diff_of *of, struct hf_err *err)
 {
@@ -190,7 +184,7 @@ static enum hf_status read_holdings(struct holdings *h, const struct hf_heapdb *
 	h->bytes = calloc(h->n_slots * of->n, sizeof(*h->bytes));
 	if (!h->bytes)
 		return no_memory(err);
-	bool weighted = of->estimates && heap->profile_sampled && heap->profile_period > 1;
+	bool weighted = of->estimates && heap->profile_sampled;
 	snprintf(sql, sizeof(sql), "SELECT %s, %s, iif(reachable, holder_root_id, 0) FROM object",
 		of->column, of->size);
 	status = hf_query(heap->db, &q, err, sql, "");
@@ -201,7 +195,7 @@ static enum hf_status read_holdings(struct holdings *h, const struct hf_heapdb *
 			continue;
 		double size = (double)hf_column_int(q, 1);
 		if (weighted && id)
-			size *= weight(heap, size);
+			size *= hf_sample_weight(size, (double)heap->profile_period);
 		h->bytes[h->slot_of_root[root] * of->n + group - 1] += size;
 	}
 	return status;

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "source/sampling.h"
+
 const char hf_leak_ages_sql[] =
 	"SELECT sum(iif(o.holder_id IS NULL, o.held_size, 0)) AS held_size, "
 	"sum(o.holder_id IS NULL) AS head_count, count(*) AS count, sum(o.size) AS size, "
@@ -29,10 +31,9 @@ struct ages {
 /* How many allocations a recorded one stands for. */
 static void stands_for(sqlite3_context *context, int n, sqlite3_value **args)
 {
-	double period = (double)*(const uint64_t *)sqlite3_user_data(context);
-	double size = sqlite3_value_double(args[1]);
-	bool known = sqlite3_value_type(args[0]) != SQLITE_NULL && period > 1;
-	sqlite3_result_double(context, known ? 1 / -expm1(-(size > 0 ? size : 1) / period) : 1);
+	bool recorded = sqlite3_value_type(args[0]) != SQLITE_NULL;
+	double period = recorded ? (double)*(const uint64_t *)sqlite3_user_data(context) : 0;
+	sqlite3_result_double(context, hf_sample_weight(sqlite3_value_double(args[1]), period));
 }
 
 static enum hf_status read_ages(

@@ -1,10 +1,10 @@
 #include "store/summary.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "source/sampling.h"
 #include "store/estimates.h"
 
 static inline bool ranks_before(struct hf_summary_ranked a, struct hf_summary_ranked b)
@@ -252,13 +252,11 @@ static int compare_leaks(const void *pa, const void *pb)
 	return 0;
 }
 
-/* Estimates and ages. An object of s bytes is recorded with the probability 1 − e^(−s/R). */
+/* Estimates and ages. */
 static void count_leak(struct hf_summary_leak *leak, const struct hf_rows_objects *o, uint32_t i)
 {
-	double period = o->names ? (double)o->names->sample_period : 0;
-	double size = (double)o->size[i], weight = 1;
-	if (leak->site && period > 1)
-		weight = 1 / -expm1(-(size > 0 ? size : 1) / period);
+	double period = o->names && leak->site ? (double)o->names->sample_period : 0;
+	double size = (double)o->size[i], weight = hf_sample_weight(size, period);
 	leak->est_count += weight;
 	leak->est_size += weight * size;
 	uint32_t age = o->heap->age ? o->heap->age[i] + 1 : 0;

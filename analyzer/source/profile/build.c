@@ -1,9 +1,10 @@
 #include "profile/build.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "source/sampling.h"
 
 enum { STRING_CHUNK = 64 << 10, FIRST_SLOTS = 1024 };
 
@@ -290,5 +291,5 @@ double profile_unsample(double bytes, double count, double period)
 {
 	if (period <= 1 || count <= 0 || bytes <= 0)
 		return 1;
-	return 1 / -expm1(-bytes / count / period);
+	return hf_sample_weight(bytes / count, period);
 }
