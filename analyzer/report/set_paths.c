@@ -255,16 +255,6 @@ static int by_size(const void *a, const void *b, void *shapes)
 					      : by_held(a, b, shapes);
 }
 
-static const struct hf_column columns[] = {
-	{"held_size", "HELD", HF_VALUE_SIZE, 0},
-	{"share", "SHARE", HF_VALUE_SHARE, 0},
-	{"count", "OBJECTS", HF_VALUE_COUNT, 0},
-	{"size", "SIZE", HF_VALUE_SIZE, 0},
-	{"path", "PATH", HF_VALUE_TEXT, HF_COLUMN_WRAP},
-	{"example_addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
-	{"example_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
-};
-
 /* Shapes that have members, in the order of the comparison. NULL: no memory. */
 static uint32_t *ordered(const struct hf_shapes *shapes,
 	int (*compare)(const void *, const void *, void *), uint32_t *ret_n)
@@ -280,24 +270,40 @@ static uint32_t *ordered(const struct hf_shapes *shapes,
 	return order;
 }
 
-enum hf_status hf_set_paths_emit(struct hf_set_paths *set, const char *key, int64_t n,
-	uint64_t *ret_example, struct hf_err *err)
+enum { N_COLUMNS = 7 };
+
+/* A table of paths. */
+struct listing {
+	const struct hf_column *columns; /* N_COLUMNS */
+	int (*compare)(const void *a, const void *b, void *shapes);
+	void (*row)(const struct hf_set_paths *set, const struct listing *listing,
+		const struct hf_shape *shape, const char *path, const struct hf_object *example);
+	double by_count, by_bytes; /* how many each stands for */
+};
+
+/* What the table leaves out, of n_paths, and an address below the first. */
+struct rest {
+	uint64_t n_paths, paths, held_bytes, size_bytes, count, example;
+};
+
+static enum hf_status emit_table(struct hf_set_paths *set, const char *key, int64_t n,
+	const struct listing *listing, struct rest *ret, struct hf_err *err)
 {
 	const struct hf_shapes *shapes = &set->shapes;
 	uint32_t n_order = 0;
-	_cleanup_(free_order) uint32_t *order = ordered(shapes, by_held, &n_order);
+	_cleanup_(free_order) uint32_t *order = ordered(shapes, listing->compare, &n_order);
 	if (!order)
 		return no_memory(err);
-
 	struct hf_emit *emit = set->report->emit;
 	enum hf_status status = HF_OK;
-	uint64_t left = 0, left_count = 0;
-	hf_emit_table_begin(emit, key, columns, sizeof(columns) / sizeof(columns[0]));
+	*ret = (struct rest){.n_paths = n_order, .paths = n_order > n ? n_order - (uint64_t)n : 0};
+	hf_emit_table_begin(emit, key, listing->columns, N_COLUMNS);
 	for (uint32_t i = 0; i < n_order && status == HF_OK; i++) {
 		const struct hf_shape *s = &shapes->at[order[i]];
 		if (i >= n) {
-			left += s->held_bytes;
-			left_count += s->count;
+			ret->held_bytes += s->held_bytes;
+			ret->size_bytes += s->size_bytes;
+			ret->count += s->count;
 			continue;
 		}
 		struct hf_object example;
@@ -305,35 +311,64 @@ enum hf_status hf_set_paths_emit(struct hf_set_paths *set, const char *key, int6
 		if (status != HF_OK)
 			break;
 		if (!i)
-			*ret_example = example.addr;
+			ret->example = example.addr;
 		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
 		hf_shapes_text(&path, shapes, order[i], hf_emit_times(emit));
-		hf_emit_row(emit, HF_NO_ROW,
-			(struct hf_cell[]){
-				hf_cell_int((int64_t)s->held_bytes),
-				hf_cell_real(hf_percent(s->held_bytes, set->held_bytes)),
-				hf_cell_int((int64_t)s->count),
-				hf_cell_int((int64_t)s->size_bytes),
-				hf_cell_text(hf_text_get(&path)),
-				hf_cell_int((int64_t)example.addr),
-				hf_cell_int(example.id),
-			});
+		listing->row(set, listing, s, hf_text_get(&path), &example);
 	}
 	hf_emit_table_end(emit);
-	hf_emit_fact(emit, "paths_left", NULL, HF_VALUE_COUNT,
-		hf_cell_int(n_order > n ? (int64_t)n_order - n : 0));
-	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], more[HF_NUMBER_SIZE];
-	if (left_count)
-		hf_emit_line(emit,
-			"and %s more path%s to %s object%s, which hold%s %s (-n %u: all)",
-			hf_human_count(more, n_order - (uint64_t)n),
-			n_order - (uint64_t)n == 1 ? "" : "s", hf_human_count(count, left_count),
-			left_count == 1 ? "" : "s", left_count == 1 ? "s" : "",
-			hf_human_size(size, left), n_order);
+	hf_emit_fact(emit, "paths_left", NULL, HF_VALUE_COUNT, hf_cell_int((int64_t)ret->paths));
 	return status;
 }
 
-static const struct hf_column member_columns[] = {
+static const struct hf_column columns[N_COLUMNS] = {
+	{"held_size", "HELD", HF_VALUE_SIZE, 0},
+	{"share", "SHARE", HF_VALUE_SHARE, 0},
+	{"count", "OBJECTS", HF_VALUE_COUNT, 0},
+	{"size", "SIZE", HF_VALUE_SIZE, 0},
+	{"path", "PATH", HF_VALUE_TEXT, HF_COLUMN_WRAP},
+	{"example_addr", "", HF_VALUE_ADDRESS, HF_COLUMN_JSON},
+	{"example_id", "", HF_VALUE_PLAIN, HF_COLUMN_JSON},
+};
+
+static void held_row(const struct hf_set_paths *set, const struct listing *listing,
+	const struct hf_shape *s, const char *path, const struct hf_object *example)
+{
+	(void)listing;
+	hf_emit_row(set->report->emit, HF_NO_ROW,
+		(struct hf_cell[]){
+			hf_cell_int((int64_t)s->held_bytes),
+			hf_cell_real(hf_percent(s->held_bytes, set->held_bytes)),
+			hf_cell_int((int64_t)s->count),
+			hf_cell_int((int64_t)s->size_bytes),
+			hf_cell_text(path),
+			hf_cell_int((int64_t)example->addr),
+			hf_cell_int(example->id),
+		});
+}
+
+enum hf_status hf_set_paths_emit(struct hf_set_paths *set, const char *key, int64_t n,
+	uint64_t *ret_example, struct hf_err *err)
+{
+	const struct listing listing = {columns, by_held, held_row, 1, 1};
+	struct rest rest;
+	enum hf_status status = emit_table(set, key, n, &listing, &rest, err);
+	if (status != HF_OK)
+		return status;
+	if (rest.n_paths && n > 0)
+		*ret_example = rest.example;
+	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], more[HF_NUMBER_SIZE];
+	if (rest.count)
+		hf_emit_line(set->report->emit,
+			"and %s more path%s to %s object%s, which hold%s %s (-n %llu: all)",
+			hf_human_count(more, rest.paths), rest.paths == 1 ? "" : "s",
+			hf_human_count(count, rest.count), rest.count == 1 ? "" : "s",
+			rest.count == 1 ? "s" : "", hf_human_size(size, rest.held_bytes),
+			(unsigned long long)rest.n_paths);
+	return HF_OK;
+}
+
+static const struct hf_column member_columns[N_COLUMNS] = {
 	{"size", "SIZE", HF_VALUE_SIZE, 0},
 	{"share", "SHARE", HF_VALUE_SHARE, 0},
 	{"count", "OBJECTS", HF_VALUE_COUNT, 0},
@@ -350,56 +385,43 @@ static struct hf_cell scaled(uint64_t value, double by)
 	return cell;
 }
 
+static void member_row(const struct hf_set_paths *set, const struct listing *listing,
+	const struct hf_shape *s, const char *path, const struct hf_object *example)
+{
+	hf_emit_row(set->report->emit, HF_NO_ROW,
+		(struct hf_cell[]){
+			scaled(s->size_bytes, listing->by_bytes),
+			hf_cell_real(hf_percent(s->size_bytes, set->size_bytes)),
+			scaled(s->count, listing->by_count),
+			hf_cell_text(path),
+			scaled(s->members_bytes, listing->by_bytes),
+			hf_cell_int((int64_t)example->addr),
+			hf_cell_int(example->id),
+		});
+}
+
 enum hf_status hf_set_paths_emit_members(struct hf_set_paths *set, const char *key, int64_t n,
 	uint64_t all_count, uint64_t all_bytes, struct hf_err *err)
 {
-	const struct hf_shapes *shapes = &set->shapes;
-	uint32_t n_order = 0;
-	_cleanup_(free_order) uint32_t *order = ordered(shapes, by_size, &n_order);
-	if (!order)
-		return no_memory(err);
-	double by_count = set->n_ids ? (double)all_count / (double)set->n_ids : 1;
-	double by_bytes = set->size_bytes ? (double)all_bytes / (double)set->size_bytes : by_count;
-	struct hf_emit *emit = set->report->emit;
-	enum hf_status status = HF_OK;
-	uint64_t left = 0, left_count = 0;
-	hf_emit_table_begin(
-		emit, key, member_columns, sizeof(member_columns) / sizeof(member_columns[0]));
-	for (uint32_t i = 0; i < n_order && status == HF_OK; i++) {
-		const struct hf_shape *s = &shapes->at[order[i]];
-		if (i >= n) {
-			left += s->size_bytes;
-			left_count += s->count;
-			continue;
-		}
-		struct hf_object example;
-		status = hf_heapdb_object(&set->report->heap, s->example, &example, err);
-		if (status != HF_OK)
-			break;
-		_cleanup_(hf_text_deinit) struct hf_text path = HF_TEXT_INIT;
-		hf_shapes_text(&path, shapes, order[i], hf_emit_times(emit));
-		hf_emit_row(emit, HF_NO_ROW,
-			(struct hf_cell[]){
-				scaled(s->size_bytes, by_bytes),
-				hf_cell_real(hf_percent(s->size_bytes, set->size_bytes)),
-				scaled(s->count, by_count),
-				hf_cell_text(hf_text_get(&path)),
-				scaled(s->members_bytes, by_bytes),
-				hf_cell_int((int64_t)example.addr),
-				hf_cell_int(example.id),
-			});
-	}
-	hf_emit_table_end(emit);
-	hf_emit_fact(emit, "paths_left", NULL, HF_VALUE_COUNT,
-		hf_cell_int(n_order > n ? (int64_t)n_order - n : 0));
+	struct listing listing = {member_columns, by_size, member_row, 1, 1};
+	struct rest rest;
+	if (set->n_ids)
+		listing.by_count = (double)all_count / (double)set->n_ids;
+	listing.by_bytes =
+		set->size_bytes ? (double)all_bytes / (double)set->size_bytes : listing.by_count;
+	enum hf_status status = emit_table(set, key, n, &listing, &rest, err);
+	if (status != HF_OK)
+		return status;
 	char size[HF_NUMBER_SIZE], count[HF_NUMBER_SIZE], more[HF_NUMBER_SIZE];
-	const char *about = scaled(0, by_bytes).estimate ? "~" : "";
-	if (status == HF_OK && left_count)
-		hf_emit_line(emit, "and %s more path%s to %s%s object%s of %s%s (-n %u: all)",
-			hf_human_count(more, n_order - (uint64_t)n),
-			n_order - (uint64_t)n == 1 ? "" : "s", about,
-			hf_human_count(count, (uint64_t)((double)left_count * by_count + 0.5)),
-			left_count == 1 ? "" : "s", about,
-			hf_human_size(size, (uint64_t)((double)left * by_bytes + 0.5)), n_order);
-	return status;
+	struct hf_cell left_count = scaled(rest.count, listing.by_count),
+		       left_size = scaled(rest.size_bytes, listing.by_bytes);
+	const char *about = left_size.estimate ? "~" : "";
+	if (rest.count)
+		hf_emit_line(set->report->emit,
+			"and %s more path%s to %s%s object%s of %s%s (-n %llu: all)",
+			hf_human_count(more, rest.paths), rest.paths == 1 ? "" : "s", about,
+			hf_human_count(count, (uint64_t)left_count.i), rest.count == 1 ? "" : "s",
+			about, hf_human_size(size, (uint64_t)left_size.i),
+			(unsigned long long)rest.n_paths);
+	return HF_OK;
 }
