@@ -9,6 +9,16 @@
 /* Reading all of it takes some tenths of a second. */
 enum { SMALL_HEAP = 100000 };
 
+/* Databases of older versions lack some. */
+static enum hf_status has_table(sqlite3 *db, const char *name, bool *ret, struct hf_err *err)
+{
+	int64_t n = 0;
+	enum hf_status status = hf_query_int(
+		db, &n, err, "SELECT count(*) FROM sqlite_schema WHERE name = ?", "s", name);
+	*ret = n > 0;
+	return status;
+}
+
 enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err *err)
 {
 	*heap = (struct hf_heapdb){.db = db};
@@ -48,19 +58,16 @@ enum hf_status hf_heapdb_init(struct hf_heapdb *heap, sqlite3 *db, struct hf_err
 			snprintf(heap->profile_maker, sizeof(heap->profile_maker), "%s",
 				hf_column_text(q, 1));
 	}
+	bool has_estimates = true;
 	int64_t n = 0;
 	if (status == HF_OK)
-		status = hf_query_int(db, &n, err,
-			"SELECT count(*) FROM sqlite_schema WHERE name = 'stat_wide'", "");
-	heap->has_wide = n > 0;
-	n = 0;
+		status = has_table(db, "stat_wide", &heap->has_wide, err);
+	if (status == HF_OK)
+		status = has_table(db, "stat_estimate", &has_estimates, err);
 	if (status == HF_OK)
 		status = hf_query_int(db, &n, err, "SELECT EXISTS (SELECT 1 FROM root)", "");
 	heap->has_roots = n > 0;
-	if (status == HF_OK) /* databases of older versions lack it */
-		status = hf_query_int(db, &n, err,
-			"SELECT count(*) FROM sqlite_schema WHERE name = 'stat_estimate'", "");
-	if (status == HF_OK && !n &&
+	if (status == HF_OK && !has_estimates &&
 		sqlite3_exec(db,
 			"CREATE TEMP TABLE IF NOT EXISTS stat_estimate (site_id INTEGER PRIMARY "
 			"KEY, samples, count, size)",
