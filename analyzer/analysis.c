@@ -46,11 +46,6 @@ static uint8_t rank_of(const struct hf_heap *heap, const struct hf_heap_root *ro
 	}
 }
 
-static void free_roots(struct hf_graph_root **roots)
-{
-	free(*roots);
-}
-
 enum hf_status hf_analysis_init(struct hf_analysis *ret, const struct hf_heap *heap,
 	const uint64_t *doubtful, struct hf_err *err)
 {
@@ -60,7 +55,7 @@ enum hf_status hf_analysis_init(struct hf_analysis *ret, const struct hf_heap *h
 		n_roots >= UINT32_MAX)
 		return hf_err_set(err, HF_E_UNSUPPORTED,
 			"a heap of 2^32 objects, variables or root words and more");
-	_cleanup_(free_roots) struct hf_graph_root *roots = malloc((n_roots + 1) * sizeof(*roots));
+	_cleanup_(hf_freep) struct hf_graph_root *roots = malloc((n_roots + 1) * sizeof(*roots));
 	static const uint64_t no_edges[1];
 	if (!roots)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for %zu root words", n_roots);

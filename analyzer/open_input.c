@@ -12,11 +12,6 @@
 #include "profile/profile.h"
 #include "store/schema.h"
 
-static void free_str(char **s)
-{
-	free(*s);
-}
-
 static void say(
 	const struct hf_analyze_options *options, const char *format, const char *a, const char *b)
 {
@@ -117,14 +112,14 @@ static bool older(const struct stat *a, const struct stat *b)
 static bool older_than_profile(const struct stat *db, const char *dump_path)
 {
 	struct stat profile;
-	_cleanup_(free_str) char *path = hf_profile_path_of(dump_path);
+	_cleanup_(hf_freep) char *path = hf_profile_path_of(dump_path);
 	return path && !stat(path, &profile) && older(db, &profile);
 }
 
 /* Is it there, whatever its time, and was not when the database was made? */
 static bool lacked_profile(sqlite3 *db, const char *dump_path)
 {
-	_cleanup_(free_str) char *path = hf_profile_path_of(dump_path);
+	_cleanup_(hf_freep) char *path = hf_profile_path_of(dump_path);
 	return path && !access(path, R_OK) && meta_is(db, "profile_missing", NULL);
 }
 
@@ -169,7 +164,7 @@ enum hf_status hf_open_input(const char *path, const struct hf_analyze_options *
 		return hf_err_sys(err, HF_E_NOTFOUND, errno, "%s", path);
 	if (is_database(path))
 		return open_database(path, ret, err);
-	_cleanup_(free_str) char *cache = hf_analyze_cache_path(path);
+	_cleanup_(hf_freep) char *cache = hf_analyze_cache_path(path);
 	if (!cache)
 		return hf_err_set(err, HF_E_NOMEM, "no memory");
 	*ret = open_cached(path, cache);

@@ -8,11 +8,6 @@
 #include "cli/interrupt.h"
 #include "cli/session.h"
 
-static void free_str(char **s)
-{
-	free(*s);
-}
-
 static void emit_result(
 	struct hf_emit *emit, const char *path, const struct hf_analyze_result *result)
 {
@@ -39,7 +34,7 @@ int hf_cmd_load(const struct hf_args *args)
 	struct hf_analyze_options options;
 	struct hf_analyze_result result = {0};
 	struct hf_session session = {0};
-	_cleanup_(free_str) char *cache = hf_analyze_cache_path(args->args[0]);
+	_cleanup_(hf_freep) char *cache = hf_analyze_cache_path(args->args[0]);
 	const char *path = hf_args_has(args, "o") ? hf_args_value(args, "o") : cache;
 	if (!path) {
 		hf_err_set(&err, HF_E_NOMEM, "no memory");

@@ -100,14 +100,9 @@ static int by_bytes(const void *pa, const void *pb, void *nodes)
 	return order ? order : a->line < b->line ? -1 : a->line > b->line;
 }
 
-static void free_u32(uint32_t **p)
-{
-	free(*p);
-}
-
 static enum hf_status sort_children(struct hf_flame *flame, struct hf_err *err)
 {
-	_cleanup_(free_u32) uint32_t *list = calloc(flame->n + 1, sizeof(*list));
+	_cleanup_(hf_freep) uint32_t *list = calloc(flame->n + 1, sizeof(*list));
 	if (!list)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for the flame graph");
 	for (size_t i = 0; i < flame->n; i++) {

@@ -319,11 +319,6 @@ void hf_pprof_period(struct hf_pprof *b, uint64_t period)
 	b->p.period = (int64_t)period;
 }
 
-static void free_bytes(uint8_t **p)
-{
-	free(*p);
-}
-
 enum hf_status hf_pprof_write(struct hf_pprof *b, const char *path, struct hf_err *err)
 {
 	if (b->failed)
@@ -334,8 +329,8 @@ enum hf_status hf_pprof_write(struct hf_pprof *b, const char *path, struct hf_er
 					     MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
 		return hf_err_set(err, HF_E_NOMEM, "%s: the profile is too large", path);
 	size_t bound = deflateBound(&z, size);
-	_cleanup_(free_bytes) uint8_t *plain = malloc(size + 1);
-	_cleanup_(free_bytes) uint8_t *packed = malloc(bound);
+	_cleanup_(hf_freep) uint8_t *plain = malloc(size + 1);
+	_cleanup_(hf_freep) uint8_t *packed = malloc(bound);
 	bool ok = plain && packed;
 	if (ok) {
 		hf_pb__profile__pack(&b->p, plain);

@@ -225,16 +225,11 @@ static void put_head(
 		MARGIN, WIDTH - MARGIN, WIDTH - MARGIN);
 }
 
-static void free_doubles(double **p)
-{
-	free(*p);
-}
-
 static enum hf_status write_svg(const struct hf_stacks *stacks, const struct hf_flame *flame,
 	const struct hf_export_options *options, struct hf_err *err)
 {
 	_cleanup_(hf_text_deinit) struct hf_text out = HF_TEXT_INIT;
-	_cleanup_(free_doubles) double *start = calloc(flame->n + 1, sizeof(*start));
+	_cleanup_(hf_freep) double *start = calloc(flame->n + 1, sizeof(*start));
 	struct drawing d = {
 		.out = &out, .flame = flame, .what = options->what, .sampled = stacks->sampled};
 	if (!start)

@@ -89,20 +89,15 @@ static enum hf_status fail(struct hf_err *err, const char *what, const char *pat
 	return hf_err_sys(err, status, e, "%s %s", what, path);
 }
 
-static void free_str(char **s)
-{
-	free(*s);
-}
-
 /* Fill path with its directory resolved. */
 static enum hf_status resolve(struct hf_output *out, const char *path, struct hf_err *err)
 {
-	_cleanup_(free_str) char *a = strdup(path);
-	_cleanup_(free_str) char *b = strdup(path);
+	_cleanup_(hf_freep) char *a = strdup(path);
+	_cleanup_(hf_freep) char *b = strdup(path);
 	if (!a || !b)
 		return hf_err_set(err, HF_E_NOMEM, "no memory");
 	const char *name = basename(a);
-	_cleanup_(free_str) char *dir = realpath(dirname(b), NULL);
+	_cleanup_(hf_freep) char *dir = realpath(dirname(b), NULL);
 	if (!dir)
 		return fail(err, "directory of", path);
 	if (!*name || !strcmp(name, "/") || !strcmp(name, ".") || !strcmp(name, ".."))

@@ -106,11 +106,6 @@ static uint32_t bare_slot(const struct holdings *h, const char *kind)
 	return 0;
 }
 
-static void free_ids(uint32_t **ids)
-{
-	free(*ids);
-}
-
 static enum hf_status read_roots(struct holdings *h, sqlite3 *db, struct hf_err *err)
 {
 	size_t n_variables = 0;
@@ -119,7 +114,7 @@ static enum hf_status read_roots(struct holdings *h, sqlite3 *db, struct hf_err 
 		status = largest_id(db, "root", &h->n_roots, err);
 	if (status != HF_OK)
 		return status;
-	_cleanup_(free_ids) uint32_t *slot_of_variable =
+	_cleanup_(hf_freep) uint32_t *slot_of_variable =
 		calloc(n_variables + 1, sizeof(*slot_of_variable));
 	h->slot_of_root = calloc(h->n_roots + 1, sizeof(*h->slot_of_root));
 	if (!slot_of_variable || !h->slot_of_root)
@@ -227,11 +222,6 @@ static size_t add_entries(struct entry *entries, const struct holdings *h, size_
 	return to;
 }
 
-static void free_entries(struct entry **entries)
-{
-	free(*entries);
-}
-
 /* What is called alike is one root. */
 static size_t merge(struct entry *entries, size_t n, size_t n_groups)
 {
@@ -259,7 +249,7 @@ enum hf_status hf_diff_holders(struct hf_diff *diff, const struct hf_diff_of *of
 		status = read_holdings(&new, &diff->report->heap, of, err);
 	if (status != HF_OK)
 		return status;
-	_cleanup_(free_entries) struct entry *entries =
+	_cleanup_(hf_freep) struct entry *entries =
 		calloc(old.n_slots + new.n_slots, sizeof(*entries));
 	if (!entries)
 		return no_memory(err);

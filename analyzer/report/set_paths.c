@@ -230,11 +230,6 @@ enum hf_status hf_set_paths_init(struct hf_set_paths *set, struct hf_report *rep
 	return status == HF_OK ? hf_shapes_merge_arrays(&set->shapes, err) : status;
 }
 
-static void free_order(uint32_t **order)
-{
-	free(*order);
-}
-
 /* Largest first. */
 static int by_held(const void *a, const void *b, void *shapes)
 {
@@ -291,7 +286,7 @@ static enum hf_status emit_table(struct hf_set_paths *set, const char *key, int6
 {
 	const struct hf_shapes *shapes = &set->shapes;
 	uint32_t n_order = 0;
-	_cleanup_(free_order) uint32_t *order = ordered(shapes, listing->compare, &n_order);
+	_cleanup_(hf_freep) uint32_t *order = ordered(shapes, listing->compare, &n_order);
 	if (!order)
 		return no_memory(err);
 	struct hf_emit *emit = set->report->emit;

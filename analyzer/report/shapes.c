@@ -119,15 +119,10 @@ static char *normal_step(const char *step)
 	return copy;
 }
 
-static void free_text(char **text)
-{
-	free(*text);
-}
-
 enum hf_status hf_shapes_child(struct hf_shapes *shapes, uint32_t parent, const char *step,
 	uint64_t object_size, uint32_t *ret, struct hf_err *err)
 {
-	_cleanup_(free_text) char *name = normal_step(step);
+	_cleanup_(hf_freep) char *name = normal_step(step);
 	if (!name)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to merge paths");
 	uint32_t *at = slot(shapes, parent, name);

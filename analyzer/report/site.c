@@ -178,16 +178,11 @@ static int by_site(const void *pa, const void *pb)
 	return a->site < b->site ? -1 : a->site > b->site;
 }
 
-static void free_shares(struct share **p)
-{
-	free(*p);
-}
-
 enum hf_status hf_site_of_set(struct hf_report *report, const struct hf_member *members, size_t n,
 	int64_t *ret_site, double *ret_share, struct hf_err *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	_cleanup_(free_shares) struct share *shares = calloc(n + 1, sizeof(*shares));
+	_cleanup_(hf_freep) struct share *shares = calloc(n + 1, sizeof(*shares));
 	if (!shares)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for a set of objects");
 	enum hf_status status = hf_query(

@@ -239,11 +239,6 @@ static enum hf_status make_names(struct hf_sites *s, const struct hf_heap *heap,
 	return HF_OK;
 }
 
-static void free_str(char **s)
-{
-	free(*s);
-}
-
 static bool has_live(const struct hf_profile *p)
 {
 	for (size_t i = 0; i < p->n_sites; i++) {
@@ -258,7 +253,7 @@ static bool has_live(const struct hf_profile *p)
 static enum hf_status read_profile(struct hf_sites *s, struct hf_heap *heap,
 	const struct hf_sites_options *options, bool *ret_used, bool *ret_own, struct hf_err *err)
 {
-	_cleanup_(free_str) char *beside = hf_profile_path_of(options->dump_path);
+	_cleanup_(hf_freep) char *beside = hf_profile_path_of(options->dump_path);
 	const char *path = options->profile_path ? options->profile_path : beside;
 	struct hf_err mine;
 	if (!path)

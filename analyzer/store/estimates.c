@@ -66,11 +66,6 @@ void hf_estimates_bound(struct hf_estimate *at, size_t n, const struct hf_estima
 	}
 }
 
-static void free_u32(uint32_t **p)
-{
-	free(*p);
-}
-
 /* All objects, or the leaked ones, by usable size; for free(). */
 static uint32_t *count_units(const struct hf_rows_objects *o, struct hf_estimate_pool *pool)
 {
@@ -107,7 +102,7 @@ enum hf_status hf_estimates_of_sites(struct hf_estimate **ret, size_t *ret_n,
 	if (!is_sampled(o))
 		return HF_OK;
 	struct hf_estimate_pool pool = {.types = types, .n_types = types ? n_types : 0};
-	_cleanup_(free_u32) uint32_t *units = count_units(o, &pool);
+	_cleanup_(hf_freep) uint32_t *units = count_units(o, &pool);
 	struct hf_estimate *at = calloc(n_sites + 1ull, sizeof(*at));
 	if (!at || !units) {
 		free(at);
@@ -147,7 +142,7 @@ enum hf_status hf_estimates_of_leaks(struct hf_summary_leak *leaks, size_t n,
 		return HF_OK;
 	struct hf_estimate_pool pool = {
 		.types = types, .n_types = types ? n_types : 0, .leaked = true};
-	_cleanup_(free_u32) uint32_t *units = count_units(o, &pool);
+	_cleanup_(hf_freep) uint32_t *units = count_units(o, &pool);
 	struct hf_estimate *at = calloc(n, sizeof(*at));
 	if (!at || !units) {
 		free(at);

@@ -6,16 +6,6 @@
 #include "graph/graph.h"
 #include "store/tables.h"
 
-static void free_u32(uint32_t **p)
-{
-	free(*p);
-}
-
-static void free_u64(uint64_t **p)
-{
-	free(*p);
-}
-
 /* Ids are dense, or nearly: a stranger's are refused before they make us allocate for them. */
 static enum hf_status count_groups(
 	uint32_t *ret, const char *what, const uint32_t *group, uint64_t n, struct hf_err *err)
@@ -55,7 +45,7 @@ static enum hf_status sum_all_groups(struct hf_summaries *s, const struct hf_sto
 		status = count_groups(&s->sites.n, "site", heap->site, heap->n_objects, err);
 	if (status)
 		return status;
-	_cleanup_(free_u32) uint32_t *order = NULL;
+	_cleanup_(hf_freep) uint32_t *order = NULL;
 	if (s->arenas.n > 1 || s->types.n > 1 || s->sites.n > 1) {
 		order = hf_graph_alloc(heap->n_objects + 1, sizeof(*order));
 		if (!order)
@@ -83,7 +73,7 @@ static enum hf_status find_top(struct hf_summaries_top *top, const uint64_t *siz
 static enum hf_status find_heads(
 	struct hf_summaries *s, const struct hf_store_input *in, struct hf_err *err)
 {
-	_cleanup_(free_u64) uint64_t *held = malloc((in->heads->n + 1ull) * sizeof(*held));
+	_cleanup_(hf_freep) uint64_t *held = malloc((in->heads->n + 1ull) * sizeof(*held));
 	if (!held)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for the heads of leaks");
 	for (uint32_t h = 0; h < in->heads->n; h++)

@@ -100,21 +100,16 @@ struct hf_summary_ranked *hf_summary_top(
 	return top;
 }
 
-static void free_u32(uint32_t **p)
-{
-	free(*p);
-}
-
 enum hf_status hf_summary_preorder(uint32_t *ret_order, const struct hf_graph_dominance *node,
 	uint32_t n_objects, uint32_t n_variables, struct hf_err *err)
 {
 	enum { UNPLACED = UINT32_MAX };
 	uint32_t n = n_objects + n_variables;
 	/* Where the next child of a node goes; of an unplaced node nothing is known yet. */
-	_cleanup_(free_u32) uint32_t *next = hf_graph_alloc(n + 1ull, sizeof(*next));
+	_cleanup_(hf_freep) uint32_t *next = hf_graph_alloc(n + 1ull, sizeof(*next));
 	/* The ancestors of a node that are not yet placed; a chain of them is each node's own, so
 	 * it is linked through an array. */
-	_cleanup_(free_u32) uint32_t *below = hf_graph_alloc(n + 1ull, sizeof(*below));
+	_cleanup_(hf_freep) uint32_t *below = hf_graph_alloc(n + 1ull, sizeof(*below));
 	if (!next || !below)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to order the dominator tree");
 	memset(next, 0xff, n * sizeof(*next));
@@ -146,7 +141,7 @@ static enum hf_status groups_retained(struct hf_summary_group *ret, uint32_t n_g
 	const uint32_t *group, const struct hf_rows_objects *objects, const uint32_t *order,
 	struct hf_err *err)
 {
-	_cleanup_(free_u32) uint32_t *end = calloc(n_groups, sizeof(*end));
+	_cleanup_(hf_freep) uint32_t *end = calloc(n_groups, sizeof(*end));
 	if (!end)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for sums by group");
 	for (uint32_t p = 0; p < objects->heap->n_objects; p++) {

@@ -87,11 +87,6 @@ static void meta_totals(struct meta *m, const struct hf_store_input *in)
 		meta_u64(m, in->figures[i].key, in->figures[i].value);
 }
 
-static void free_str(char **s)
-{
-	free(*s);
-}
-
 /* Why the heap is partial, a line each; NULL if it is not. */
 static char *join_reasons(const struct hf_heap *heap)
 {
@@ -127,7 +122,7 @@ static enum hf_status insert_meta(sqlite3 *db, const struct hf_store_input *in, 
 		meta_text(&m, "token", token);
 	}
 	meta_u64(&m, "partial", heap->partial);
-	_cleanup_(free_str) char *reasons = join_reasons(heap);
+	_cleanup_(hf_freep) char *reasons = join_reasons(heap);
 	if (reasons)
 		meta_text(&m, "partial_reasons", reasons);
 	meta_totals(&m, in);

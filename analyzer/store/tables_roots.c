@@ -35,18 +35,13 @@ static int compare_words(const void *pa, const void *pb)
 	return a->object < b->object ? -1 : a->object > b->object;
 }
 
-static void free_words(struct word **p)
-{
-	free(*p);
-}
-
 /* ret has room for every variable and then for N_KINDS. */
 static enum hf_status find_direct(
 	struct direct *ret, const struct hf_store_input *in, struct hf_err *err)
 {
 	const struct hf_heap *heap = in->heap;
 	size_t n = heap->roots.n;
-	_cleanup_(free_words) struct word *word = malloc((n + 1) * sizeof(*word));
+	_cleanup_(hf_freep) struct word *word = malloc((n + 1) * sizeof(*word));
 	if (!word)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to sort %zu root words", n);
 	uint32_t n_variables = (uint32_t)heap->variables.n;
@@ -166,15 +161,10 @@ static enum hf_status insert_bare(
 	return status;
 }
 
-static void free_direct(struct direct **p)
-{
-	free(*p);
-}
-
 enum hf_status hf_tables_roots(sqlite3 *db, const struct hf_store_input *input, struct hf_err *err)
 {
 	size_t n = input->heap->variables.n;
-	_cleanup_(free_direct) struct direct *direct = calloc(n + N_KINDS, sizeof(*direct));
+	_cleanup_(hf_freep) struct direct *direct = calloc(n + N_KINDS, sizeof(*direct));
 	if (!direct)
 		return hf_err_set(err, HF_E_NOMEM, "no memory for %zu variables", n);
 	enum hf_status status = find_direct(direct, input, err);

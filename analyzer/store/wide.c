@@ -32,11 +32,6 @@ struct maker {
 	uint32_t n;
 };
 
-static void free_u32(uint32_t **p)
-{
-	free(*p);
-}
-
 static void maker_deinit(struct maker *m)
 {
 	free(m->is_candidate);
@@ -256,7 +251,7 @@ static enum hf_status make_tree(struct maker *m, struct hf_wide *ret,
 	count_children(m);
 	uint32_t least = least_width(m);
 	/* For each candidate: its place in the result + 1. */
-	_cleanup_(free_u32) uint32_t *place = calloc(m->n + 1ull, sizeof(*place));
+	_cleanup_(hf_freep) uint32_t *place = calloc(m->n + 1ull, sizeof(*place));
 	tree->node = calloc(m->n + 1ull, sizeof(*tree->node));
 	if (!place || !tree->node)
 		return hf_err_set(err, HF_E_NOMEM, "no memory to look for wide objects");

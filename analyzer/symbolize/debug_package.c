@@ -19,15 +19,10 @@ static void close_file(FILE **file)
 		fclose(*file);
 }
 
-static void free_line(char **line)
-{
-	free(*line);
-}
-
 static bool lists(const char *list_path, const char *path)
 {
 	_cleanup_(close_file) FILE *list = fopen(list_path, "re");
-	_cleanup_(free_line) char *line = NULL;
+	_cleanup_(hf_freep) char *line = NULL;
 	size_t cap = 0;
 	ssize_t n;
 	while (list && (n = getline(&line, &cap, list)) > 0) {

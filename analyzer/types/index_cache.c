@@ -44,11 +44,6 @@ struct stored_pair {
 
 static const char suffix[] = ".index";
 
-static void free_bytes(char **bytes)
-{
-	free(*bytes);
-}
-
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -216,7 +211,7 @@ bool hf_index_cache_load(struct hf_types *types, uint32_t module, struct hf_type
 	size_t size;
 	if (!identify(types, module, &wanted) || !path_of(types, &wanted, suffix, path))
 		return false;
-	_cleanup_(free_bytes) char *bytes = read_all(path, &size);
+	_cleanup_(hf_freep) char *bytes = read_all(path, &size);
 	if (!bytes)
 		return false;
 	const struct header *h = (const void *)bytes;
@@ -386,7 +381,7 @@ void hf_index_cache_save(struct hf_types *types, uint32_t module, const struct h
 		!path_of(types, &h, suffix, path) ||
 		!path_of(types, &h, ".index.XXXXXX", temporary) || !make_dir(types->cache_dir))
 		return;
-	_cleanup_(free_bytes) char *bytes = compose(x, &h, &text);
+	_cleanup_(hf_freep) char *bytes = compose(x, &h, &text);
 	int fd = bytes ? mkostemp(temporary, O_CLOEXEC) : -1;
 	bool ok = fd >= 0 && write_all(fd, bytes, size_of(&h));
 	if (fd >= 0 && (close(fd) || !ok || rename(temporary, path)))

@@ -93,15 +93,10 @@ static enum hf_status make_columns(
 	return status;
 }
 
-static void free_rows(struct site_row **rows)
-{
-	free(*rows);
-}
-
 enum hf_status read_sites(struct reader *reader, struct hf_err *err)
 {
 	struct block_buffer buffer = {0};
-	_cleanup_(free_rows) struct site_row *rows = NULL;
+	_cleanup_(hf_freep) struct site_row *rows = NULL;
 	enum hf_status status = HF_OK;
 	for (size_t i = 0; i < reader->blocks.n && status == HF_OK; i++) {
 		struct dump_block *block = &reader->blocks.at[i];

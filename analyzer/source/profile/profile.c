@@ -12,11 +12,6 @@
 #include "profile/raw.h"
 #include "profile/readers.h"
 
-static void free_bytes(uint8_t **p)
-{
-	free(*p);
-}
-
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -30,7 +25,7 @@ static enum hf_status parse_plain(struct profile_build *b, const uint8_t *data, 
 		return hf_err_set(b->err, HF_E_CORRUPT, "%s: empty", b->name);
 	if (!profile_is_gperftools(text, size) && !profile_is_jemalloc(text, size))
 		return profile_read_pprof(b, data, size);
-	_cleanup_(free_bytes) uint8_t *copy = malloc(size + 1);
+	_cleanup_(hf_freep) uint8_t *copy = malloc(size + 1);
 	if (!copy)
 		return profile_no_memory(b);
 	memcpy(copy, data, size);
@@ -45,7 +40,7 @@ static enum hf_status parse(const void *data, size_t size, const char *name, str
 {
 	struct hf_err mine;
 	_cleanup_(profile_build_deinit) struct profile_build b;
-	_cleanup_(free_bytes) uint8_t *plain = NULL;
+	_cleanup_(hf_freep) uint8_t *plain = NULL;
 	profile_build_init(&b, name, err ? err : &mine);
 	b.raw = raw;
 	size_t plain_size = size;
@@ -76,7 +71,7 @@ enum hf_status hf_profile_read_raw(
 	if ((uint64_t)st.st_size > HF_PROFILE_MAX_BYTES)
 		return hf_err_set(err, HF_E_UNSUPPORTED, "%s: the profile is too large", path);
 	size_t n = 0, size = (size_t)st.st_size;
-	_cleanup_(free_bytes) uint8_t *data = malloc(size + 1);
+	_cleanup_(hf_freep) uint8_t *data = malloc(size + 1);
 	if (!data)
 		return hf_err_set(err, HF_E_NOMEM, "%s: no memory for the profile", path);
 	for (ssize_t part = 1; part > 0 && n<size; n += part> 0 ? (size_t)part : 0) {
