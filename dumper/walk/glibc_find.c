@@ -222,7 +222,18 @@ static bool mp_makes_sense(struct glibc *g, const struct glibc_arena *main, cons
 	bool used = main->top != main->bins - 16;
 	if (used != (mp->sbrk_base != 0))
 		return false;
-	return !used || (main->flags & GLIBC_NONCONTIGUOUS) || mp->sbrk_base <= main->top;
+	if (!used)
+		return true;
+	return main->flags & GLIBC_NONCONTIGUOUS
+		       ? hf_maps_find(g->walk->maps, mp->sbrk_base) != NULL
+		       : mp->sbrk_base <= main->top;
+}
+
+/* mp_ at `at` would share bytes with main_arena. */
+static bool in_main_arena(const struct glibc *g, uint64_t at)
+{
+	uint64_t end = g->main_bins + GLIBC_STATE_FROM_BINS;
+	return at + g->layout->mp_size > g->main_arena && at < end;
 }
 
 /* static: both are data of malloc.o, so that they lie together. Closest first, below before above.
@@ -234,7 +245,8 @@ static bool find_mp(struct glibc *g, const struct hit *hit, const struct glibc_a
 			uint64_t at = side ? g->main_bins + d : g->main_bins - d;
 			struct mp mp;
 			if (at < hit->segment_start || at >= hit->segment_end ||
-				!read_mp(g, g->layout, at, &mp) || !mp_makes_sense(g, main, &mp))
+				in_main_arena(g, at) || !read_mp(g, g->layout, at, &mp) ||
+				!mp_makes_sense(g, main, &mp))
 				continue;
 			g->mp = at;
 			g->n_mmaps = (uint32_t)mp.n_mmaps;

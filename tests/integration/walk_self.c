@@ -728,6 +728,8 @@ static void scenario_block_brk(void)
 {
 	void **slots = new_slots(SLOTS);
 	churn(slots, SLOTS, 20000, 1);
+	/* A count of mmapped chunks that is not 0 tells malloc's parameters from other memory. */
+	void *mapped = malloc(64 << 20);
 	block_brk();
 	churn(slots, SLOTS, 300000, 2);
 	check("blocked brk");
@@ -740,6 +742,7 @@ static void scenario_block_brk(void)
 		free(more[i]);
 	check("blocked brk, holes");
 	run_threads("blocked brk", 2);
+	free(mapped);
 }
 
 static void *many_heaps(void *arg)
