@@ -14,6 +14,7 @@
 #include "base/stack_call.h"
 #include "base/sys.h"
 #include "dump.h"
+#include "frontend/reports.h"
 #include "frontend/told.h"
 #include "memory/mem_remote.h"
 #include "site/live.h"
@@ -32,29 +33,17 @@ enum {
 	POOL_SIZE = 3 << 19,
 	RESERVE_SIZE = 3584 << 10, /* for pages that the kernel refuses */
 	MAX_RETRIES = 10,
-	REPORT_SIZE = 4096,
+	/* Of dumps that nobody waits for: more would but fight for the processors. */
+	MAX_UNFINISHED = 2,
 };
-
-/* Shared with the snapshots, which tell their results here: a slot a dump, since one that nobody
- * waits for may still run when the next is made. */
-struct hf_capture_report {
-	int done;
-	int result; /* 0 or a negative errno value */
-};
-
-enum {
-	N_REPORTS = REPORT_SIZE / sizeof(struct hf_capture_report) - 1
-}; /* the last one is for sync */
 
 static struct {
 	bool ready;
 	/* pid << 32 | tid of who is making a dump, or 0: a forked child must not inherit it */
 	uint64_t busy;
 	void *stack, *caller_stack, *pool_memory;
-	struct hf_capture_report *reports; /* REPORT_SIZE bytes */
-	uint64_t serial;                   /* of dumps, for the slot */
-	uint64_t number;                   /* the last %n */
-	uint64_t n_dumps;                  /* by the pattern, for max=: not those that rotate */
+	uint64_t number;  /* the last %n */
+	uint64_t n_dumps; /* by the pattern, for max=: not those that rotate */
 	dev_t stderr_dev;
 	ino_t stderr_ino;
 	struct hf_sink_file file;
@@ -86,12 +75,9 @@ enum hf_status hf_capture_reserve(struct hf_err *err)
 	state.stack = hf_page_alloc(STACK_SIZE);
 	state.caller_stack = hf_page_alloc(CALLER_STACK_SIZE);
 	state.pool_memory = hf_page_alloc(POOL_SIZE);
-	long report = hf_syscall6(SYS_mmap, 0, REPORT_SIZE, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!hf_page_reserve(RESERVE_SIZE) || !state.stack || !state.caller_stack ||
-		!state.pool_memory || (report < 0 && report > -4096))
+		!state.pool_memory || !hf_reports_reserve())
 		return hf_err_set(err, HF_E_NOMEM, "no memory to reserve for dumps");
-	state.reports = (struct hf_capture_report *)report;
 	state.ready = true;
 	return HF_OK;
 }
@@ -122,7 +108,7 @@ static int errno_of(const struct hf_err *err)
 
 struct work {
 	const struct hf_capture_request *request;
-	struct hf_capture_report *report;
+	struct hf_report *report;
 	int ppid;
 	struct hf_pool *pool;
 	struct hf_vec own, findings;
@@ -350,8 +336,10 @@ static enum hf_status make_file(struct work *w, struct hf_snapshot *s, struct hf
 
 static void note_own(struct work *w)
 {
+	uint64_t start, end;
 	hf_page_each(add_own, &w->own);
-	add_own(&w->own, (uint64_t)state.reports, (uint64_t)state.reports + REPORT_SIZE);
+	hf_reports_range(&start, &end);
+	add_own(&w->own, start, end);
 	hf_sort(w->own.data, w->own.n, w->own.elem, by_start);
 }
 
@@ -381,12 +369,6 @@ static void make_room(struct work *w, const struct hf_snapshot *s)
 	hf_room_give_up(kept, sizeof(kept) / sizeof(kept[0]), w->pool);
 }
 
-static void tell(struct work *w, int result)
-{
-	w->report->result = result;
-	__atomic_store_n(&w->report->done, 1, __ATOMIC_RELEASE);
-}
-
 static void on_limit(void *ctx)
 {
 	struct work *w = ctx;
@@ -398,7 +380,7 @@ static void on_limit(void *ctx)
 		"no %s was written: it took longer than %u s (--timeout, timeout=)",
 		w->written ? "heap profile" : "dump", w->limit_s);
 	hf_capture_say(line);
-	tell(w, w->written ? 0 : -ETIMEDOUT);
+	hf_report_tell(w->report, w->written ? 0 : -ETIMEDOUT);
 }
 
 static void announce(const char *trigger, bool partial)
@@ -436,7 +418,7 @@ static int work(struct hf_snapshot *s)
 		hf_room_thaw(w.frozen);
 	hf_vec_deinit(&w.own);
 	hf_vec_deinit(&w.findings);
-	tell(&w, errno_of(&err));
+	hf_report_tell(w.report, errno_of(&err));
 	return 0;
 }
 
@@ -474,7 +456,7 @@ static bool locks_held(void *ctx)
 /* Wait until the snapshot, which is no child of ours, has ended; for limit_ms at most, -1: for
  * ever.
  */
-static void wait_for(int pid, const struct hf_capture_report *report, int limit_ms)
+static void wait_for(int pid, const struct hf_report *report, int limit_ms)
 {
 	/* A seccomp filter may kill for a system call that it does not know. */
 	bool filtered = hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0;
@@ -534,6 +516,12 @@ static enum hf_status next_path(
 	return HF_OK;
 }
 
+/* Now or later. */
+static bool is_awaited(const struct hf_capture_request *request)
+{
+	return request->wait || request->end;
+}
+
 static int take(const struct hf_config *config, const struct hf_capture_request *request)
 {
 	struct hf_err err = {0};
@@ -548,10 +536,11 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		hf_capture_say(err.msg);
 		return errno_of(&err);
 	}
+	struct hf_report *report = hf_report_claim(config->limit_s, !is_awaited(request));
+	if (!report)
+		return -EAGAIN;
 	hf_pool_init(&pool, state.pool_memory, POOL_SIZE);
 	find_locks(&pool);
-	struct hf_capture_report *report = &state.reports[state.serial++ % N_REPORTS];
-	*report = (struct hf_capture_report){0};
 	struct work w = {.request = request,
 		.report = report,
 		.ppid = (int)hf_syscall0(SYS_getppid),
@@ -572,7 +561,7 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.background = !request->wait,
 		.hold = request->hold,
 		.our_signals = request->our_signals,
-		.sync = &state.reports[N_REPORTS].done,
+		.sync = &report->sync,
 		.limit_s = config->limit_s ? config->limit_s + 1 : 0,
 		.keep_fd = stderr_is_ours() ? 2 : -1,
 	};
@@ -580,19 +569,24 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 	if (hf_snapshot_take(&snapshot, &err)) {
 		hf_capture_say(err.msg);
 		result = errno_of(&err);
+		hf_report_tell(report, result);
 	} else if (snapshot.pid && request->wait) {
 		wait_for(snapshot.pid, report, limit_ms);
 	}
-	if (!result && (request->wait || snapshot.in_place))
-		result = __atomic_load_n(&report->done, __ATOMIC_ACQUIRE) ? report->result : -EIO;
+	__atomic_store_n(&report->pid, snapshot.pid, __ATOMIC_RELEASE);
+	const bool ended = request->wait || snapshot.in_place || result;
+	if (!result && ended)
+		result = hf_report_result(report);
 	if (request->end) {
 		*request->end = (struct hf_capture_end){
 			.unix_time = unix_time, .number = state.number, .report = report};
-		request->end->pid = snapshot.in_place ? 0 : snapshot.pid;
+		request->end->pid = ended ? 0 : snapshot.pid;
 		request->end->result = result;
 		request->end->limit_ms = limit_ms;
 		hf_fmt(request->end->path, HF_PATH_MAX, "%s", state.path);
 	}
+	if (ended)
+		hf_report_release(report);
 	state.n_dumps += !request->path && !request->rotates;
 	hf_pool_deinit(&pool);
 	return result;
@@ -615,7 +609,9 @@ int hf_capture_wait(const struct hf_capture_end *end)
 	if (!end->pid)
 		return end->result;
 	wait_for(end->pid, end->report, end->limit_ms);
-	return __atomic_load_n(&end->report->done, __ATOMIC_ACQUIRE) ? end->report->result : -EIO;
+	int result = hf_report_result(end->report);
+	hf_report_release(end->report);
+	return result;
 }
 
 void hf_capture_last_path(char ret[HF_PATH_MAX])
@@ -631,7 +627,9 @@ int hf_capture(const struct hf_config *config, const struct hf_capture_request *
 	if (rc)
 		return rc;
 	struct call call = {config, request, -EDQUOT};
-	if (request->path || request->rotates || state.n_dumps < config->max_dumps)
+	if (!is_awaited(request) && hf_reports_unfinished() >= MAX_UNFINISHED)
+		call.result = -EBUSY;
+	else if (request->path || request->rotates || state.n_dumps < config->max_dumps)
 		hf_call_on_stack((uint64_t)state.caller_stack + CALLER_STACK_SIZE, run_call, &call);
 	__atomic_store_n(&state.busy, 0, __ATOMIC_RELEASE);
 	return call.result;

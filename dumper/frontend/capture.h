@@ -20,7 +20,7 @@ struct hf_capture_end {
 	uint64_t unix_time, number;
 	/* internal */
 	int pid, result, limit_ms;
-	const struct hf_capture_report *report;
+	struct hf_report *report;
 };
 
 struct hf_capture_request {
@@ -39,10 +39,11 @@ struct hf_capture_request {
 };
 
 /* Returns 0, or a negative errno value as holdfast_dump() documents. Without wait, 0 says that a
- * snapshot was taken; what goes wrong in it is one line on stderr. */
+ * snapshot was taken; what goes wrong in it is one line on stderr. With neither wait nor end:
+ * -EBUSY if two such dumps are still being written. */
 int hf_capture(const struct hf_config *config, const struct hf_capture_request *request);
 
-/* Wait for the file of a dump that was made without wait; other dumps may be made meanwhile.
+/* Wait, once, for the file of a dump that was made without wait; other dumps may be made meanwhile.
  * Returns as hf_capture() does. */
 int hf_capture_wait(const struct hf_capture_end *end);
 

@@ -30,6 +30,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	int result = hf_trigger_dump(&request);
 	if (result == -EAGAIN)
 		hf_capture_say("a dump is being made already: this signal makes none");
+	else if (result == -EBUSY)
+		hf_capture_say("two dumps are still being written: this signal makes none");
 	else if (result == -EDQUOT)
 		hf_capture_say("no more dumps: as many as max= (--max-dumps) allows are made");
 	hf_restart_call(context, hf_signals_ours());

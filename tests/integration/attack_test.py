@@ -167,8 +167,8 @@ def triggers(holdfast, folder, target, _):
     check(holdfast, dumps, 8)
     done, dumps = run(holdfast, folder, [target, "signal-thread"])
     expect(done.stdout == "threads signalled\n", done.stdout)
-    # On a busy machine one may come while the dump before is still being taken.
-    refused = done.stderr.count("is being made already")
+    # On a busy machine one may come while the dump before is still being taken, or two are being written.
+    refused = done.stderr.count("this signal makes none")
     expect(len(dumps) >= 1 and len(dumps) + refused == 4, f"{len(dumps)} dumps, {refused} refused")
     expect(done.stderr.count("signal USR2: heap dump in ") == len(dumps), done.stderr)
     check(holdfast, dumps, len(dumps))
@@ -181,6 +181,79 @@ def triggers(holdfast, folder, target, _):
     expect(done.stdout == "before default\nhandled 1\n", done.stdout)
     expect(len(done.stderr.splitlines()) == 1 and "its handler stays" in done.stderr, done.stderr)
     check(holdfast, dumps, 0)
+
+
+def family(holdfast, folder, target, _):
+    """Processes that share the library's memory by fork dump themselves at the same time."""
+    done, dumps = run(holdfast, folder, [target, "family", "6"])
+    expect(done.stdout == "0 children failed\n", done.stdout)
+    check(holdfast, dumps, 60)
+
+
+def writers(folder):
+    """Snapshots that have begun to write."""
+    found = set()
+    for pid in stress.processes_of(folder):
+        try:
+            files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+            # A file without a name, or of a temporary one where the file system has no such.
+            if any(file.startswith(folder) and file.endswith((" (deleted)", ".tmp")) for file in files):
+                found.add(pid)
+        except OSError:
+            pass
+    return found
+
+
+def unfinished(holdfast, folder, target, _):
+    """While two dumps by signal are being written, a third is refused; not for ever."""
+    refusal = "holdfast: two dumps are still being written: this signal makes none\n"
+    env = environment(holdfast, out=f"{folder}/%n.hfd", max=100000)
+    with open(f"{folder}/said", "w+", encoding="utf-8") as said, \
+            Target(target, folder, "--objects", "1e6", "--threads", "1", env=env, stderr=said) as t:
+        stopped = set()
+        for _ in range(100):  # a snapshot may be done before it is seen
+            os.kill(t.pid, signal.SIGUSR2)
+            until = time.monotonic() + 2
+            while not (new := writers(folder) - stopped) and time.monotonic() < until:
+                pass
+            for pid in new:
+                os.kill(pid, signal.SIGSTOP)
+                if pid in writers(folder):
+                    stopped.add(pid)
+                else:
+                    os.kill(pid, signal.SIGCONT)
+            if len(stopped) == 2:
+                break
+        expect(len(stopped) == 2, f"{len(stopped)} snapshots were met at work")
+        stress.wait_for_no_others(folder, {t.pid, os.getpid(), *stopped})
+        before = len(list(holdfast.folder.glob("*.hfd")))
+
+        def count(line):
+            return pathlib.Path(said.name).read_text(encoding="utf-8").count(line)
+
+        def says(line, n):
+            until = time.monotonic() + 60
+            while count(line) < n:
+                expect(time.monotonic() < until, f"not said {n} times: {line!r}")
+                time.sleep(0.01)
+
+        for n in (1, 2):
+            os.kill(t.pid, signal.SIGUSR2)
+            says(refusal, n)
+        # One that was killed is no longer being written.
+        os.kill(stopped.pop(), signal.SIGKILL)
+        until = time.monotonic() + 60
+        while count("heap dump in ") == before:  # it may take a moment to end
+            expect(time.monotonic() < until, "no dump is made after one was killed")
+            os.kill(t.pid, signal.SIGUSR2)
+            time.sleep(1)
+        os.kill(stopped.pop(), signal.SIGCONT)
+        stress.wait_for_no_others(folder, {t.pid, os.getpid()})
+        t.finish()
+        dumps = list(holdfast.folder.glob("*.hfd"))
+        expect(len(dumps) == count("heap dump in ") >= before + 2, f"{len(dumps)} dumps, {before} before")
+    for dump in dumps[-2:]:
+        holdfast("verify", dump)
 
 
 def descriptors(holdfast, folder, target, _):

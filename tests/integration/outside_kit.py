@@ -34,13 +34,13 @@ def expect(condition, message):
 class Target:
     """A running target, and what is known of its state."""
 
-    def __init__(self, program, folder, *options, preexec=None, env=None, name="manifest"):
+    def __init__(self, program, folder, *options, preexec=None, env=None, name="manifest", stderr=None):
         self.manifest_path = os.path.join(folder, name)
         if preexec:  # another user may run it here: the build may be in somebody's home
             copy = os.path.join(folder, os.path.basename(program))
             program = copy if os.path.exists(copy) else shutil.copy(program, copy)
         self.start([program, "--manifest", self.manifest_path, "--mode", "wait", *options], preexec_fn=preexec,
-                   env=env, cwd=folder)
+                   env=env, cwd=folder, stderr=stderr)
 
     def start(self, command, **more):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **more)

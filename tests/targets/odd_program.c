@@ -6,6 +6,7 @@
  *
  *   api N           N dumps of itself in a row, then waits for standard input to end
  *   threads N       N threads ask for dumps at the same time until each has had one
+ *   family N        N children dump themselves at the same time, every other one where it cannot
  *   signal-thread   SIGUSR2 to each of its threads, on stacks of 16 KiB and small signal stacks
  *   blocked         SIGUSR2 blocked in all threads, sent, then let in
  *   handler-before  SIGUSR2 is ignored when it starts (see ignore)
@@ -95,6 +96,43 @@ static int threads(int n)
 	for (int i = 0; i < n; i++)
 		pthread_join(all[i], NULL);
 	printf("all %d dumped\n", n);
+	return 0;
+}
+
+/* What each is told is about its own dump. */
+static void be_child(int id, int ready)
+{
+	enum { ROUNDS = 20 };
+	char path[64], byte;
+	if (read(ready, &byte, 1) != 0)
+		die("read");
+	for (int i = 0; i < ROUNDS; i++) {
+		snprintf(path, sizeof(path), "%s%d.%d.hfd", id % 2 ? "nowhere/" : "", id, i);
+		int result = holdfast_dump(path);
+		if (result != (id % 2 ? -ENOENT : 0)) {
+			printf("child %d, dump %d: %s\n", id, i, strerror(-result));
+			fflush(stdout);
+			_exit(1);
+		}
+	}
+	_exit(0);
+}
+
+static int family(int n)
+{
+	int ready[2], status, failed = 0;
+	if (pipe(ready))
+		die("pipe");
+	for (int i = 0; i < n; i++) {
+		if (fork() == 0) {
+			close(ready[1]);
+			be_child(i, ready[0]);
+		}
+	}
+	close(ready[1]);
+	while (wait(&status) > 0)
+		failed += status != 0;
+	printf("%d children failed\n", failed);
 	return 0;
 }
 
@@ -226,6 +264,8 @@ int main(int argc, char **argv)
 		return api(n);
 	if (!strcmp(what, "threads"))
 		return threads(n);
+	if (!strcmp(what, "family"))
+		return family(n);
 	if (!strcmp(what, "signal-thread"))
 		return signal_thread();
 	if (!strcmp(what, "blocked"))
