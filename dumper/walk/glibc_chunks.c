@@ -274,8 +274,18 @@ static uint64_t find_footer(struct chunk_walk *w)
 	return 0;
 }
 
-/* The next place from which chunks agree with each other; the limit if there is none. */
-static uint64_t find_chain(struct chunk_walk *w)
+/* free() merges a chunk of the least size with one behind it and clears the nextsize links of what
+ * it makes of them: they lie where the header behind the first was. The new size and the footer are
+ * yet to be written. */
+static bool header_was_cleared(const struct chunk_walk *w, const struct glibc_header *h)
+{
+	return glibc_at_work(w->g, w->arena) && w->prev && w->at - w->prev == GLIBC_MIN_CHUNK &&
+	       !h->head && !h->prev_size;
+}
+
+/* The next place from which chunks agree with each other; the limit if there is none. behind_free:
+ * what is before it may be a free chunk that has no footer yet. */
+static uint64_t find_chain(struct chunk_walk *w, bool behind_free)
 {
 	struct hf_reader *r = w->probe;
 	const uint64_t limit = w->region->limit;
@@ -286,7 +296,7 @@ static uint64_t find_chain(struct chunk_walk *w)
 			q = r->win.end;
 			continue;
 		}
-		if (glibc_read_header(r, q, &h) && (h.head & GLIBC_PREV_INUSE) &&
+		if (glibc_read_header(r, q, &h) && (behind_free || (h.head & GLIBC_PREV_INUSE)) &&
 			plausible(&h, limit - q) && glibc_chain_holds(w, q, GLIBC_RESYNC_CHUNKS, 0))
 			return q;
 		q += HF_GRANULE;
@@ -320,15 +330,16 @@ static void resync(struct chunk_walk *w, const struct glibc_header *bad)
 {
 	const uint64_t from = w->at;
 	uint64_t q = find_footer(w);
-	const bool transient = q != 0;
+	const bool merging = !q && header_was_cleared(w, bad);
+	const bool transient = q || merging;
 	if (!transient && shorten(w, bad))
 		return;
-	if (!transient)
-		q = find_chain(w);
+	if (!q)
+		q = find_chain(w, merging);
 	w->arena->n_resyncs++;
 	w->arena->skipped_bytes += q - from;
 	report_resync(w, from, bad->head, q, transient);
-	glibc_close_chunk(w, true);
+	glibc_close_chunk(w, !merging);
 	mark_dead(w, from);
 	w->at = q;
 	struct glibc_header h;

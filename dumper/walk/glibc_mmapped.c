@@ -131,9 +131,11 @@ static bool is_counted(const struct glibc *g, uint64_t bytes)
 	return bytes + drift - g->mmapped_mem <= 2 * drift;
 }
 
+/* Where a thread may be about to count one, or to unmap one that it no longer counts, that one may
+ * stand for another of its size. */
 static bool all_found(const struct glibc *g)
 {
-	return g->mp && g->n_mmapped == g->n_mmaps && is_counted(g, g->mmapped_bytes);
+	return g->mp && !g->busy && g->n_mmapped == g->n_mmaps && is_counted(g, g->mmapped_bytes);
 }
 
 /* *end: of the last chunk, which may reach over the stack of a thread into further ranges. */
@@ -238,7 +240,8 @@ static void leave_out_strangers(struct glibc *g, const struct hf_vec *chunks)
 	uint64_t k = g->n_mmapped - g->n_mmaps;
 	if (!g->mp || g->n_mmapped <= g->n_mmaps || k > MAX_STRANGERS)
 		return;
-	if (!choose_strangers(g, chunks, true, k, strangers) &&
+	const bool lonely_first = !g->busy;
+	if (!(lonely_first && choose_strangers(g, chunks, true, k, strangers)) &&
 		!choose_strangers(g, chunks, false, k, strangers))
 		return;
 	for (size_t i = 0; i < k; i++) {

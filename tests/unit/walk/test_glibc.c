@@ -675,6 +675,41 @@ static void test_inside_malloc(void **state)
 	}
 }
 
+/* free() has merged a chunk of 32 bytes with the one behind it and cleared the links where the header
+ * of that was: neither size nor footer tell where the next chunk is. */
+static void test_inside_free(void **state)
+{
+	(void)state;
+	struct process *p = damaged_process();
+	put_pc(p, false);
+	uint64_t freed = p->live[1] - 16;
+	p->live[1] = p->live[0];
+	fake_put(&p->mem, freed + 0x20, 0);
+	fake_put(&p->mem, freed + 0x28, 0);
+	fake_put(&p->mem, freed + 0x520, 0x1234); /* data of the chunk behind */
+	run(p);
+	assert_int_equal(n_missing(p), 0);
+	assert_false(is_object(p, freed + 16));
+	assert_int_equal(n_findings(p, HF_PARTIAL, ""), 0);
+	process_deinit(p);
+}
+
+/* A chunk with a mapping of its own that malloc does not count yet, or no longer, must not stand for
+ * another of the same size. */
+static void test_inside_mmap(void **state)
+{
+	(void)state;
+	const uint64_t later = 0x7f1000000000, size = 0x5000;
+	struct process *p = damaged_process();
+	put_pc(p, false);
+	fake_map(&p->mem, later, size, HF_PERM_R | HF_PERM_W, "");
+	fake_put(&p->mem, later + 8, (size - (p->v->like_heap ? 16 : 0)) | 2);
+	p->live[p->n_live++] = later + 16;
+	run(p);
+	assert_int_equal(n_missing(p), 0);
+	process_deinit(p);
+}
+
 /* A counter that is wrong and nobody inside: it must show. */
 static void test_mismatch(void **state)
 {
@@ -712,6 +747,8 @@ int main(void)
 		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_lock_held),
 		cmocka_unit_test(test_inside_malloc),
+		cmocka_unit_test(test_inside_free),
+		cmocka_unit_test(test_inside_mmap),
 		cmocka_unit_test(test_mismatch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
