@@ -210,11 +210,19 @@ static bool read_mp(
 	return true;
 }
 
-static bool mp_makes_sense(struct glibc *g, const struct glibc_arena *main, const struct mp *mp)
+/* Threads that are about to map a chunk have counted it before they set the maximum. */
+static bool is_below_maximum(const struct mp *mp)
 {
-	if (mp->mmap_threshold > GLIBC_HEAP_MAX || mp->n_mmaps < 0 ||
-		mp->n_mmaps > mp->max_n_mmaps + 1ll || mp->n_mmaps_max < 0 ||
-		(mp->no_dyn_threshold & ~1) || mp->mmapped_mem > mp->max_mmapped_mem ||
+	return mp->n_mmaps <= mp->max_n_mmaps && mp->mmapped_mem <= mp->max_mmapped_mem;
+}
+
+/* The start of the heap is mapped, or so it is in a core that has it all: what is found by that is
+ * sure. */
+static bool mp_makes_sense(
+	struct glibc *g, const struct glibc_arena *main, const struct mp *mp, bool sure)
+{
+	if (mp->mmap_threshold > GLIBC_HEAP_MAX || mp->n_mmaps < 0 || mp->max_n_mmaps < 0 ||
+		mp->n_mmaps_max < 0 || (mp->no_dyn_threshold & ~1) ||
 		!power_of_two_or_zero(mp->hp_pagesize) || !power_of_two_or_zero(mp->thp_pagesize) ||
 		mp->tcache_bins < 1 || mp->tcache_bins > GLIBC_TCACHE_SMALL_BINS ||
 		mp->tcache_max_bytes > PTRDIFF_MAX || mp->tcache_count > UINT16_MAX)
@@ -223,10 +231,12 @@ static bool mp_makes_sense(struct glibc *g, const struct glibc_arena *main, cons
 	if (used != (mp->sbrk_base != 0))
 		return false;
 	if (!used)
-		return true;
-	return main->flags & GLIBC_NONCONTIGUOUS
-		       ? hf_maps_find(g->walk->maps, mp->sbrk_base) != NULL
-		       : mp->sbrk_base <= main->top;
+		return !sure || is_below_maximum(mp);
+	bool contiguous = !(main->flags & GLIBC_NONCONTIGUOUS);
+	if (contiguous && mp->sbrk_base > main->top)
+		return false;
+	return sure ? hf_maps_find(g->walk->maps, mp->sbrk_base) != NULL
+		    : contiguous && is_below_maximum(mp);
 }
 
 /* mp_ at `at` would share bytes with main_arena. */
@@ -238,7 +248,8 @@ static bool in_main_arena(const struct glibc *g, uint64_t at)
 
 /* static: both are data of malloc.o, so that they lie together. Closest first, below before above.
  */
-static bool find_mp(struct glibc *g, const struct hit *hit, const struct glibc_arena *main)
+static bool find_mp_if(
+	struct glibc *g, const struct hit *hit, const struct glibc_arena *main, bool sure)
 {
 	for (uint64_t d = 8; d <= MP_DISTANCE; d += 8) {
 		for (int side = 0; side < 2; side++) {
@@ -246,7 +257,7 @@ static bool find_mp(struct glibc *g, const struct hit *hit, const struct glibc_a
 			struct mp mp;
 			if (at < hit->segment_start || at >= hit->segment_end ||
 				in_main_arena(g, at) || !read_mp(g, g->layout, at, &mp) ||
-				!mp_makes_sense(g, main, &mp))
+				!mp_makes_sense(g, main, &mp, sure))
 				continue;
 			g->mp = at;
 			g->n_mmaps = (uint32_t)mp.n_mmaps;
@@ -258,6 +269,11 @@ static bool find_mp(struct glibc *g, const struct hit *hit, const struct glibc_a
 		}
 	}
 	return false;
+}
+
+static bool find_mp(struct glibc *g, const struct hit *hit, const struct glibc_arena *main)
+{
+	return find_mp_if(g, hit, main, true) || find_mp_if(g, hit, main, false);
 }
 
 /* Rows whose shape is that of the memory, newest first. A thread's arena lies behind its heap_info.

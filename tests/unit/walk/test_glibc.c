@@ -675,8 +675,8 @@ static void test_inside_malloc(void **state)
 	}
 }
 
-/* free() has merged a chunk of 32 bytes with the one behind it and cleared the links where the header
- * of that was: neither size nor footer tell where the next chunk is. */
+/* free() has merged a chunk of 32 bytes with the one behind it and cleared the links where the
+ * header of that was: neither size nor footer tell where the next chunk is. */
 static void test_inside_free(void **state)
 {
 	(void)state;
@@ -694,8 +694,24 @@ static void test_inside_free(void **state)
 	process_deinit(p);
 }
 
-/* A chunk with a mapping of its own that malloc does not count yet, or no longer, must not stand for
- * another of the same size. */
+/* malloc adds up what it maps before it sets the maximum: its parameters are known all the same. */
+static void test_inside_maximum(void **state)
+{
+	(void)state;
+	struct process *p = damaged_process();
+	fake_put(&p->mem, p->mp + p->v->mmapped_mem + 8, 0x4000);
+	/* what looks like them but for where the heap starts, and is closer */
+	const uint64_t other = p->main_arena - 0x200;
+	memcpy(fake_at(&p->mem, other, 0x100), fake_at(&p->mem, p->mp, 0x100), 0x100);
+	fake_put(&p->mem, other + p->v->mmapped_mem + 8, 0x5000);
+	fake_put(&p->mem, other + p->v->sbrk_base, 1);
+	run(p);
+	assert_exact(p);
+	process_deinit(p);
+}
+
+/* A chunk with a mapping of its own that malloc does not count yet, or no longer, must not stand
+ * for another of the same size. */
 static void test_inside_mmap(void **state)
 {
 	(void)state;
@@ -749,6 +765,7 @@ int main(void)
 		cmocka_unit_test(test_inside_malloc),
 		cmocka_unit_test(test_inside_free),
 		cmocka_unit_test(test_inside_mmap),
+		cmocka_unit_test(test_inside_maximum),
 		cmocka_unit_test(test_mismatch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
