@@ -10,7 +10,7 @@ hf_stress_test(sqlite quick sqlite 50000)
 hf_stress_test(busy quick busy 1000 $<TARGET_FILE:busy> $<TARGET_FILE:busy_plugin>)
 hf_stress_test(redis_long long redis 100000)
 hf_stress_test(nginx_long long nginx 30)
-hf_stress_test(sqlite_long long sqlite 2000000)
+hf_stress_test(sqlite_long long sqlite 400000)
 hf_stress_test(busy_long long busy 20000 $<TARGET_FILE:busy> $<TARGET_FILE:busy_plugin>)
 
 # Dumps by memory and by time.
