@@ -11,7 +11,7 @@ hf_stress_test(busy quick busy 1000 $<TARGET_FILE:busy> $<TARGET_FILE:busy_plugi
 hf_stress_test(redis_long long redis 100000)
 hf_stress_test(nginx_long long nginx 30)
 hf_stress_test(sqlite_long long sqlite 400000)
-hf_stress_test(busy_long long busy 20000 $<TARGET_FILE:busy> $<TARGET_FILE:busy_plugin>)
+hf_stress_test(busy_long long busy 4000 $<TARGET_FILE:busy> $<TARGET_FILE:busy_plugin>)
 
 # Dumps by memory and by time.
 foreach(scenario rss fork cgroup_v1 cgroup_v2 every most several uid descriptors chroot cost)
