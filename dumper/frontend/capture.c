@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -453,28 +452,6 @@ static bool locks_held(void *ctx)
 	return hf_glibc_locks_held(&state.locks, copy_own, NULL);
 }
 
-/* Wait until the snapshot, which is no child of ours, has ended; for limit_ms at most, -1: for
- * ever.
- */
-static void wait_for(int pid, const struct hf_report *report, int limit_ms)
-{
-	/* A seccomp filter may kill for a system call that it does not know. */
-	bool filtered = hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0;
-	long fd = filtered ? -1 : hf_syscall2(434 /* pidfd_open */, pid, 0);
-	uint64_t until = hf_sys_monotonic_ns() + (uint64_t)limit_ms * 1000000;
-	if (fd >= 0) {
-		struct pollfd poll = {(int)fd, POLLIN, 0};
-		while (hf_syscall3(SYS_poll, &poll, 1, limit_ms) == -EINTR)
-			;
-		hf_sys_close((int)fd);
-		return;
-	}
-	while (!__atomic_load_n(&report->done, __ATOMIC_ACQUIRE) &&
-		hf_syscall2(SYS_kill, pid, 0) == 0 &&
-		(limit_ms < 0 || hf_sys_monotonic_ns() < until))
-		hf_sys_sleep_ns(2000000);
-}
-
 /* 0; -EAGAIN: another thread is making one; -EDEADLK: this one is, and came here again. */
 static int lock_busy(void)
 {
@@ -565,28 +542,21 @@ static int take(const struct hf_config *config, const struct hf_capture_request 
 		.limit_s = config->limit_s ? config->limit_s + 1 : 0,
 		.keep_fd = stderr_is_ours() ? 2 : -1,
 	};
-	int result = 0, limit_ms = config->limit_s ? (int)(config->limit_s + 2) * 1000 : -1;
 	if (hf_snapshot_take(&snapshot, &err)) {
 		hf_capture_say(err.msg);
-		result = errno_of(&err);
-		hf_report_tell(report, result);
-	} else if (snapshot.pid && request->wait) {
-		wait_for(snapshot.pid, report, limit_ms);
+		hf_report_tell(report, errno_of(&err));
+		snapshot.pid = 0; /* what may be left of it is not waited for */
 	}
-	__atomic_store_n(&report->pid, snapshot.pid, __ATOMIC_RELEASE);
-	const bool ended = request->wait || snapshot.in_place || result;
-	if (!result && ended)
-		result = hf_report_result(report);
+	hf_report_begun(report, snapshot.pid);
+	const bool ended = request->wait || !snapshot.pid;
+	int result = ended ? hf_report_wait(report) : 0;
 	if (request->end) {
-		*request->end = (struct hf_capture_end){
-			.unix_time = unix_time, .number = state.number, .report = report};
-		request->end->pid = ended ? 0 : snapshot.pid;
-		request->end->result = result;
-		request->end->limit_ms = limit_ms;
+		*request->end = (struct hf_capture_end){.unix_time = unix_time,
+			.number = state.number,
+			.result = result,
+			.report = ended ? NULL : report};
 		hf_fmt(request->end->path, HF_PATH_MAX, "%s", state.path);
 	}
-	if (ended)
-		hf_report_release(report);
 	state.n_dumps += !request->path && !request->rotates;
 	hf_pool_deinit(&pool);
 	return result;
@@ -606,12 +576,7 @@ static void run_call(void *arg)
 
 int hf_capture_wait(const struct hf_capture_end *end)
 {
-	if (!end->pid)
-		return end->result;
-	wait_for(end->pid, end->report, end->limit_ms);
-	int result = hf_report_result(end->report);
-	hf_report_release(end->report);
-	return result;
+	return end->report ? hf_report_wait(end->report) : end->result;
 }
 
 void hf_capture_last_path(char ret[HF_PATH_MAX])

@@ -19,8 +19,8 @@ struct hf_capture_end {
 	char path[HF_PATH_MAX];
 	uint64_t unix_time, number;
 	/* internal */
-	int pid, result, limit_ms;
-	struct hf_report *report;
+	int result;
+	struct hf_report *report; /* NULL: it has ended */
 };
 
 struct hf_capture_request {

@@ -12,6 +12,7 @@ enum {
 	N_SLOTS = SIZE / sizeof(struct hf_report),
 	PIDFD_OPEN = 434,
 	GRACE_S = 2, /* past its limit, for the file to be removed */
+	PAUSE_NS = 2000000,
 };
 
 static const uint64_t CLAIMING = 1ull << 32; /* in owner: the rest is yet to be set */
@@ -34,19 +35,35 @@ void hf_reports_range(uint64_t *ret_start, uint64_t *ret_end)
 	*ret_end = (uint64_t)slots + SIZE;
 }
 
-/* Nor is a zombie alive. A seccomp filter may kill for a system call that it does not know: taken
- * to be alive. */
+/* A seccomp filter may kill for a system call that it does not know. */
+static bool is_filtered(void)
+{
+	return hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0;
+}
+
+static int open_pidfd(int pid)
+{
+	return is_filtered() ? -1 : (int)hf_syscall2(PIDFD_OPEN, pid, 0);
+}
+
+/* Does the process end, or did it, within limit_ms (-1: ever)? Closes fd. */
+static bool ends_within(int fd, int limit_ms)
+{
+	struct pollfd poll = {fd, POLLIN, 0};
+	long n;
+	while ((n = hf_syscall3(SYS_poll, &poll, 1, limit_ms)) == -EINTR)
+		;
+	hf_sys_close(fd);
+	return n == 1;
+}
+
+/* Nor is a zombie alive. Under a filter, all are taken to be. */
 static bool is_alive(int pid)
 {
-	if (hf_syscall1(SYS_prctl, PR_GET_SECCOMP) != 0)
-		return true;
-	long fd = hf_syscall2(PIDFD_OPEN, pid, 0);
-	if (fd < 0)
-		return hf_syscall2(SYS_kill, pid, 0) != -ESRCH;
-	struct pollfd poll = {(int)fd, POLLIN, 0};
-	bool ended = hf_syscall3(SYS_poll, &poll, 1, 0) == 1;
-	hf_sys_close((int)fd);
-	return !ended;
+	int fd = open_pidfd(pid);
+	if (fd >= 0)
+		return !ends_within(fd, 0);
+	return is_filtered() || hf_syscall2(SYS_kill, pid, 0) != -ESRCH;
 }
 
 /* Is somebody at work on it? */
@@ -99,12 +116,9 @@ struct hf_report *hf_report_claim(uint32_t limit_s, bool background)
 	return report;
 }
 
-void hf_report_release(struct hf_report *report)
+void hf_report_begun(struct hf_report *report, int pid)
 {
-	if (is_running(report)) /* it will tell something yet */
-		report->background = true;
-	else
-		__atomic_store_n(&report->owner, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&report->pid, pid, __ATOMIC_RELEASE);
 }
 
 void hf_report_tell(struct hf_report *report, int result)
@@ -113,9 +127,36 @@ void hf_report_tell(struct hf_report *report, int result)
 	__atomic_store_n(&report->done, 1, __ATOMIC_RELEASE);
 }
 
-int hf_report_result(const struct hf_report *report)
+static void release(struct hf_report *report)
 {
-	return __atomic_load_n(&report->done, __ATOMIC_ACQUIRE) ? report->result : -EIO;
+	if (is_running(report)) /* it will tell something yet */
+		report->background = true;
+	else
+		__atomic_store_n(&report->owner, 0, __ATOMIC_RELEASE);
+}
+
+/* For its limit at most. The process is no child of ours. */
+static void wait_for(const struct hf_report *report)
+{
+	const int fd = open_pidfd(report->pid);
+	if (fd >= 0) {
+		ends_within(fd, report->limit_ns ? (int)(report->limit_ns / 1000000) : -1);
+		return;
+	}
+	const uint64_t until = hf_sys_monotonic_ns() + report->limit_ns;
+	while (!__atomic_load_n(&report->done, __ATOMIC_ACQUIRE) &&
+		hf_syscall2(SYS_kill, report->pid, 0) == 0 &&
+		(!report->limit_ns || hf_sys_monotonic_ns() < until))
+		hf_sys_sleep_ns(PAUSE_NS);
+}
+
+int hf_report_wait(struct hf_report *report)
+{
+	if (report->pid)
+		wait_for(report);
+	int result = __atomic_load_n(&report->done, __ATOMIC_ACQUIRE) ? report->result : -EIO;
+	release(report);
+	return result;
 }
 
 unsigned hf_reports_unfinished(void)
@@ -129,7 +170,7 @@ unsigned hf_reports_unfinished(void)
 		if (is_running(&slots[i]))
 			n++;
 		else
-			hf_report_release(&slots[i]);
+			release(&slots[i]);
 	}
 	return n;
 }

@@ -29,14 +29,15 @@ void hf_reports_range(uint64_t *ret_start, uint64_t *ret_end);
  * free. */
 struct hf_report *hf_report_claim(uint32_t limit_s, bool background);
 
-/* Nobody waits for it any more. */
-void hf_report_release(struct hf_report *report);
+/* The snapshot is this process; 0: there is none, and what it was to tell is told. */
+void hf_report_begun(struct hf_report *report, int pid);
 
-/* In the snapshot: this is how it ended. */
+/* In the snapshot, or for one that could not be made: this is how it ended. */
 void hf_report_tell(struct hf_report *report, int result);
 
-/* What was told; -EIO: nothing, it has ended or takes too long. */
-int hf_report_result(const struct hf_report *report);
+/* Wait, once, until the snapshot has ended, and give the slot up. Returns what was told; -EIO:
+ * nothing, it was killed or takes too long. */
+int hf_report_wait(struct hf_report *report);
 
 /* Dumps of this process in the background that are not done. One whose snapshot was killed is not
  * counted. */
