@@ -60,6 +60,7 @@ static void number_threads(struct guard *g)
 
 enum hf_status hf_guard_stop(struct guard *g, struct hf_err *err)
 {
+	hf_tracees_wait_turn(&g->tracees);
 	g->stopped_at_ns = hf_sys_monotonic_ns();
 	int rc = hf_tracees_stop(&g->tracees);
 	const struct hf_remote *r = g->request;

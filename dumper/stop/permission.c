@@ -12,6 +12,7 @@
 #include "base/sys.h"
 #include "stop/namespaces.h"
 #include "stop/tracees.h"
+#include "stop/turn.h"
 
 enum { CAP_SYS_PTRACE = 19 };
 
@@ -120,7 +121,10 @@ enum hf_status hf_permission_check(int pid, struct hf_err *err)
 		return hf_err_set(err, HF_E_USAGE,
 			"%d is a thread of process %d: give the number of the process", pid,
 			(int)process);
-	if (status_number(pid, "TracerPid", 10, &tracer) && tracer)
+	int turn = hf_turn_take(pid); /* another dump's tracing is over soon */
+	bool traced = status_number(pid, "TracerPid", 10, &tracer) && tracer;
+	hf_turn_give(&turn);
+	if (traced)
 		return hf_permission_explain(pid, EPERM, err);
 	return check_class(pid, err);
 }

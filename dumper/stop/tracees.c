@@ -12,6 +12,7 @@
 
 #include "base/fmt.h"
 #include "base/sys.h"
+#include "stop/turn.h"
 
 enum {
 	STOP_TIMEOUT_MS = 2000, /* for threads in uninterruptible system calls */
@@ -35,13 +36,20 @@ long hf_wait(int tid, int *ret_status, int options)
 
 void hf_tracees_init(struct hf_tracees *t, int pid, int skip_tid, struct hf_pool *pool)
 {
-	*t = (struct hf_tracees){.pid = pid, .skip_tid = skip_tid, .pool = pool};
+	*t = (struct hf_tracees){.pid = pid, .skip_tid = skip_tid, .pool = pool, .turn = -1};
 	hf_vec_init(&t->list, sizeof(struct hf_tracee));
 }
 
 void hf_tracees_deinit(struct hf_tracees *t)
 {
+	hf_turn_give(&t->turn);
 	hf_vec_deinit(&t->list);
+}
+
+void hf_tracees_wait_turn(struct hf_tracees *t)
+{
+	if (t->turn < 0 && !t->no_trace)
+		t->turn = hf_turn_take(t->pid);
 }
 
 static struct hf_tracee *find(struct hf_tracees *t, int tid)
@@ -246,6 +254,7 @@ int hf_tracees_stop(struct hf_tracees *t)
 		      : -ENOMEM;
 	if (dir < 0)
 		return dir;
+	hf_tracees_wait_turn(t);
 	int rc = 0;
 	uint32_t i = 0, n_new = 1;
 	/* All are traced before the first is stopped: a signal that is sent because a thread is
@@ -268,6 +277,7 @@ void hf_tracees_stop_one(struct hf_tracees *t, int tid)
 	if (!tracee)
 		return;
 	tracee->thread.tid = tid;
+	hf_tracees_wait_turn(t);
 	seize(t, tracee);
 	interrupt(t);
 	wait_all(t);
@@ -515,6 +525,7 @@ void hf_tracees_release(struct hf_tracees *t)
 				release(t, hf_tracees_at(t, i));
 		}
 	}
+	hf_turn_give(&t->turn);
 }
 
 bool hf_tracees_unreleased(const struct hf_tracees *t)

@@ -4,6 +4,9 @@
  * sent and a stop of the whole process by SIGSTOP stays what it is; a tracer that dies in between
  * leaves threads that run on as if nothing had been.
  *
+ * Two that seize the threads of one process at the same moment would each get some of them, since a
+ * thread has one tracer. So dumps of one process trace it one after the other (turn.h).
+ *
  * Async-signal-safe; a list belongs to one thread, which is the tracer.
  */
 #pragma once
@@ -32,6 +35,7 @@ struct hf_tracees {
 	int skip_tid;         /* a thread that is left alone; 0: none */
 	bool no_trace;        /* list the threads and no more */
 	struct hf_pool *pool; /* for vector registers */
+	int turn;             /* of turn.h, from the first stop to the release; -1: not ours */
 	/* out */
 	struct hf_vec list;   /* of struct hf_tracee */
 	int trace_errno;      /* why a thread could not be seized; 0: all could */
@@ -46,6 +50,9 @@ static inline struct hf_tracee *hf_tracees_at(const struct hf_tracees *t, size_t
 	return hf_vec_at(&t->list, i);
 }
 
+/* Wait until no other dump traces the process. The functions that stop threads do it by themselves;
+ * for who wants to know when the stop began. */
+void hf_tracees_wait_turn(struct hf_tracees *t);
 /* Seize and stop every thread, those too that are made meanwhile. Waits two seconds for threads in
  * uninterruptible system calls. 0, or a negative errno value if the threads cannot be listed. */
 int hf_tracees_stop(struct hf_tracees *t);

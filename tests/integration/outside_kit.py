@@ -72,8 +72,13 @@ class Target:
                 children.update(int(c) for c in self.proc(f"task/{task}/children").split())
         return children
 
-    def tracer(self):
-        return int(re.search(r"^TracerPid:\s*(\d+)", self.proc("status"), re.M)[1])
+    def tracers(self):
+        """Of each of its threads that is traced."""
+        tracers = {}
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(OSError):
+                tracers[int(task)] = int(re.search(r"^TracerPid:\s*(\d+)", self.proc(f"task/{task}/status"), re.M)[1])
+        return {task: tracer for task, tracer in tracers.items() if tracer}
 
     def problems(self, n_threads, stopped=False):
         """What an earlier dump has left behind."""
@@ -83,8 +88,8 @@ class Target:
         bad = {t: s for t, s in states.items() if s in ("t", "Z", "X") or (s == "T") != stopped}
         if bad:
             yield f"threads in state {bad}"
-        if self.tracer():
-            yield f"still traced by {self.tracer()}"
+        if tracers := self.tracers():
+            yield f"still traced (thread: tracer) {tracers}"
         if self.children():
             yield f"children {self.children()}"
 

@@ -120,7 +120,7 @@ def execs(holdfast, folder, target):
             text = re.sub(r"\d+", "N", text.splitlines()[-1]) if status else "whole"
             seen[status, text] = seen.get((status, text), 0) + 1
             expect(t.process.poll() is None, f"the target ended with {t.process.returncode}")
-            expect(not t.tracer(), "still traced")
+            expect(not t.tracers(), "still traced")
         for (status, text), n in seen.items():
             print(f"{n:3} × exit {status}: {text}")
         expect(any(status == 0 for status, _ in seen), "not one dump")
@@ -190,7 +190,7 @@ def vfork(holdfast, folder, target):
         db = check(holdfast, t, f"{folder}/x.hfd", status)
         expect(in_place(db), "the dump does not say so")
         print(f"exit {status}: {reasons(db)}")
-        expect(not t.tracer(), "still traced")
+        expect(not t.tracers(), "still traced")
         state = pathlib.Path(f"/proc/{child}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
         expect(state == "S", f"the child is in state {state}")
         os.kill(child, signal.SIGKILL)
@@ -206,7 +206,7 @@ def vfork_thread(holdfast, folder, target):
         db = check(holdfast, t, f"{folder}/x.hfd", 4)
         expect("did not stop in time" in reasons(db), reasons(db))
         time.sleep(0.2)
-        expect(not t.tracer(), "still traced")
+        expect(not t.tracers(), "still traced")
         os.kill(child, signal.SIGKILL)
         t.check_whole(1)
         t.finish()

@@ -110,6 +110,27 @@ def kill(holdfast, folder, target):
     print(f"{n_killed} killed, {n_whole} had ended already; one dump takes {length:.2f} s; left: {left}")
 
 
+def at_once(holdfast, folder, target, library):
+    """Several who dump one process at the same moment, itself among them, all get all of it."""
+    command, n_threads, n_rounds, n_tools = str(pathlib.Path(holdfast.command).with_name("holdfast-dump")), 8, 6, 4
+    env = {**os.environ, "LD_PRELOAD": library, "HOLDFAST": f"out={folder}/inside.%n.hfd"}
+    with Target(target, folder, "--objects", "1e4", "--threads", str(n_threads), "--churn-during", env=env) as t:
+        for i in range(n_rounds):
+            outs = [f"{folder}/at_once.{i}.{k}.hfd" for k in range(n_tools)]
+            tools = [subprocess.Popen([command, str(t.pid), "-o", out], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                     for out in outs]
+            os.kill(t.pid, signal.SIGUSR2)
+            for tool in tools:
+                text = tool.communicate()[0].decode()
+                expect(tool.returncode == 0, f"round {i}: exit status {tool.returncode}: {text}")
+            for out in (*outs, holdfast.wait_for_dump(f"inside.{i + 1}.hfd")):
+                found = [f["text"] for f in holdfast.json("info", out)["findings"] if f["severity"] != "info"]
+                expect(not found, f"{out}: {found}")
+            t.check_whole(n_threads)
+        t.finish()
+    print(f"{n_rounds} times {n_tools} tools and a signal at once: each dump is whole")
+
+
 def many(holdfast, folder, target):
     """100 dumps in a row leave nothing in the target."""
     with Target(target, folder, "--objects", "1e4", "--threads", "4") as t:
@@ -197,7 +218,7 @@ def refused_kinds(holdfast, folder, target):
                                start_new_session=True) if shutil.which("gdb") else None
         if gdb:
             until = time.monotonic() + 30
-            while not t.tracer() and time.monotonic() < until:
+            while not t.tracers() and time.monotonic() < until:
                 time.sleep(0.01)
             run_refused([command, str(t.pid), "-o", out], rf"traced already, by {gdb.pid} \(gdb\); end that first")
             os.killpg(gdb.pid, signal.SIGKILL)
@@ -398,6 +419,6 @@ def damaged(holdfast, folder, target):
 
 
 if __name__ == "__main__":
-    run({"agree": agree, "static": build, "static_pie": build, "nopie": build, "stripped": build, "kill": kill, "many": many,
+    run({"agree": agree, "static": build, "static_pie": build, "nopie": build, "stripped": build, "kill": kill, "many": many, "at_once": at_once,
          "refused": refused, "refused_kinds": refused_kinds, "in_place": in_place, "stopped": stopped, "cores": cores, "kernel_core": kernel_core,
          "damaged": damaged}, __doc__)
