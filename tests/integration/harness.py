@@ -27,6 +27,15 @@ def run_target(command, env=None, status=0, timeout=120):
     return done
 
 
+def await_reading(pid):
+    """A target that has got ready is in the midst of telling so, and in libc, until it reads its standard input."""
+    until = time.monotonic() + 10
+    while not pathlib.Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").startswith("0 0x0 "):
+        if time.monotonic() > until:
+            raise Failure(f"process {pid} is ready, and does not read its standard input")
+        time.sleep(0.001)
+
+
 class Holdfast:
     """The command, with every file it makes in one folder."""
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 
 import compare
-from harness import Failure, Holdfast
+from harness import Failure, Holdfast, await_reading
 from manifest import Manifest
 
 SKIPPED = 77
@@ -49,10 +49,7 @@ class Target:
         self.await_reading()
 
     def await_reading(self):
-        # It says so through stdio, whose buffer is an object until the main thread waits in read().
-        until = time.monotonic() + 10
-        while not self.proc("syscall").startswith("0 0x0 ") and time.monotonic() < until:
-            time.sleep(0.001)
+        await_reading(self.pid)
 
     def proc(self, name):
         return pathlib.Path(f"/proc/{self.pid}/{name}").read_text(encoding="ascii", errors="replace")

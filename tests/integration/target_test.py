@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 import compare
-from harness import Failure, Holdfast
+from harness import Failure, Holdfast, await_reading
 from manifest import Manifest
 
 SKIPPED = 77
@@ -34,6 +34,7 @@ def dump_from_outside(holdfast, target_command, take):
             ready = re.fullmatch(r"ready (\d+)\n", target.stdout.readline())
             if not ready:
                 raise Failure("the target did not get ready")
+            await_reading(int(ready[1]))
             dump = take(holdfast, int(ready[1]))
         finally:
             target.stdin.close()

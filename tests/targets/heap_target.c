@@ -100,6 +100,16 @@ static void churn_until_released(struct t_builder *b)
 	t_hidden_free(&slots);
 }
 
+/* Not by libc: who is in its code may be inside malloc, and the walk's figures are not certain. */
+static void wait_or_yield(long call)
+{
+	register long no_timeout __asm__("r10") = 0;
+	__asm__ volatile("syscall"
+			 : "+a"(call)
+			 : "D"(&released), "S"((long)FUTEX_WAIT_PRIVATE), "d"(0L), "r"(no_timeout)
+			 : "rcx", "r11", "memory");
+}
+
 /* The bottom frame of a helper thread during the dump: asleep, running, or allocating. */
 static void park(void *context)
 {
@@ -108,12 +118,8 @@ static void park(void *context)
 	__atomic_fetch_add(&n_parked, 1, __ATOMIC_RELEASE);
 	if (options.churn_during && b->thread % 2)
 		churn_until_released(b);
-	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE)) {
-		if (b->thread % 4 == 1)
-			sched_yield();
-		else
-			syscall(SYS_futex, &released, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
-	}
+	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
+		wait_or_yield(b->thread % 4 == 1 ? SYS_sched_yield : SYS_futex);
 }
 
 static void *thread_main(void *arg)
