@@ -300,7 +300,7 @@ static void make_profile(struct work *w, struct hf_snapshot *s)
 {
 	static char path[HF_PATH_MAX];
 	struct hf_err err = {0};
-	struct hf_profile_options options = {s->time_ns, w->token};
+	struct hf_profile_options options = {s->time_ns, w->token, NULL};
 	if (!hf_site_store())
 		return;
 	hf_capture_profile_path(state.path, path);

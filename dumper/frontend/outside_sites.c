@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #include "base/fmt.h"
 #include "frontend/outside.h"
@@ -106,10 +105,10 @@ static void count(void *ctx, const struct hf_live_object *object)
 }
 
 static enum hf_status write_store(const struct hf_site_store *s, uint64_t time_ns,
-	const uint8_t *token, struct hf_sink_file *file, struct hf_outside_result *result,
-	struct hf_err *err)
+	const uint8_t *token, const char *about_time, struct hf_sink_file *file,
+	struct hf_outside_result *result, struct hf_err *err)
 {
-	struct hf_profile_options options = {time_ns, token};
+	struct hf_profile_options options = {time_ns, token, about_time};
 	const uint64_t *pcs;
 	result->n_sites = result->n_recorded = 0;
 	for (uint32_t i = 1; i <= hf_stacks_last(s); i++)
@@ -133,8 +132,8 @@ void hf_outside_sites_beside(const struct hf_outside_library *l, struct hf_outsi
 	hf_fmt(path, sizeof(path), "%.*s" HF_OUTSIDE_PROFILE, (int)n, dump);
 	enum hf_status status = hf_sink_file_open(&result->profile, path, &err);
 	if (!status)
-		status =
-			write_store(l->sites, l->time_ns, l->token, &result->profile, result, &err);
+		status = write_store(
+			l->sites, l->time_ns, l->token, NULL, &result->profile, result, &err);
 	if (!status)
 		return;
 	hf_sink_file_abort(&result->profile);
@@ -146,7 +145,7 @@ enum hf_status hf_outside_sites_profile(const struct hf_outside_library *l, uint
 	struct hf_outside_result *result, struct hf_err *err)
 {
 	if (l->sites)
-		return write_store(l->sites, time_ns, NULL, &result->file, result, err);
+		return write_store(l->sites, time_ns, NULL, NULL, &result->file, result, err);
 	if (l->other_sites)
 		return hf_err_set(err, HF_E_UNSUPPORTED, "%s", other_version);
 	return hf_err_set(err, HF_E_UNSUPPORTED, "%s",
@@ -155,23 +154,38 @@ enum hf_status hf_outside_sites_profile(const struct hf_outside_library *l, uint
 			: "it runs without libholdfast.so: start it with `holdfast run`");
 }
 
+static void find_newest(void *ctx, const struct hf_live_object *object)
+{
+	uint32_t *seconds = ctx;
+	*seconds = object->seconds > *seconds ? object->seconds : *seconds;
+}
+
+/* What a file tells of when its process ended: not before this. The file's own time says nothing:
+ * what is written through a mapping need not move it, and copies have one of their own. */
+static uint64_t newest_ns(const struct hf_site_store *s)
+{
+	uint32_t seconds = 0;
+	hf_live_each(s, find_newest, &seconds);
+	uint64_t ns = seconds * 1000000000ull;
+	return s->start_realtime_ns + (ns > s->start_nsec ? ns - s->start_nsec : 0);
+}
+
 /* The file of a process that is no more, or still runs. */
 enum hf_status hf_outside_sites_file(const struct hf_outside_options *options,
 	struct hf_outside_result *result, struct hf_err *err)
 {
+	static const char about_time[] =
+		"holdfast-time: of the newest object that lives, rounded down by up to a second; "
+		"the process may have run on";
 	struct hf_site_store *s;
-	struct stat st;
 	char path[HF_PATH_MAX];
 	enum hf_status status = hf_store_open(options->sites, &s, err);
 	if (status)
 		return status;
-	uint64_t changed = stat(options->sites, &st) ? 0
-						     : (uint64_t)st.st_mtim.tv_sec * 1000000000u +
-							       (uint64_t)st.st_mtim.tv_nsec;
 	hf_fmt(path, sizeof(path), "%s" HF_OUTSIDE_PROFILE, options->sites);
 	status = hf_sink_file_open(&result->file, options->output ? options->output : path, err);
 	if (!status)
-		status = write_store(s, changed, NULL, &result->file, result, err);
+		status = write_store(s, newest_ns(s), NULL, about_time, &result->file, result, err);
 	hf_store_close(s);
 	return status;
 }

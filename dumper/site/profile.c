@@ -53,7 +53,7 @@ enum {
 	WIRE_BYTES = 2,
 };
 
-/* The string table: these, then two comments, then path and build id of each module. */
+/* The string table: these, then the comments, then path and build id of each module. */
 enum string {
 	S_NONE,
 	S_ALLOC_OBJECTS,
@@ -66,6 +66,7 @@ enum string {
 	S_SITE,
 	S_COMMENT_TOKEN,
 	S_COMMENT_RECORD,
+	S_COMMENT_TIME,
 	S_MODULES,
 };
 static const char *const strings[S_COMMENT_TOKEN] = {"", "alloc_objects", "count", "alloc_space",
@@ -286,6 +287,7 @@ static void put_strings(struct writer *w, const struct hf_profile_options *optio
 		w->s->period_bytes, hf_live_samples(w->s), w->s->lost_stacks, w->s->lost_objects,
 		w->s->lost_nested);
 	put_string(w, text);
+	put_string(w, options->about_time ? options->about_time : "");
 	for (uint32_t i = 0; i < w->n_modules; i++) {
 		const struct hf_site_module *m = &w->s->modules[i];
 		hf_fmt(text, sizeof(text), "%.*s", HF_SITE_PATH_MAX - 1, m->path);
@@ -309,6 +311,8 @@ static void put_head(struct writer *w, const struct hf_profile_options *options)
 		put_profile_number(w, PROFILE_DURATION, options->time_ns - w->s->start_realtime_ns);
 	put_profile_number(w, PROFILE_COMMENT, S_COMMENT_TOKEN);
 	put_profile_number(w, PROFILE_COMMENT, S_COMMENT_RECORD);
+	if (options->about_time)
+		put_profile_number(w, PROFILE_COMMENT, S_COMMENT_TIME);
 	put_profile_number(w, PROFILE_DEFAULT_TYPE, S_INUSE_SPACE);
 }
 

@@ -17,7 +17,8 @@ struct hf_profile_options {
 	/* The token of the dump that it belongs to, as the comment "holdfast-token: HEX"; NULL:
 	 * none.
 	 */
-	const uint8_t *token; /* HF_FORMAT_TOKEN_SIZE bytes */
+	const uint8_t *token;   /* HF_FORMAT_TOKEN_SIZE bytes */
+	const char *about_time; /* a comment on time_ns; or NULL */
 };
 
 enum hf_status hf_profile_write(const struct hf_site_store *store,

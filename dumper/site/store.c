@@ -175,7 +175,8 @@ static void start(struct hf_site_store *s, uint64_t period_bytes)
 	s->store_size = sizeof(*s);
 	s->period_bytes = period_bytes;
 	s->start_realtime_ns = hf_sys_realtime_ns();
-	s->start_seconds = (uint64_t)now.tv_sec;
+	s->start_seconds = (uint32_t)now.tv_sec;
+	s->start_nsec = (uint32_t)now.tv_nsec;
 	s->pid = (int)hf_syscall0(SYS_getpid);
 	s->used = sizeof(*s);
 	s->workers[0].owner = s->pid;

@@ -21,7 +21,7 @@
 #include "base/err.h"
 
 enum {
-	HF_SITE_VERSION = 5,
+	HF_SITE_VERSION = 6,
 	HF_SITE_MAX_FRAMES = 64,
 	HF_SITE_MAX_MODULES = 1024,
 	HF_SITE_ID_BITS = 20,                     /* of a site id; ids start at 1 */
@@ -128,10 +128,11 @@ struct hf_site_worker {
 struct hf_site_store {
 	char magic[8];
 	uint32_t version, ready;
-	uint64_t store_size;                       /* sizeof(struct hf_site_store) */
-	uint64_t size;                             /* of the span, with the area */
-	uint64_t period_bytes;                     /* at present; 0: nothing is recorded */
-	uint64_t start_realtime_ns, start_seconds; /* of CLOCK_MONOTONIC_COARSE */
+	uint64_t store_size;   /* sizeof(struct hf_site_store) */
+	uint64_t size;         /* of the span, with the area */
+	uint64_t period_bytes; /* at present; 0: nothing is recorded */
+	uint64_t start_realtime_ns;
+	uint32_t start_seconds, start_nsec; /* of CLOCK_MONOTONIC_COARSE */
 	int32_t pid;
 	bool in_file; /* it is a mapped file's, shared with whoever maps it */
 	/* what changes often is apart from the above, which every allocation reads */

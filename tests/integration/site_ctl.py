@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 
+from site_estimates import fields
+
 LIBRARY, HOLDFAST, READER, TARGET = sys.argv[1:]
 # Blocks of 1000 bytes, more and more of them; the number on stdout is that of a moment ago.
 GROWING = """
@@ -20,6 +22,17 @@ while True:
     kept += [bytearray(1000) for _ in range(100)]
     time.sleep(0.002)
 """
+# One more such block after two seconds, and the time before that.
+LATE = """
+import time
+kept = [bytearray(1000) for _ in range(100)]
+time.sleep(2)
+before = time.time()
+kept.append(bytearray(1000))
+print(before, flush=True)
+time.sleep(600)
+"""
+PROFILE_TIME, PROFILE_DURATION = 9, 10
 
 
 def holdfast(folder, *args, status=0):
@@ -117,6 +130,28 @@ def killed(folder):
     holdfast(folder, "profile", "12", "--file", sites, status=2)
 
 
+def killed_late(folder):
+    """Time and duration are those of the newest object, whatever the time of the file is."""
+    sites = os.path.join(folder, "late.sites")
+    env = dict(os.environ, LD_PRELOAD=LIBRARY, HOLDFAST=f"signal=off,sample=1,profile={sites}")
+    began = time.time()
+    with subprocess.Popen(["/usr/bin/python3", "-c", LATE], env=env, stdout=subprocess.PIPE, text=True) as process:
+        before = float(process.stdout.readline())
+        process.kill()
+    ended = time.time()
+    os.utime(sites, (1, 1))
+    holdfast(folder, "profile", "--file", sites)
+    with gzip.open(sites + ".hfp.pb.gz") as file:
+        text = file.read()
+    profile = dict(fields(text))
+    at, duration = profile[PROFILE_TIME] / 1e9, profile[PROFILE_DURATION] / 1e9
+    # seconds are whole, and the clock that they are of ticks each 10 ms at most
+    if not before - 1.1 < at < ended or not began - 0.1 < at - duration < before - 1.9:
+        sys.exit(f"at {at}, {duration} s, of a process from {began} to {ended}, whose newest object is of {before}")
+    expect(text.decode("latin-1"), "holdfast-time: of the newest object")
+
+
 with tempfile.TemporaryDirectory() as work:
     running(work)
     killed(work)
+    killed_late(work)

@@ -49,7 +49,7 @@ static int write_profile(const struct hf_site_store *s, const char *path)
 {
 	static const uint8_t token[HF_FORMAT_TOKEN_SIZE] = {0xab, 0xcd, 0xef};
 	struct hf_err err;
-	struct hf_profile_options options = {s->start_realtime_ns + 1000000000u, token};
+	struct hf_profile_options options = {s->start_realtime_ns + 1000000000u, token, NULL};
 	struct file file = {{write_file}, open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600)};
 	if (hf_profile_write(s, &options, &file.sink, &err) || close(file.fd)) {
 		fprintf(stderr, "%s\n", err.msg);
