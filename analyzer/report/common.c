@@ -24,8 +24,9 @@ void hf_report_end(struct hf_report *report)
 enum hf_status hf_report_partial(struct hf_report *report, struct hf_err *err)
 {
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
-	hf_emit_warning(report->emit, "PARTIAL: the dump does not hold the whole heap; sizes "
-				      "are lower bounds, leaks upper bounds.");
+	/* No bounds: what is missing may be holders, leaks, or the list of what is free. */
+	hf_emit_warning(report->emit, "PARTIAL: the dump does not hold the whole heap; all figures "
+				      "are of what is there.");
 	enum hf_status status = hf_query(report->heap.db, &q, err,
 		"SELECT text FROM finding WHERE severity = 'partial' "
 		"UNION ALL SELECT 'check failed: ' || name || ': the allocator says ' || expected "

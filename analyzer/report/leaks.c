@@ -224,18 +224,20 @@ enum hf_status hf_report_leaks(struct hf_report *report, const struct hf_leaks_o
 		hf_cell_real(hf_percent(heap->leak_size, heap->live_size)));
 	*ret = (struct hf_leaks_found){.least = heap->leak_size, .most = heap->leak_size};
 	if (heap->leak_count)
-		hf_emit_title(emit, "%s leaked in %s object%s: %s of the heap",
+		hf_emit_title(emit, "%s %s in %s object%s: %s of %s",
 			hf_human_size(size, heap->leak_size),
+			heap->partial ? "seems leaked" : "leaked",
 			hf_human_count(count, heap->leak_count), heap->leak_count == 1 ? "" : "s",
-			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)));
+			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)),
+			heap->partial ? "what is there" : "the heap");
 	else if (heap->partial)
 		hf_emit_line(emit, "No leak among what the dump holds, but it is partial: there is "
 				   "no telling.");
 	else
 		hf_emit_line(emit, "Nothing is leaked: every object is reachable from a root.");
 	if (heap->partial && heap->leak_count)
-		hf_emit_warning(
-			emit, "PARTIAL: what holds them may be in the part that is missing");
+		hf_emit_warning(emit,
+			"PARTIAL: what holds them, and more leaks, may be in what is missing");
 	bool human = hf_emit_form(emit) == HF_EMIT_HUMAN;
 	if (human && !heap->leak_count)
 		return HF_OK;

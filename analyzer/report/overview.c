@@ -149,8 +149,9 @@ static enum hf_status totals(struct hf_report *report, struct hf_err *err)
 	if (heap->leak_count && heap->partial && !heap->has_roots)
 		hf_emit_line(emit, "%-14s %s", "leaked", "not known: the dump has no roots");
 	else if (heap->leak_count && heap->partial)
-		hf_emit_line(emit, "%-14s at most %s (%s): what is missing may hold it", "leaked",
-			hf_human_size(size, heap->leak_size),
+		hf_emit_line(emit,
+			"%-14s %s (%s) of what is there seems leaked: what is missing may hold it",
+			"leaked", hf_human_size(size, heap->leak_size),
 			hf_human_share(share, hf_percent(heap->leak_size, heap->live_size)));
 	else if (heap->leak_count)
 		hf_emit_line(emit, "%-14s %s (%s) in %s object%s that nothing reaches", "leaked",

@@ -67,6 +67,7 @@ CASES = {
     "report_threaded": (0, "report threaded.hfdb"),
     "who_threaded": (0, "who threaded.hfdb 0x555555770010"),
     "site_top_alike": (0, "top alike.hfdb --by site"),
+    "leaks_partial": (4, "leaks partial.hfdb"),
     "report_hollow": (4, "report hollow.hfdb"),
     "tree_hollow": (4, "tree hollow.hfdb"),
     "top_root_hollow": (4, "top hollow.hfdb --by root"),
