@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "export/export.h"
+#include "export/file.h"
 
 static enum hf_status read_options(
 	const struct hf_args *args, struct hf_export_options *ret, struct hf_err *err)
@@ -25,7 +26,7 @@ static enum hf_status read_options(
 		ret->what = HF_EXPORT_RETAINED;
 	else if (what && strcmp(what, "live") != 0)
 		return hf_err_set(err, HF_E_USAGE, "--what %s: it is live or retained", what);
-	return HF_OK;
+	return hf_export_check(ret->path, err);
 }
 
 int hf_cmd_export(const struct hf_args *args)
@@ -59,10 +60,12 @@ int hf_cmd_symbolize(const struct hf_args *args)
 	struct hf_debug_options debug = {
 		.dirs = dirs, .n_dirs = hf_args_values(args, "debug-dir", dirs, HF_MAX_GIVEN)};
 	const char *to = hf_args_has(args, "o") ? hf_args_value(args, "o") : path;
-	if (hf_export_symbolize(path, to, &debug, &result, &err) != HF_OK)
+	if (hf_export_check(to, &err) != HF_OK ||
+		hf_export_symbolize(path, to, &debug, &result, &err) != HF_OK)
 		return hf_fail(&err);
-	/* With -o - the profile itself is on stdout. */
-	fprintf(strcmp(to, "-") ? stdout : stderr, "%s: %zu of %zu addresses have a name now\n", to,
-		result.n_named, result.n_locations);
+	/* The profile itself may be on stdout. */
+	fprintf(hf_export_is_stdout(to) ? stderr : stdout,
+		"%s: %zu of %zu addresses have a name now\n", to, result.n_named,
+		result.n_locations);
 	return HF_EXIT_OK;
 }

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,49 @@ def check_cli(holdfast, dump):
     expect("nothing is left behind", not out.exists())
     piped = subprocess.run([holdfast.command, "export", dump, "--format", "pprof", "-o", "-"], capture_output=True, check=True)
     expect("-o -", gzip.decompress(piped.stdout))
+
+
+def check_outputs(holdfast, dump):
+    """What is no file is written into and stays what it is; links are neither followed nor replaced."""
+    export = [holdfast.command, "export", dump, "--format", "pprof", "-o"]
+    profile = dump.with_suffix(".hfp.pb.gz")
+    fifo, link, dangling, target = (holdfast.folder / name for name in ("fifo", "link", "dangling", "target"))
+    os.mkfifo(fifo)
+    to_fifo = holdfast.folder / "to_fifo"
+    to_fifo.symlink_to(fifo)
+    for command in ([*export, fifo], [*export, to_fifo], [holdfast.command, "symbolize", profile, "-o", fifo]):
+        reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reader.kill()
+        got = reader.communicate()[0]
+        expect(f"{command}: into a pipe", done.returncode == 0 and gzip.decompress(got), done)
+        expect("it stays a pipe", fifo.is_fifo() and to_fifo.is_symlink())
+    with open(target, "wb") as stdout:
+        subprocess.run([*export, "/dev/stdout"], stdout=stdout, check=True)
+    expect("/dev/stdout", gzip.decompress(target.read_bytes()))
+    node = holdfast.folder / "null"
+    try:
+        os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        with open(node, "wb"):
+            pass
+    except OSError as error:
+        print(f"export: a device node of our own left out: {error}")
+    else:
+        subprocess.run([*export, node], check=True)
+        expect("it stays a device", stat.S_ISCHR(node.lstat().st_mode), node.lstat())
+    target.write_text("kept")
+    link.symlink_to(target)
+    dangling.symlink_to(holdfast.folder / "not there")
+    to_profile = holdfast.folder / "to_profile.hfp.pb.gz"
+    to_profile.symlink_to(profile)
+    for refused, command in ((link, [*export, link]), (dangling, [*export, dangling]), (holdfast.folder, [*export, holdfast.folder]),
+                             (link, [holdfast.command, "symbolize", profile, "-o", link]),
+                             (to_profile, [holdfast.command, "symbolize", to_profile])):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        expect(f"{command}: refused", done.returncode == 1 and done.stderr.count("\n") == 1 and str(refused) in done.stderr, done)
+    expect("links and their targets are as they were", link.is_symlink() and dangling.is_symlink() and to_profile.is_symlink() and
+           target.read_text() == "kept" and not dangling.exists())
 
 
 def pprof(*args):
@@ -163,6 +207,7 @@ def main(holdfast_path, target, profiles, *options):
         text = check_svg(holdfast, dump, "retained", retained)
         expect("what overlaps is said", "sites overlap" in text)
         check_cli(holdfast, dump)
+        check_outputs(holdfast, dump)
         sampled = make_dump(holdfast, target, "sampled.hfd", "--sample", "4K")
         text = check_svg(holdfast, sampled, "live", totals(holdfast, sampled)[3])
         expect("estimates are said", "Estimated from samples, one allocation in 4.0 KiB" in text)
