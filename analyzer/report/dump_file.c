@@ -53,8 +53,9 @@ static void header(struct hf_emit *emit, const char *path, const struct hf_dump_
 	if (!info->complete) {
 		hf_emit_fact(emit, "end_offset", NULL, HF_VALUE_PLAIN,
 			hf_cell_int((int64_t)info->end_offset));
-		hf_emit_line(emit, "%-14s %llu bytes into the file", "whole up to",
-			(unsigned long long)info->end_offset);
+		if (info->cut)
+			hf_emit_line(emit, "%-14s %llu bytes into the file", "whole up to",
+				(unsigned long long)info->end_offset);
 	}
 	hf_emit_fact(emit, "partial", "partial", HF_VALUE_BOOL, hf_cell_int(info->heap.partial));
 	if (info->sections[HF_SECTION_CONTENT].n_items)

@@ -46,7 +46,8 @@ struct hf_dump_info {
 	uint64_t time_ns;
 	uint8_t token[HF_FORMAT_TOKEN_SIZE];
 	uint64_t file_bytes;
-	bool complete;       /* it has its tail and no block is missing or unreadable */
+	bool complete;       /* it has its tail and no block is missing or damaged */
+	bool cut;            /* it ends early */
 	uint64_t end_offset; /* where the last whole block ends */
 	/* by enum hf_section; [0]: sections that this version does not know */
 	struct hf_dump_section sections[HF_SECTION_END];
@@ -55,8 +56,8 @@ struct hf_dump_info {
 	struct hf_heap heap;
 };
 
-/* The header, totals, process keys, modules, mappings, threads, arenas, counters and findings;
- * reads little of the file. Statuses as above. */
+/* The header, totals, process keys, modules, mappings, threads, arenas, counters and findings; of
+ * the rest only the checksums. Statuses as above. */
 enum hf_status hf_dump_info(const char *path, const struct hf_dump_options *options,
 	struct hf_dump_info *ret, struct hf_err *err);
 void hf_dump_info_deinit(struct hf_dump_info *info);

@@ -91,6 +91,30 @@ static uint64_t count_lost(const struct reader *reader, unsigned section)
 	return end - reader->ids[section].kept;
 }
 
+/* The same for a section whose records were not read: those of its damaged blocks. */
+static uint64_t count_lost_unread(const struct reader *reader, unsigned section)
+{
+	uint64_t there = 0, sound = 0;
+	for (size_t i = 0; i < reader->blocks.n; i++) {
+		const struct dump_block *block = &reader->blocks.at[i];
+		if (block->section != section)
+			continue;
+		there += block->n_items;
+		sound += block->problem ? 0 : block->n_items;
+	}
+	if (there < reader->blocks.n_listed[section])
+		there = reader->blocks.n_listed[section];
+	return there - sound;
+}
+
+static bool is_read_in_summary(unsigned section)
+{
+	for (size_t i = 0; i < sizeof(before_objects) / sizeof(before_objects[0]); i++)
+		if (before_objects[i] == section)
+			return true;
+	return false;
+}
+
 static void note_lost(struct reader *reader, bool summary)
 {
 	struct hf_heap_lost *lost = &reader->heap->lost;
@@ -103,8 +127,10 @@ static void note_lost(struct reader *reader, bool summary)
 		lost->bytes += sizeof(struct hf_block_header) + block->stored_size;
 		problem_add(&reader->problems, block->offset, block->section, "%s", block->problem);
 	}
-	for (unsigned s = HF_SECTION_PROCESS; s < HF_SECTION_END && !summary; s++) {
-		uint64_t n = s == HF_SECTION_INDEX ? 0 : count_lost(reader, s);
+	for (unsigned s = HF_SECTION_PROCESS; s < HF_SECTION_END; s++) {
+		uint64_t n = s == HF_SECTION_INDEX               ? 0
+			     : summary && !is_read_in_summary(s) ? count_lost_unread(reader, s)
+								 : count_lost(reader, s);
 		uint64_t *const count = s == HF_SECTION_OBJECT ? &lost->objects
 					: s == HF_SECTION_EDGE ? &lost->edges
 							       : &lost->others_dropped;
@@ -215,6 +241,7 @@ static void sum_sections(const struct reader *reader, struct hf_dump_info *info)
 		info->sections[s].raw_bytes += block->raw_size;
 	}
 	info->complete = whole && !reader->blocks.bytes_lost;
+	info->cut = reader->blocks.cut;
 	info->end_offset = reader->blocks.end;
 }
 
@@ -224,6 +251,8 @@ enum hf_status hf_dump_info(const char *path, const struct hf_dump_options *opti
 	*ret = (struct hf_dump_info){0};
 	struct reader reader;
 	enum hf_status status = reader_open(&reader, path, options, MAX_FINDINGS, &ret->heap, err);
+	if (status == HF_OK)
+		status = reader_check_blocks(&reader, true, err);
 	if (status == HF_OK)
 		status = reader_read(&reader, true, err);
 	if (status == HF_OK) {

@@ -66,5 +66,8 @@ enum hf_status read_contents(struct reader *reader, struct hf_err *err);
 enum hf_status reader_open(struct reader *reader, const char *path,
 	const struct hf_dump_options *options, size_t max_problems, struct hf_heap *heap,
 	struct hf_err *err);
+/* Look at the checksums of blocks that reader_read() does not read: of the index and of sections
+ * that are not known; for a summary of all but the index, whose damage the list of blocks tells. */
+enum hf_status reader_check_blocks(struct reader *reader, bool summary, struct hf_err *err);
 enum hf_status reader_read(struct reader *reader, bool summary, struct hf_err *err);
 void reader_close(struct reader *reader);

@@ -4,15 +4,14 @@
 #include "base/checked.h"
 #include "source/dump/reader.h"
 
-/* Blocks that the reader skips: of sections that it does not know. */
-static enum hf_status check_unknown_blocks(struct reader *reader, struct hf_err *err)
+enum hf_status reader_check_blocks(struct reader *reader, bool summary, struct hf_err *err)
 {
 	struct block_buffer buffer = {0};
 	for (size_t i = 0; i < reader->blocks.n; i++) {
 		struct dump_block *block = &reader->blocks.at[i];
-		if (hf_format_columns(block->section) && block->section != HF_SECTION_INDEX)
-			continue;
-		if (!block->problem)
+		bool is_index = block->section == HF_SECTION_INDEX;
+		bool is_read = hf_format_columns(block->section) && !is_index;
+		if (!block->problem && (summary ? !is_index : !is_read))
 			block->problem = block_check(&buffer, &reader->file, block);
 	}
 	bool no_memory = buffer.no_memory;
@@ -137,7 +136,7 @@ enum hf_status hf_dump_verify(const char *path, const struct hf_dump_options *op
 	hf_heap_init(&heap);
 	enum hf_status status = reader_open(&reader, path, options, max_problems, &heap, err);
 	if (status == HF_OK)
-		status = check_unknown_blocks(&reader, err);
+		status = reader_check_blocks(&reader, false, err);
 	if (status == HF_OK)
 		status = reader_read(&reader, false, err);
 	if (status == HF_OK) {

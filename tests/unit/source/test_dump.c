@@ -143,6 +143,27 @@ static void test_info(void **state)
 	assert_int_equal(info.heap.n_objects, 0);
 	assert_false(info.heap.partial);
 	hf_dump_info_deinit(&info);
+	/* One byte wrong, in a section that is read and in two that are only checked: the heap that
+	 * is read and the summary say the same of it. */
+	static const unsigned damaged[] = {
+		HF_SECTION_MODULE, HF_SECTION_EDGE, HF_SECTION_ROOT, HF_SECTION_STACK_WORD};
+	for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+		struct hf_heap heap;
+		size_t at = kit_find_block(&bytes, damaged[i], 0);
+		assert_true(at != SIZE_MAX);
+		at += sizeof(struct hf_block_header);
+		bytes.data[at] ^= 1;
+		path = kit_path(bytes.data, bytes.n);
+		assert_int_equal(hf_dump_info(path, NULL, &info, &err), HF_OK);
+		assert_true(!info.complete && !info.cut && info.heap.partial);
+		assert_int_equal(hf_dump_read(path, NULL, &heap, &err), HF_OK);
+		assert_true(heap.partial && info.heap.reasons.n >= 2 && heap.reasons.n >= 2);
+		for (size_t r = 0; r < 2; r++)
+			assert_string_equal(info.heap.reasons.at[r], heap.reasons.at[r]);
+		hf_heap_deinit(&heap);
+		hf_dump_info_deinit(&info);
+		bytes.data[at] ^= 1;
+	}
 	hf_heap_deinit(&want);
 	kit_bytes_deinit(&bytes);
 }
