@@ -46,7 +46,8 @@ int hf_cmd_diff(const struct hf_args *args)
 		.by = hf_args_value(args, "by"), .n = 20, .n_given = hf_args_has(args, "n")};
 	uint64_t limit = INT64_MAX;
 	if (hf_args_number(args, "n", 1, 1000000, &options.n, &err) != HF_OK ||
-		hf_args_size(args, "fail-over", &limit, &err) != HF_OK)
+		hf_args_size(args, "fail-over", &limit, &err) != HF_OK ||
+		hf_report_diff_check(&options, &err) != HF_OK)
 		return hf_fail(&err);
 	struct hf_session session = {0};
 	_cleanup_(old_heaps_close) struct old_heaps old = {0};

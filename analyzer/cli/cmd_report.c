@@ -74,7 +74,8 @@ int hf_cmd_top(const struct hf_args *args)
 		.sort = hf_args_value(args, "sort"),
 		.n = 20,
 	};
-	if (hf_args_number(args, "n", 1, 1000000, &options.n, &err) != HF_OK)
+	if (hf_args_number(args, "n", 1, 1000000, &options.n, &err) != HF_OK ||
+		hf_report_top_check(&options, &err) != HF_OK)
 		return hf_fail(&err);
 	struct hf_session session;
 	enum hf_status status = hf_session_open(&session, args, 0, &err);

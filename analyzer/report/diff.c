@@ -172,6 +172,12 @@ static const struct {
 } kinds[] = {{"site", HF_DIFF_SITE}, {"type", HF_DIFF_TYPE}, {"root", HF_DIFF_ROOT}};
 enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
+static enum hf_status unknown_kind(const char *by, struct hf_err *err)
+{
+	return hf_err_set(
+		err, HF_E_USAGE, "--by %s: not known; it is one of type, site, root, object", by);
+}
+
 /* The kind that was asked for, or the finest that all heaps know. */
 static enum hf_status choose(struct hf_diff *diff, const char *by, size_t *ret, struct hf_err *err)
 {
@@ -187,8 +193,15 @@ static enum hf_status choose(struct hf_diff *diff, const char *by, size_t *ret, 
 			return HF_OK;
 		}
 	}
-	return hf_err_set(
-		err, HF_E_USAGE, "--by %s: not known; it is one of type, site, root, object", by);
+	return unknown_kind(by, err);
+}
+
+enum hf_status hf_report_diff_check(const struct hf_diff_options *options, struct hf_err *err)
+{
+	bool known = !options->by || !strcmp(options->by, "object");
+	for (size_t i = 0; i < N_KINDS && !known; i++)
+		known = !strcmp(options->by, kinds[i].name);
+	return known ? HF_OK : unknown_kind(options->by, err);
 }
 
 static enum hf_status objects(struct hf_diff *diff, bool alone, bool n_given,

@@ -53,6 +53,8 @@ struct hf_top_options {
 	 * are left out; 0: none. */
 	double min_percent;
 };
+/* Are they known? HF_E_USAGE; hf_report_top() asks, too. */
+enum hf_status hf_report_top_check(const struct hf_top_options *options, struct hf_err *err);
 enum hf_status hf_report_top(
 	struct hf_report *report, const struct hf_top_options *options, struct hf_err *err);
 
@@ -97,6 +99,8 @@ struct hf_diff_options {
 };
 /* What grew from the first of the n_old heaps, oldest first, to this report's heap; with more than
  * one, what grew in every step comes first. *ret_growth: of the live heap, bytes, may be < 0. */
+/* Is it known? HF_E_USAGE; hf_report_diff() asks, too. */
+enum hf_status hf_report_diff_check(const struct hf_diff_options *options, struct hf_err *err);
 enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *const *old, size_t n_old,
 	const struct hf_diff_options *options, int64_t *ret_growth, struct hf_err *err);
 

@@ -228,8 +228,8 @@ static void list_sorts(struct hf_text *text, const struct by *by)
 		hf_text_addf(text, "%s%s", i ? ", " : "", by->sorts[i].name);
 }
 
-enum hf_status hf_report_top(
-	struct hf_report *report, const struct hf_top_options *options, struct hf_err *err)
+static enum hf_status find(const struct hf_top_options *options, const struct by **ret_by,
+	const struct sort **ret_sort, struct hf_err *err)
 {
 	const struct by *by = NULL;
 	for (size_t i = 0; i < N(bys) && !by; i++)
@@ -248,6 +248,26 @@ enum hf_status hf_report_top(
 		return hf_err_set(err, HF_E_USAGE, "--sort %s: --by %s can be sorted by %s",
 			options->sort, by->name, hf_text_get(&sorts));
 	}
+	*ret_by = by;
+	*ret_sort = sort;
+	return HF_OK;
+}
+
+enum hf_status hf_report_top_check(const struct hf_top_options *options, struct hf_err *err)
+{
+	const struct by *by;
+	const struct sort *sort;
+	return find(options, &by, &sort, err);
+}
+
+enum hf_status hf_report_top(
+	struct hf_report *report, const struct hf_top_options *options, struct hf_err *err)
+{
+	const struct by *by;
+	const struct sort *sort;
+	enum hf_status status = find(options, &by, &sort, err);
+	if (status != HF_OK)
+		return status;
 	struct hf_emit *emit = report->emit;
 	hf_emit_fact(emit, "by", NULL, HF_VALUE_TEXT, hf_cell_text(by->name));
 	hf_emit_fact(emit, "sort", NULL, HF_VALUE_TEXT, hf_cell_text(sort->name));
