@@ -44,8 +44,8 @@ static enum hf_status sink_write(
 static enum hf_status path_error(int status, const char *path, struct hf_err *err)
 {
 	if (status == -EEXIST)
-		return hf_err_set(
-			err, HF_E_EXISTS, "%s exists already; a dump never replaces a file", path);
+		return hf_err_set(err, HF_E_EXISTS,
+			"%s exists already; a dump or profile never replaces a file", path);
 	return hf_err_sys(err, HF_E_IO, -status, "cannot create %s", path);
 }
 
