@@ -217,6 +217,9 @@ static enum hf_status objects(struct hf_diff *diff, bool alone, bool n_given,
 	if (diff->usable)
 		hf_emit_line(diff->report->emit,
 			"(what single objects hold is not compared: sizes do not mean the same)");
+	else if (alone && !found->n_grown && !found->n_new)
+		hf_emit_line(
+			diff->report->emit, "no object is new, and none holds more than before");
 	if (status == HF_OK && found->n_new)
 		status = hf_diff_new_emit(diff, found, all ? diff->n : SHOWN_NEW, err);
 	return status;

@@ -147,10 +147,13 @@ static int64_t least_step(const struct group *g, size_t n_heaps)
 	return least;
 }
 
+/* What grew, then what shrank, each with the largest change first; then what did neither. */
 static int by_growth(const void *a, const void *b, void *n_heaps)
 {
 	int64_t x = growth(a, *(size_t *)n_heaps), y = growth(b, *(size_t *)n_heaps);
-	return x != y ? (x < y ? 1 : -1) : by_key(a, b);
+	if (x == y)
+		return by_key(a, b);
+	return x > 0 || y > 0 ? (x < y ? 1 : -1) : (x < y ? -1 : 1);
 }
 
 /* What grew in every step comes first. */
