@@ -7,12 +7,21 @@
 
 enum { SHOWN_GROWN = 5, SHOWN_NEW = 5 };
 
-/* A process keeps its program, its number and where its first module is. */
+/* A process keeps its program, its number and where its first module is. The name of its machine is
+ * not in a core file. */
 static const char process_sql[] =
 	"SELECT coalesce((SELECT value FROM meta WHERE key = 'exe'), '') || ' ' || "
 	"coalesce((SELECT value FROM meta WHERE key = 'pid'), '') || ' ' || "
-	"coalesce((SELECT value FROM meta WHERE key = 'hostname'), '') || ' ' || "
+	"coalesce((SELECT base FROM module ORDER BY id LIMIT 1), 0), "
+	"coalesce((SELECT value FROM meta WHERE key = 'hostname'), ''), "
 	"coalesce((SELECT base FROM module ORDER BY id LIMIT 1), 0)";
+
+/* Was the place of a program drawn by lot? Else it lies where it was linked to, or where the kernel
+ * puts all programs when it draws none. */
+static bool is_random(uint64_t base)
+{
+	return base >> 32 && base != 0x555555554000;
+}
 
 /* What object.size is: usable bytes, those asked for, or either, where recording was a sample. */
 static int measure(const struct hf_heapdb *heap)
@@ -82,19 +91,31 @@ static enum hf_status other_programs(struct hf_diff *diff, struct hf_err *err)
 	return status;
 }
 
-static enum hf_status same_process(struct hf_diff *diff, bool *ret, struct hf_err *err)
+/* Of one process, of several, or neither is certain. */
+enum sameness { SAME, NOT_KNOWN, DIFFERENT };
+
+static enum hf_status same_process(struct hf_diff *diff, enum sameness *ret, struct hf_err *err)
 {
-	_cleanup_(hf_text_deinit) struct hf_text first = HF_TEXT_INIT;
-	*ret = true;
+	_cleanup_(hf_text_deinit) struct hf_text first = HF_TEXT_INIT, host = HF_TEXT_INIT;
+	*ret = SAME;
 	for (size_t i = 0; i < diff->n_heaps; i++) {
 		_cleanup_stmt_ sqlite3_stmt *q = NULL;
 		enum hf_status status = hf_query(diff->heaps[i]->db, &q, err, process_sql, "");
 		if (!hf_row(q, &status, err))
 			return status;
+		const char *name = hf_column_text(q, 1);
 		if (!i)
 			hf_text_addf(&first, "%s", hf_column_text(q, 0));
 		else if (strcmp(hf_text_get(&first), hf_column_text(q, 0)) != 0)
-			*ret = false;
+			*ret = DIFFERENT;
+		if (!i)
+			hf_text_addf(&host, "%s", name);
+		else if (*ret == DIFFERENT || !strcmp(hf_text_get(&host), name))
+			continue;
+		else if (*name && *hf_text_get(&host))
+			*ret = DIFFERENT;
+		else if (!is_random((uint64_t)hf_column_int(q, 2)))
+			*ret = NOT_KNOWN;
 	}
 	return HF_OK;
 }
@@ -246,11 +267,14 @@ enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *const 
 	bool by_object = options->by && !strcmp(options->by, "object");
 	size_t kind = 0;
 	_cleanup_(hf_diff_objects_deinit) struct hf_diff_objects found = {0};
-	enum hf_status status = same_process(&diff, &diff.same_process, err);
+	enum sameness sameness = DIFFERENT;
+	enum hf_status status = same_process(&diff, &sameness, err);
+	diff.same_process = sameness == SAME;
 	if (status == HF_OK && by_object && !diff.same_process)
 		status = hf_err_set(err, HF_E_USAGE,
-			"--by object: the dumps are of different processes, whose addresses say "
-			"nothing of each other; try --by root");
+			"--by object: the dumps are %s processes, whose addresses say "
+			"nothing of each other; try --by root",
+			sameness == NOT_KNOWN ? "perhaps of different" : "of different");
 	if (status == HF_OK && !by_object)
 		status = choose(&diff, options->by, &kind, err);
 	if (status == HF_OK)
@@ -284,6 +308,8 @@ enum hf_status hf_report_diff(struct hf_report *report, struct hf_heapdb *const 
 	if (status == HF_OK && diff.same_process)
 		status = objects(&diff, by_object, options->n_given, &found, err);
 	else if (status == HF_OK)
-		hf_emit_line(report->emit, "(different processes: objects are not matched)");
+		hf_emit_line(report->emit, "(%s: objects are not matched)",
+			sameness == NOT_KNOWN ? "not known whether of one process"
+					      : "different processes");
 	return status;
 }

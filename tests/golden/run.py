@@ -263,6 +263,26 @@ def diff_with_itself(folder):
         twins.unlink()
 
 
+def diff_with_a_core(folder):
+    """A core does not tell its machine: the same process if its program lies where only it can lie."""
+    core, pid = folder / "core.hfdb", folder / "pid.hfdb"
+    for said, host, base in (("still there", None, 0x55d0c0de0000), ("not known whether", None, 0x555555554000),
+                             ("not known whether", None, 0x400000), ("different processes", "other", 0x55d0c0de0000)):
+        for path, name in ((pid, "sessions"), (core, "grown")):
+            path.write_bytes((folder / f"{name}.hfdb").read_bytes())
+            with sqlite3.connect(path) as db:
+                db.execute("UPDATE module SET base = ? WHERE id = 1", (base,))
+                if path == core:
+                    db.execute("UPDATE meta SET value = ? WHERE key = 'hostname'", (host,)) if host else \
+                        db.execute("DELETE FROM meta WHERE key = 'hostname'")
+            db.close()
+        for args in (["pid.hfdb", "core.hfdb"], ["core.hfdb", "pid.hfdb"]):
+            got = run(folder, ["diff", *args])
+            check(f"diff with a core: {said}, {args}", got.returncode == 0 and said in got.stdout.decode(), got.stdout.decode())
+    core.unlink()
+    pid.unlink()
+
+
 def verdicts_on_samples(folder):
     """Where ages are sampled --fail-over fails for sure, by many samples, or not at all; it passes for sure or not at all."""
     leaky = folder / "leaky.hfdb"
@@ -445,6 +465,7 @@ def main():
         csv(folder)
         lists_of_sampled_heaps(folder)
         diff_with_itself(folder)
+        diff_with_a_core(folder)
         verdicts_on_samples(folder)
         older_database(folder)
         figures_when_narrow(folder)
