@@ -167,7 +167,9 @@ static enum hf_status find_exe(struct capture *c, struct hf_err *err)
 		return HF_OK;
 	if (!hf_core_exe(&c->core))
 		return hf_err_set(err, HF_E_UNSUPPORTED,
-			"--exe %s: the core does not say which of its files is the program", exe);
+			"--exe %s: the core does not say which of its files is the program: its "
+			"notes are cut off or missing; without --exe it is read as far as it goes",
+			exe);
 	if (!realpath(exe, c->exe))
 		return hf_err_set(err, HF_E_NOTFOUND, "--exe %s: there is no such file", exe);
 	return HF_OK;
