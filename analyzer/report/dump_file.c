@@ -113,7 +113,8 @@ static void arenas(struct hf_emit *emit, const struct hf_heap *heap)
 		{"count", "OBJECTS", HF_VALUE_COUNT, 0},
 		{"free_bytes", "FREE", HF_VALUE_SIZE, 0},
 	};
-	hf_emit_title(emit, "Allocators");
+	if (heap->arenas.n)
+		hf_emit_title(emit, "Allocators");
 	hf_emit_table_begin(emit, "arenas", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < heap->arenas.n; i++) {
 		const struct hf_heap_arena *a = &heap->arenas.at[i];
@@ -139,7 +140,8 @@ static void counters(struct hf_emit *emit, const struct hf_heap *heap)
 		{"result", "", HF_VALUE_TEXT, 0},
 		{"must_match", "", HF_VALUE_BOOL, HF_COLUMN_JSON},
 	};
-	hf_emit_title(emit, "The walk against the allocators' own counters");
+	if (heap->counters.n)
+		hf_emit_title(emit, "The walk against the allocators' own counters");
 	hf_emit_table_begin(emit, "counters", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < heap->counters.n; i++) {
 		const struct hf_heap_counter *c = &heap->counters.at[i];

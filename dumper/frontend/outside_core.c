@@ -70,8 +70,8 @@ static void note_problems(struct capture *c)
 	if (c->core.missing) {
 		add_finding(c, HF_PARTIAL, "%sthe core is cut: %lu of its %lu bytes are missing",
 			"", c->core.missing, c->core.size + c->core.missing);
-		hf_fmt(c->result->note, sizeof(c->result->note), "the core is cut: %lu bytes miss",
-			c->core.missing);
+		hf_fmt(c->result->note, sizeof(c->result->note),
+			"the core is cut: %lu bytes are missing", c->core.missing);
 	}
 	if (!c->core.threads.n)
 		add_finding(c, HF_PARTIAL,
