@@ -6,6 +6,7 @@ usage: eintr_test.py HOLDFAST TARGET pid|signal|everybody|parked [SECONDS]
 """
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import time
 
 from harness import Failure, Holdfast, expect
 
-FORKERS, MALLOCERS = 3, 1
-N_THREADS = 1 + 9 + FORKERS + MALLOCERS + 1
+N_SLEEPERS, FORKERS, MALLOCERS = 9, 3, 1
+N_THREADS = 1 + N_SLEEPERS + FORKERS + MALLOCERS + 1
 
 
 def dump_by_pid(holdfast, process, _):
@@ -24,7 +25,23 @@ def dump_by_pid(holdfast, process, _):
     return path
 
 
-def dump_by_signal(holdfast, process, _):
+def await_sleep(process, n_takers):
+    """Until every thread that SIGUSR2 may go to is asleep and lets it in. One that is still on its way back from its
+    handler, or from the stop, takes a signal that has just woken another: the kernel tells that one EINTR."""
+    asleep, until = set(), time.monotonic() + 20
+    while len(asleep) < n_takers:
+        for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
+            status = (task / "status").read_text(encoding="ascii")
+            blocked = int(re.search(r"^SigBlk:\s*(\w+)", status, re.M)[1], 16) >> (signal.SIGUSR2 - 1) & 1
+            if not blocked and re.search(r"^State:\s*S", status, re.M):
+                asleep.add(task.name)
+        if time.monotonic() > until:
+            raise Failure(f"only {len(asleep)} of {n_takers} threads go to sleep")
+        time.sleep(0.001)
+
+
+def dump_by_signal(holdfast, process, how):
+    await_sleep(process, N_SLEEPERS + 1 if how == "everybody" else 1)
     before = set(holdfast.folder.glob("*.hfd"))
     os.kill(process.pid, signal.SIGUSR2)
     until = time.monotonic() + 20
@@ -52,7 +69,7 @@ def main(holdfast_path, target, how, seconds="8"):
             take = dump_by_pid if how == "pid" else dump_by_signal
             n, until = 0, time.monotonic() + float(seconds)
             while time.monotonic() < until:
-                dump = take(holdfast, process, n)
+                dump = take(holdfast, process, how)
                 if n == 0:
                     check_threads(holdfast, dump, how)
                 dump.unlink()
