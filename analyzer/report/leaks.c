@@ -11,6 +11,16 @@ static const char all_sql[] =
 	"nullif(site_id, 0) AS site_id, est_size, est_count, youngest, oldest, id FROM "
 	"leak_summary WHERE ?1 < 0";
 
+/* All leaked objects whether sampled or not, by what is known of each. */
+static const char kinds_sql[] =
+	"SELECT sum(iif(o.holder_id IS NULL, o.held_size, 0)) AS held_size, "
+	"sum(o.holder_id IS NULL) AS head_count, count(*) AS count, sum(o.size) AS size, "
+	"iif(o.type_id IS NULL, o.size, NULL) AS object_size, max(ty.name) AS type, NULL AS site, "
+	"NULL AS site_file, NULL AS site_line, NULL AS site_id, NULL AS est_size, "
+	"NULL AS est_count, min(o.age) AS youngest, max(o.age) AS oldest, min(o.id) AS id "
+	"FROM object o LEFT JOIN type ty ON ty.id = o.type_id WHERE o.reachable = 0 AND ?1 < 0 "
+	"GROUP BY o.type_id, iif(o.type_id IS NULL, o.size, NULL)";
+
 enum column {
 	HELD,
 	HEADS,
@@ -48,14 +58,14 @@ static enum hf_status leak_name(
 
 /* What a table of groups is about. */
 struct part {
-	const char *key, *title, *where, *order;
+	const char *key, *title, *source, *where, *order;
 	bool estimates; /* its figures are those of samples */
 };
 
 static enum hf_status group_table(struct hf_report *report, const struct part *part,
 	const struct hf_leaks_options *options, struct hf_err *err)
 {
-	bool with_sites = report->heap.profile_tied && strcmp(part->key, "others") != 0;
+	bool with_sites = report->heap.profile_tied && part->source != kinds_sql;
 	struct hf_column columns[] = {
 		{"held_size", "LEAKED", HF_VALUE_SIZE, part->estimates ? HF_COLUMN_JSON : 0},
 		{"est_size", "LEAKED", HF_VALUE_SIZE_ESTIMATE,
@@ -79,7 +89,7 @@ static enum hf_status group_table(struct hf_report *report, const struct part *p
 	char sql[2048], key[64];
 	_cleanup_stmt_ sqlite3_stmt *q = NULL;
 	int64_t total = 0, shown = 0;
-	const char *source = options->older_s < 0 ? all_sql : hf_leak_ages_sql;
+	const char *source = options->older_s < 0 ? part->source : hf_leak_ages_sql;
 	snprintf(sql, sizeof(sql), "SELECT count(*) FROM (%s) %s", source, part->where);
 	enum hf_status status =
 		hf_query_int(report->heap.db, &total, err, sql, "i", options->older_s);
@@ -132,19 +142,18 @@ static enum hf_status groups(
 			  by_estimate[] = "est_size DESC, id";
 	static const struct part
 		exact = {"groups",
-			"By what was allocated (heads: objects that no leaked one holds)", "",
-			by_size, false},
+			"By what was allocated (heads: objects that no leaked one holds)", all_sql,
+			"", by_size, false},
 		sampled = {"groups", "Where they were allocated (~: estimates from samples)",
-			"WHERE site_id IS NOT NULL", by_estimate, true},
-		others = {"others", "The same leaks without the samples, by type or size (exact)",
-			"WHERE site_id IS NULL", by_size, false};
+			all_sql, "WHERE site_id IS NOT NULL", by_estimate, true},
+		kinds = {"kinds", "All of them, sampled or not, by type or size (exact)", kinds_sql,
+			"", by_size, false};
 	if (!report->heap.profile_tied || !report->heap.profile_sampled)
 		return group_table(report, &exact, options, err);
 	enum hf_status status = group_table(report, &sampled, options, err);
 	/* Only objects with a site have an age. */
-	return status != HF_OK || options->older_s >= 0
-		       ? status
-		       : group_table(report, &others, options, err);
+	return status != HF_OK || options->older_s >= 0 ? status
+							: group_table(report, &kinds, options, err);
 }
 
 static enum hf_status head_name(struct hf_report *report, const struct hf_object *o,

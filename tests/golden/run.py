@@ -226,6 +226,9 @@ def golden(folder):
         check(f"{name} --json: says what it is", value.get("report") == args[0] and "warnings" in value)
         compare(HERE / "expected" / f"{name}.json", got.stdout.decode(), name + " --json")
         same_figures(name, text, value)
+        if value.get("kinds"):  # all that is leaked, sampled or not
+            sums = [sum(row[column] for row in value["kinds"]) for column in ("size", "held_size", "count")]
+            check(f"{name}: kinds of leaks", sums == [value["leak_size"], value["leak_size"], value["leak_count"]], sums)
         if value.get("new_held_by") and not value["paths_left"] and not value["usable_sizes"]:
             for column in ("size", "held_size"):  # what was there before is no part of it
                 check(f"{name}: {column} of the new objects", sum(row[column] for row in value["new_held_by"]) ==
